@@ -1,0 +1,158 @@
+"""The base classes that API plugins subclass, built-in ones included."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from perfkit.arguments import Arguments
+from perfkit.records import Answer, Json, Kind, Message
+
+BODY_FIELDS = (
+    "max_tokens min_tokens temperature top_p top_k frequency_penalty presence_penalty repetition_penalty "
+    "logprobs seed stop stop_token_ids"
+).split()
+
+
+@dataclass
+class BenchmarkData:
+    """One finished request, as a plugin's own ``process_request`` reports it.
+
+    Times are seconds on any monotonic clock, durations seconds; ``request`` is the body as JSON text.
+    """
+
+    request: str | None = None
+    start_time: float = 0.0
+    completed_time: float = 0.0
+    chunk_times: list[float] = field(default_factory=list)
+    success: bool = False
+    response_messages: list[Any] = field(default_factory=list)
+    query_latency: float | None = None
+    first_chunk_latency: float | None = None
+    inter_chunk_latency: list[float] = field(default_factory=list)
+    time_per_output_token: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    max_gpu_memory_cost: float = 0.0
+    generated_text: str = ""
+    error: str | None = None
+    status_code: int | None = None
+    request_id: str | None = None
+    is_stream: bool | None = None
+
+
+class ApiPluginBase:
+    """An API: makes request bodies of prompts, and says what the messages of an answer carry.
+
+    Subclass it, give ``build_request`` and, where the server does not report usage, ``parse_responses``. perfkit's
+    own transport sends the body and stamps the answer, unless the class has a ``process_request`` of its own.
+
+    Parameters
+    ----------
+    param : Arguments
+        The run's settings.
+    """
+
+    path = "/v1/chat/completions"
+    """What a base URL gains."""
+
+    def __init__(self, param: Arguments | None = None) -> None:
+        self.param = param
+        self.model_path = param.tokenizer_path if param is not None else None
+
+    def build_request(self, messages: Any, param: Any = None) -> dict[str, Json] | None:
+        """Make the body of one request.
+
+        Parameters
+        ----------
+        messages : list of dict, str or dict
+            What the dataset yielded: chat messages, a prompt, or a whole body.
+        param : Arguments, optional
+            Default: the plugin's own.
+
+        Returns
+        -------
+        dict or None
+            None skips the item.
+        """
+        raise TypeError(f"{type(self).__name__} must define build_request(messages, param)")
+
+    def parse_responses(self, responses: list[Any], request: Any = None, **kwargs: Any) -> tuple[int, int]:
+        """Return (prompt tokens, completion tokens) of an answer whose server reports no usage."""
+        raise TypeError(f"{type(self).__name__} must define parse_responses(responses, request)")
+
+    def headers(self, param: Arguments) -> dict[str, str]:
+        """Return the headers this API needs besides the run's own; the key goes here."""
+        return {"Authorization": f"Bearer {param.api_key}"} if param.api_key else {}
+
+    def read_message(self, message: Message, answer: Answer, event: str = "") -> None:
+        """Note in ``answer`` what one message carries: an SSE payload, or the body of an answer not streamed.
+
+        Called after the stream has ended, once per message in order of arrival. The default reads what OpenAI's
+        chat and completions APIs send, and their many imitations.
+
+        Parameters
+        ----------
+        message : dict
+            The decoded JSON.
+        answer : Answer
+            What is known so far; ``answer.chunk(kind, text, choice)`` adds a piece.
+        event : str
+            The SSE event name, where there was one.
+        """
+        from perfkit.apis.openai import read_openai
+
+        read_openai(message, answer, event)
+
+    @staticmethod
+    def replace_values(template: Json, model: str, prompt: str) -> None:
+        """Replace ``%m`` and ``%p`` in every str of nested dicts and lists, in place.
+
+        Examples
+        --------
+        >>> body = {"model": "%m", "input": [{"text": "say %p"}]}
+        >>> ApiPluginBase.replace_values(body, "qwen", "hi")
+        >>> body
+        {'model': 'qwen', 'input': [{'text': 'say hi'}]}
+        """
+        items = template.items() if isinstance(template, dict) else enumerate(template)
+        for key, value in items:
+            if isinstance(value, str):
+                template[key] = value.replace("%m", model).replace("%p", prompt)
+            elif isinstance(value, (dict, list)):
+                ApiPluginBase.replace_values(value, model, prompt)
+
+
+class DefaultApiPlugin(ApiPluginBase):
+    """An API that speaks JSON and SSE like OpenAI's: the transport and the reading of answers are perfkit's.
+
+    ``parse_responses`` gets decoded messages (dicts) and the request as JSON text, and only if usage is missing.
+    """
+
+
+def sampling_fields(param: Arguments) -> dict[str, Json]:
+    """Return the sampling fields that were given, under the names OpenAI's APIs use.
+
+    Examples
+    --------
+    >>> sampling_fields(Arguments(max_tokens=8, temperature=0.0))
+    {'max_tokens': 8, 'temperature': 0.0}
+    """
+    fields = {name: getattr(param, name) for name in BODY_FIELDS if getattr(param, name) is not None}
+    if param.n_choices is not None:
+        fields["n"] = param.n_choices
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+
+
+def with_extras(body: dict[str, Json], param: Arguments) -> dict[str, Json]:
+    """Return the body with ``extra_args`` and ``parameters`` merged in, these winning."""
+    extras: Mapping[str, Json] = {**param.extra_args, **param.parameters}
+    return {**body, **extras}
+
+
+def as_json(body: dict[str, Json]) -> bytes:
+    """Return the body as it is sent: compact JSON in UTF-8."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+TOKEN_KINDS_BY_FIELD = (("reasoning_content", Kind.REASONING), ("reasoning", Kind.REASONING), ("content", Kind.CONTENT))

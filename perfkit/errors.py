@@ -1,0 +1,74 @@
+"""What perfkit raises when the caller can act on it.
+
+A failed *request* is data (a row with ``error_kind`` and ``error``); a failed *program* is one of these.
+The command line turns them into one sentence and an exit status.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class PerfkitError(Exception):
+    """Anything perfkit raises on purpose."""
+
+
+class UsageError(PerfkitError, ValueError):
+    """What was given cannot be used; the message says what is allowed and what to do next. Exit status 2."""
+
+
+class UnknownPlugin(UsageError):
+    """A name that nothing is registered under."""
+
+
+class NothingSucceeded(PerfkitError):
+    """No request of a run succeeded. Exit status 3."""
+
+
+class StorageError(PerfkitError):
+    """Results could not be stored; the message says where the unsaved rows are. Exit status 4."""
+
+
+class WorkerLost(PerfkitError):
+    """A worker process ended without saying so. What it had stored is kept. Exit status 1."""
+
+
+class UnsafeFile(PerfkitError):
+    """A file that perfkit refuses to open, because opening it could harm or because it is no result file."""
+
+
+class UnsafePickle(PerfkitError):
+    """A cell that holds something else than plain data. It was not executed."""
+
+
+class CorruptPickle(UnsafePickle):
+    """A cell that is no well-formed pickle of plain data."""
+
+
+class LimitExceeded(UnsafePickle):
+    """A cell that would take more memory, depth or time than any real answer."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Suggest the known name closest to a mistyped one, as the tail of an error message.
+
+    Parameters
+    ----------
+    name : str
+        What was given.
+    known : iterable of str
+        What exists.
+
+    Returns
+    -------
+    str
+        ``"; did you mean 'b'? (known: a, b)"``, without the question when nothing is close.
+
+    Examples
+    --------
+    >>> nearest("opnai-chat", ["openai-chat", "rerank"])
+    "; did you mean 'openai-chat'? (known: openai-chat, rerank)"
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    question = f"; did you mean '{close[0]}'?" if close else ";"
+    return f"{question} (known: {', '.join(names)})" if names else "; none is known"

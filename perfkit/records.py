@@ -1,0 +1,97 @@
+"""The nouns that the rooms hand to each other: plain, picklable, no behaviour beyond their own arithmetic."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Literal, TypeAlias
+
+Json: TypeAlias = Any
+"""A value that JSON can hold: None, bool, int, float, str, list, dict with str keys."""
+
+Message: TypeAlias = dict[str, Json]
+"""One chat message, or one decoded message of an answer."""
+
+Phase = Literal["preflight", "warmup", "ramp", "steady", "cooldown"]
+StampSource = Literal["user", "kernel", "plugin"]
+TokenSource = Literal["server", "tokenizer", "estimate", "plugin"]
+Status = Literal["running", "finished", "interrupted"]
+LoadModel = Literal["closed", "open"]
+
+ErrorKind = Literal[
+    "connect",  # no connection: refused, unreachable, name not found
+    "connect_timeout",
+    "tls",
+    "reset",  # the connection broke after the request was written
+    "read_timeout",  # nothing came for read_timeout seconds
+    "total_timeout",
+    "protocol",  # not HTTP, or not the content type that was promised
+    "http_status",  # a status other than 200
+    "error_event",  # an error object inside a 200 answer
+    "incomplete",  # the answer ended before it was finished
+    "empty",  # a complete answer that carries nothing
+    "too_large",
+    "plugin",  # the user's own code raised
+]
+
+
+class Kind(IntEnum):
+    """What one chunk of an answer carries. Stored in the ``chunks`` blob: never renumber."""
+
+    ROLE = 0
+    CONTENT = 1
+    REASONING = 2
+    TOOL = 3
+    USAGE = 4
+    FINISH = 5
+    ERROR = 6
+    DONE = 7
+    OTHER = 8
+
+
+TOKEN_KINDS = (Kind.CONTENT, Kind.REASONING, Kind.TOOL)
+"""Chunks that carry output tokens: the first of them ends TTFT, the gaps between them are ITL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One item of a dataset, before an API has made a request body of it.
+
+    ``content`` is a list of chat messages, a string, or a whole request body (a dict).
+    """
+
+    content: list[Message] | str | dict[str, Json]
+    row: int | None = None
+    request_id: str | None = None
+    session_id: str | None = None
+    turn: int = 1
+    due: float | None = None
+    """Seconds after the start of the run, for recorded traces."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What the messages of one answer add up to; an API's ``read_message`` fills it.
+
+    ``pieces`` has one (kind, choice, text, message index) per chunk, in order of arrival.
+    Counts are None until the server says them.
+    """
+
+    pieces: list[tuple[Kind, int, str, int]] = field(default_factory=list)
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    finish_reason: str | None = None
+    server_request_id: str | None = None
+    error: str | None = None
+    done: bool = False
+    message: int = 0
+    """Index of the message being read."""
+
+    def chunk(self, kind: Kind, text: str = "", choice: int = 0) -> None:
+        """Note that the message being read carries a piece of this kind."""
+        self.pieces.append((kind, choice, text, self.message))
+
+    @property
+    def output_text(self) -> str:
+        """The text of the first choice, reasoning left out."""
+        return "".join(text for kind, choice, text, _ in self.pieces if kind is Kind.CONTENT and choice == 0)

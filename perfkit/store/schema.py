@@ -1,0 +1,183 @@
+"""The tables of a run file, as data: every column with its type, unit and meaning.
+
+The first fourteen columns of ``result`` are those of the ancestor, same names, order, types and units, so that
+reading programs written for it run unchanged. ``*_time`` columns are Unix epoch seconds unless they say "duration".
+What failed or is unknown is NULL.
+"""
+
+from typing import NamedTuple
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x70666B31  # "pfk1": tells `file` and us that a sqlite file is perfkit's
+
+
+class Column(NamedTuple):
+    """One column: its name, sqlite type, unit (empty for text and flags) and meaning.
+
+    ``wide`` columns hold texts and blobs: they are left out of the covering index, and loaded only when asked for.
+    """
+
+    name: str
+    type: str
+    unit: str
+    meaning: str
+    wide: bool = False
+
+
+RESULT = (
+    Column("request", "TEXT", "", "base64 of a pickled dict (protocol 4, no memo): the body sent", wide=True),
+    Column("start_time", "REAL", "s", "right before the request was written"),
+    Column("inter_token_latencies", "TEXT", "s", "JSON list of gaps between token-bearing chunks", wide=True),
+    Column("success", "INTEGER", "", "1 or 0"),
+    Column("response_messages", "TEXT", "", "base64 of a pickled list of str: the payloads verbatim", wide=True),
+    Column("completed_time", "REAL", "s", "last byte of the answer, or the failure"),
+    Column("latency", "REAL", "s", "E2E: completed_time - start_time; NULL when failed"),
+    Column("first_chunk_latency", "REAL", "s", "TTFT; NULL when failed or not streamed"),
+    Column("prompt_tokens", "INTEGER", "tokens", "tokens of the prompt"),
+    Column("completion_tokens", "INTEGER", "tokens", "tokens of the answer, reasoning included"),
+    Column("max_gpu_memory_cost", "REAL", "", "always NULL; kept for the ancestor's readers"),
+    Column("time_per_output_token", "REAL", "s", "TPOT"),
+    Column("request_id", "TEXT", "", "ours, or the trace's"),
+    Column("is_stream", "INTEGER", "", "1 if the answer was a stream"),
+    Column("run_id", "TEXT", "", "the run this row belongs to (ULID)"),
+    Column("seq", "INTEGER", "", "index in the plan, unique within the run; NULL for preflight requests"),
+    Column("phase", "TEXT", "", "preflight, warmup, ramp, steady or cooldown"),
+    Column("session_id", "TEXT", "", "the conversation, or the closed model's user"),
+    Column("turn", "INTEGER", "", "turn of the conversation, from 1"),
+    Column("worker", "INTEGER", "", "number of the worker that sent it"),
+    Column("scheduled_time", "REAL", "s", "when it was due"),
+    Column("dns_time", "REAL", "s", "duration of the name look-up for its connection"),
+    Column("connect_time", "REAL", "s", "duration of the TCP handshake of its connection"),
+    Column("tls_time", "REAL", "s", "duration of the TLS handshake of its connection"),
+    Column("written_time", "REAL", "s", "the last byte of the request was handed to the kernel"),
+    Column("headers_time", "REAL", "s", "the answer's headers were complete"),
+    Column("first_byte_time", "REAL", "s", "first byte of the answer's body"),
+    Column("last_token_time", "REAL", "s", "last token-bearing chunk"),
+    Column("stamp_source", "TEXT", "", "user, kernel or plugin: who stamped the chunks"),
+    Column("stamp_lag", "REAL", "s", "largest user-space minus kernel stamp of the row"),
+    Column("attempts", "INTEGER", "", "2 when a dead kept-alive connection made us send again"),
+    Column("connection", "INTEGER", "", "number of the connection within the run and worker"),
+    Column("connection_use", "INTEGER", "", "1 for its first request, 2 for the next, ..."),
+    Column("status_code", "INTEGER", "", "HTTP status"),
+    Column("error_kind", "TEXT", "", "one word of records.ErrorKind"),
+    Column("error", "TEXT", "", "what went wrong, secrets removed"),
+    Column("finish_reason", "TEXT", "", "as the server said"),
+    Column("token_source", "TEXT", "", "server, tokenizer, estimate or plugin: who counted the tokens"),
+    Column("cached_tokens", "INTEGER", "tokens", "prompt tokens the server had cached"),
+    Column("reasoning_tokens", "INTEGER", "tokens", "completion tokens spent on reasoning"),
+    Column("bytes_received", "INTEGER", "bytes", "size of the answer's body"),
+    Column("server_request_id", "TEXT", "", "the id the server gave"),
+    Column("response_headers", "TEXT", "", "JSON, an allowlist", wide=True),
+    Column("prompt_hash", "TEXT", "", "hash of the prompt, equal for equal prompts"),
+    Column("dataset_row", "INTEGER", "", "row of the dataset it came from"),
+    Column("prompt_text", "TEXT", "", "last user message, at most 4,000 characters", wide=True),
+    Column("output_text", "TEXT", "", "the answer's text", wide=True),
+    Column("flags", "TEXT", "", "remarks, separated by spaces"),
+    Column("chunks", "BLOB", "", "arrival, kind and read of every chunk (perfkit.chunks)", wide=True),
+)
+
+RUN = (
+    Column("run_id", "TEXT PRIMARY KEY", "", "ULID: sorts by time"),
+    Column("name", "TEXT", "", "what the person called it"),
+    Column("note", "TEXT", "", "free text"),
+    Column("tags", "TEXT", "", "JSON object of str"),
+    Column("sweep_id", "TEXT", "", "shared by the points of one sweep"),
+    Column("point", "INTEGER", "", "index of this run in its sweep, from 0"),
+    Column("plan", "TEXT", "", "JSON list of the sweep's points"),
+    Column("arguments", "TEXT", "", "JSON of Arguments, secrets removed"),
+    Column("model", "TEXT", "", "model asked for"),
+    Column("target", "TEXT", "", "URL, secrets removed"),
+    Column("api", "TEXT", "", "name of the API plugin"),
+    Column("load", "TEXT", "", "closed or open"),
+    Column("parallel", "INTEGER", "", "users of the closed model"),
+    Column("rate", "REAL", "1/s", "requests per second asked for in the open model; -1: all at time 0"),
+    Column("number", "INTEGER", "", "requests planned"),
+    Column("duration", "REAL", "s", "time limit of sending"),
+    Column("dataset", "TEXT", "", "name or path"),
+    Column("dataset_hash", "TEXT", "", "hash of its file, where there is one"),
+    Column("prompt_seed", "INTEGER", "", "seed of the order of prompts"),
+    Column("arrival_seed", "INTEGER", "", "seed of the arrival process"),
+    Column("request_seed", "INTEGER", "", "seed sent in the body"),
+    Column("versions", "TEXT", "", "JSON: perfkit, Python, libraries"),
+    Column("host", "TEXT", "", "JSON: system, CPUs, memory"),
+    Column("git", "TEXT", "", "JSON: commit and state of the working directory"),
+    Column("pid", "INTEGER", "", "process of the worker"),
+    Column("pid_time", "REAL", "s", "when that process started: tells a reused pid"),
+    Column("status", "TEXT", "", "running, finished or interrupted"),
+    Column("start_time", "REAL", "s", "load started"),
+    Column("end_time", "REAL", "s", "load ended"),
+    Column("heartbeat", "REAL", "s", "last commit of the writer"),
+    Column("sent", "INTEGER", "", "requests sent, preflight left out"),
+    Column("succeeded", "INTEGER", "", "of these"),
+    Column("failed", "INTEGER", "", "of these"),
+    Column("verdict", "TEXT", "", "VALID, SUSPECT or CLIENT-BOUND"),
+    Column("reasons", "TEXT", "", "JSON list of sentences behind the verdict"),
+    Column("basis", "TEXT", "", "JSON: what each metric rests on: stamps, recomputed, or stored:DEFINITION"),
+    Column("source", "TEXT", "", "tool that measured it: perfkit, evalscope, guidellm, ..."),
+)
+
+CLOCK = (
+    Column("run_id", "TEXT", "", ""),
+    Column("worker", "INTEGER", "", ""),
+    Column("time", "REAL", "s", "Unix epoch"),
+    Column("offset", "REAL", "s", "this worker's clock minus the driver's"),
+    Column("bound", "REAL", "s", "largest error of the offset"),
+)
+
+SAMPLE = (
+    Column("run_id", "TEXT", "", ""),
+    Column("worker", "INTEGER", "", ""),
+    Column("time", "REAL", "s", "Unix epoch"),
+    Column("name", "TEXT", "", "loop_lag, cpu_share, gc_pause, backlog, in_flight, ..."),
+    Column("value", "REAL", "", "in the unit its name implies; seconds for durations"),
+)
+
+CONTROL = (
+    Column("time", "REAL", "s", "Unix epoch"),
+    Column("run_id", "TEXT", "", "NULL: every run of this file"),
+    Column("word", "TEXT", "", "an order to the worker, looked at with each commit: stop"),
+)
+
+TABLES = {"result": RESULT, "run": RUN, "clock": CLOCK, "sample": SAMPLE, "control": CONTROL}
+
+RESULT_NAMES = tuple(column.name for column in RESULT)
+NARROW = tuple(column.name for column in RESULT if not column.wide)
+"""Columns of ``result`` that the covering index holds: a scan of them never walks the texts' pages."""
+
+# Quantities are quoted by their first letters: (last token - first token) needs start + first_chunk_latency.
+_REQUEST_METRICS = """
+CREATE VIEW IF NOT EXISTS request_metrics AS
+SELECT run_id, seq, phase, success,
+       first_chunk_latency AS ttft,
+       time_per_output_token AS tpot,
+       latency AS e2e,
+       1.0 / NULLIF(time_per_output_token, 0) AS decode_rate,
+       start_time - scheduled_time AS lag,
+       (SELECT avg(value) FROM json_each(inter_token_latencies)) AS itl_mean,
+       (SELECT max(value) FROM json_each(inter_token_latencies)) AS itl_max,
+       (SELECT value FROM json_each(inter_token_latencies) ORDER BY value
+        LIMIT 1 OFFSET (SELECT count(*) / 2 FROM json_each(inter_token_latencies))) AS itl_p50,
+       (SELECT value FROM json_each(inter_token_latencies) ORDER BY value
+        LIMIT 1 OFFSET (SELECT count(*) * 95 / 100 FROM json_each(inter_token_latencies))) AS itl_p95,
+       (SELECT value FROM json_each(inter_token_latencies) ORDER BY value
+        LIMIT 1 OFFSET (SELECT count(*) * 99 / 100 FROM json_each(inter_token_latencies))) AS itl_p99
+FROM result
+"""
+
+
+def _create(table: str, columns: tuple[Column, ...]) -> str:
+    body = ", ".join(f'"{column.name}" {column.type}' for column in columns)
+    return f"CREATE TABLE IF NOT EXISTS {table} ({body})"
+
+
+def statements() -> list[str]:
+    """Return the SQL that makes an empty file a run file, safe to repeat on one that is."""
+    return [
+        *(_create(table, columns) for table, columns in TABLES.items()),
+        "CREATE UNIQUE INDEX IF NOT EXISTS result_seq ON result (run_id, seq)",
+        f"CREATE INDEX IF NOT EXISTS result_narrow ON result (run_id, {', '.join(c for c in NARROW if c != 'run_id')})",
+        "CREATE INDEX IF NOT EXISTS sample_run ON sample (run_id, name)",
+        _REQUEST_METRICS,
+        f"PRAGMA user_version = {SCHEMA_VERSION}",
+        f"PRAGMA application_id = {APPLICATION_ID}",
+    ]
