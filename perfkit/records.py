@@ -30,6 +30,7 @@ ErrorKind = Literal[
     "empty",  # a complete answer that carries nothing
     "too_large",
     "plugin",  # the user's own code raised
+    "interrupted",  # we gave it up: the run was stopped
 ]
 
 
@@ -65,6 +66,8 @@ class Prompt:
     turn: int = 1
     due: float | None = None
     """Seconds after the start of the run, for recorded traces."""
+    cycle: int = 0
+    """Which pass over a dataset shorter than the run this comes from; 0 is the first."""
 
 
 @dataclass(slots=True)
@@ -78,6 +81,7 @@ class Answer:
     pieces: list[tuple[Kind, int, str, int]] = field(default_factory=list)
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    token_source: TokenSource | None = None
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
     finish_reason: str | None = None

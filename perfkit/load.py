@@ -1,0 +1,112 @@
+"""When requests are due: pure arithmetic, given a seed."""
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count, repeat
+from typing import Literal
+
+from perfkit.errors import UsageError
+
+Arrival = Literal["poisson", "constant", "gamma"]
+RampShape = Literal["linear", "exponential"]
+
+RAMP_FLOOR = 0.01
+"""An exponential ramp begins at this share of the full rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """A rise of the rate from (almost) nothing to full.
+
+    ``seconds`` is its length, 0 for none.
+    """
+
+    seconds: float = 0.0
+    shape: RampShape = "linear"
+
+    def time_of(self, work: float) -> float:
+        """Return the time by which a rate rising to 1 has let through ``work`` seconds of full-rate load.
+
+        The inverse of the cumulative rate: applied to arrivals of a steady process it gives those of a rising one.
+
+        Examples
+        --------
+        >>> Ramp(10, "linear").time_of(5), Ramp(10).time_of(6)
+        (10.0, 11.0)
+        """
+        length = self.seconds
+        if not length:
+            return work
+        if self.shape == "linear":
+            done = length / 2
+            return math.sqrt(2 * length * work) if work < done else length + work - done
+        steepness = -math.log(RAMP_FLOOR)
+        done = length / steepness * (1 - RAMP_FLOOR)
+        if work >= done:
+            return length + work - done
+        return length * (1 + math.log(work * steepness / length + RAMP_FLOOR) / steepness)
+
+
+def offsets(
+    rate: float, arrival: Arrival = "poisson", *, seed: int = 0, burstiness: float = 1.0, ramp: Ramp | None = None
+) -> Iterator[float]:
+    """Yield the due times of an open model, without end.
+
+    Parameters
+    ----------
+    rate : float, requests/s
+        -1: everything is due at time 0.
+    arrival : {"poisson", "constant", "gamma"}
+        Gaps are exponential, equal, or gamma of shape ``burstiness`` (1 is Poisson, below 1 comes in bursts).
+    seed : int
+        Equal seeds give equal times.
+    burstiness : float
+        Shape of gamma gaps.
+    ramp : Ramp, optional
+        How the rate rises.
+
+    Yields
+    ------
+    float, seconds
+        After the start of the load, not falling. The first constant arrival is at 0.
+
+    Examples
+    --------
+    >>> times = offsets(4, "constant")
+    >>> [next(times) for _ in range(3)]
+    [0.0, 0.25, 0.5]
+    """
+    if rate == -1:
+        return repeat(0.0)
+    if rate <= 0:
+        raise UsageError(f"rate must be above 0 requests/s, or -1 for all at once, got {rate}")
+    steady = (index / rate for index in count()) if arrival == "constant" else _random(rate, arrival, seed, burstiness)
+    warp = (ramp or Ramp()).time_of
+    return (warp(time) for time in steady)
+
+
+def _random(rate: float, arrival: Arrival, seed: int, burstiness: float) -> Iterator[float]:
+    shape = 1.0 if arrival == "poisson" else burstiness
+    draw = random.Random(seed).gammavariate
+    time = 0.0
+    while True:
+        time += draw(shape, 1 / (shape * rate))
+        yield time
+
+
+def user_starts(users: int, ramp: Ramp | None = None) -> list[float]:
+    """Return when each user of a closed model begins, in seconds after the start of the load.
+
+    Examples
+    --------
+    >>> user_starts(4, Ramp(8)), user_starts(2)
+    ([0.0, 2.0, 4.0, 6.0], [0.0, 0.0])
+    """
+    length = ramp.seconds if ramp else 0.0
+    if not ramp or ramp.shape == "linear":
+        return [length * user / users for user in range(users)]
+    # Each user is one step of a geometric rise: many wait for the end of the ramp.
+    steepness = -math.log(RAMP_FLOOR)
+    return [max(0.0, length * (1 + math.log(max((user + 1) / users, RAMP_FLOOR)) / steepness)) for user in range(users)]

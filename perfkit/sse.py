@@ -1,0 +1,69 @@
+"""Server-sent events: takes a whole body apart, and says where in it each event was complete."""
+
+import re
+from collections.abc import Iterator
+
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_BOM = b"\xef\xbb\xbf"
+
+Event = tuple[bytes, int, bytes]
+"""Payload (the joined ``data`` lines), offset of the byte after its last data line, and event name."""
+
+
+def events(body: bytes) -> Iterator[Event]:
+    """Yield the events of a finished stream in order.
+
+    Follows the WHATWG rules for line ends, comments, optional space and several data lines. An event that the
+    stream's end cut off before its blank line is yielded too: some servers leave the last blank line out, and a
+    payload that was really cut does not decode.
+
+    Parameters
+    ----------
+    body : bytes
+        The body of the answer, from its first byte.
+
+    Yields
+    ------
+    tuple of bytes, int, bytes
+        Payload, end offset (for finding the read that completed it) and event name (empty for none).
+
+    Examples
+    --------
+    >>> list(events(b": ping\\n\\ndata: {}\\n\\nevent: error\\ndata:x\\n\\n"))
+    [(b'{}', 16, b''), (b'x', 37, b'error')]
+    """
+    if b"\r" in body or body.startswith(_BOM):
+        yield from _by_lines(body, len(_BOM) if body.startswith(_BOM) else 0)
+        return
+    at = 0
+    for block in body.split(b"\n\n"):
+        if block.startswith(b"data: ") and b"\n" not in block:  # nearly every event of nearly every server
+            yield block[6:], at + len(block), b""
+        elif block:
+            yield from _by_lines(body[: at + len(block)], at)
+        at += len(block) + 2
+
+
+def _by_lines(body: bytes, at: int) -> Iterator[Event]:
+    """Yield events by the letter of the standard, from offset ``at``."""
+    payload: list[bytes] = []
+    name, end = b"", at
+    while at < len(body):
+        found = _LINE_END.search(body, at)
+        line_end, following = found.span() if found else (len(body), len(body))
+        line = body[at:line_end]
+        at = following
+        if not line:
+            if payload:
+                yield b"\n".join(payload), end, name
+            payload, name = [], b""
+            continue
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            payload.append(value)
+            end = line_end
+        elif field == b"event":
+            name = value
+    if payload:
+        yield b"\n".join(payload), end, name

@@ -1,0 +1,187 @@
+"""Writes a run file: many rows a commit, a commit as soon as there is nothing more to write."""
+
+import json
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from perfkit.errors import StorageError
+from perfkit.store.schema import APPLICATION_ID, RESULT_NAMES, RUN, SCHEMA_VERSION, statements
+
+Value = str | bytes | int | float | None
+Row = dict[str, Value]
+
+_INSERT = f"INSERT INTO result ({', '.join(RESULT_NAMES)}) VALUES ({', '.join(':' + name for name in RESULT_NAMES)})"
+_RUN_NAMES = tuple(column.name for column in RUN)
+_LARGEST = 2**63
+
+
+class Writer:
+    """One connection to a run file that gains rows.
+
+    Write-ahead logging with ``synchronous=NORMAL``: a killed process loses nothing that was committed, and a
+    reader that holds a transaction open does not stop us. Where the file system cannot do that (a network share),
+    the rollback journal serves. Used from one thread.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; made if missing, gains runs if it is a run file.
+
+    Raises
+    ------
+    StorageError
+        The file is no run file, is newer than this perfkit, or cannot be written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._pending: list[Row] = []
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self.path, timeout=5.0, isolation_level=None)
+            _check_ours(self._db, self.path)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            for statement in statements():
+                self._db.execute(statement)
+        except (sqlite3.Error, OSError) as error:
+            raise StorageError(f"cannot write {self.path}: {error}; give another file with db") from None
+
+    def begin_run(self, run: Mapping[str, Value]) -> None:
+        """Add a row to ``run`` and commit it."""
+        names = [name for name in _RUN_NAMES if name in run]
+        holes = ", ".join(":" + name for name in names)
+        self._execute(f"INSERT INTO run ({', '.join(names)}) VALUES ({holes})", dict(run))
+
+    def update_run(self, run_id: str, **fields: Value) -> None:
+        """Change fields of a run and commit."""
+        places = ", ".join(f"{name} = :{name}" for name in fields)
+        self._execute(f"UPDATE run SET {places} WHERE run_id = :run_id", {**fields, "run_id": run_id})
+
+    def add_results(self, rows: Iterable[Row]) -> None:
+        """Write rows of ``result`` and commit them.
+
+        Raises
+        ------
+        StorageError
+            The file cannot take them; they are in the spill file that the message names.
+        """
+        self._pending += rows
+        if not self._pending:
+            return
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.executemany(_INSERT, self._pending)
+            except (
+                sqlite3.DataError,
+                sqlite3.InterfaceError,
+                OverflowError,
+                UnicodeEncodeError,
+                sqlite3.IntegrityError,
+            ):
+                self._add_one_by_one()
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise StorageError(self._spill(error)) from None
+        self._pending = []
+
+    def add_samples(self, rows: Iterable[tuple[str, int, float, str, float]]) -> None:
+        """Write rows of ``sample``: run_id, worker, Unix time, name, value."""
+        self._execute_many("INSERT INTO sample VALUES (?, ?, ?, ?, ?)", rows)
+
+    def add_clocks(self, rows: Iterable[tuple[str, int, float, float, float]]) -> None:
+        """Write rows of ``clock``: run_id, worker, Unix time, offset, bound."""
+        self._execute_many("INSERT INTO clock VALUES (?, ?, ?, ?, ?)", rows)
+
+    def told_to_stop(self, run_id: str) -> bool:
+        """Tell whether someone has written an order to stop into ``control``."""
+        query = "SELECT 1 FROM control WHERE word = 'stop' AND (run_id = ? OR run_id IS NULL) LIMIT 1"
+        return self._db.execute(query, (run_id,)).fetchone() is not None
+
+    def close(self) -> None:
+        """Fold the journal, so that a finished file is one file, and close.
+
+        A reader that holds a transaction can keep the journal from being folded; the next open does it then.
+        """
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._db.execute("PRAGMA busy_timeout = 200")
+            self._db.execute("PRAGMA journal_mode = DELETE")
+        except sqlite3.OperationalError:
+            pass  # best effort, as said above: every row is committed
+        self._db.close()
+
+    def _add_one_by_one(self) -> None:
+        """Write rows apart, so that one which sqlite cannot hold does not take the others with it."""
+        self._db.execute("ROLLBACK")
+        self._db.execute("BEGIN IMMEDIATE")
+        for row in self._pending:
+            try:
+                self._db.execute(_INSERT, row)
+            except (sqlite3.DataError, sqlite3.InterfaceError, OverflowError, UnicodeEncodeError):
+                self._db.execute(_INSERT, _storable(row))
+            except sqlite3.IntegrityError:  # run_id and seq are taken: the row is kept all the same
+                self._db.execute(_INSERT, {**row, "seq": None, "flags": _flagged(row, f"seq_{row['seq']}_twice")})
+
+    def _spill(self, error: sqlite3.Error) -> str:
+        spilled = None
+        for folder in (Path.cwd(), Path(tempfile.gettempdir())):
+            try:
+                spilled = folder / f"{self.path.name}.unsaved.jsonl"
+                with spilled.open("a", encoding="utf-8") as file:
+                    for row in self._pending:
+                        file.write(json.dumps(row, default=_hex) + "\n")
+                break
+            except OSError:
+                spilled = None
+        where = f"unsaved rows are in {spilled}" if spilled else "and the unsaved rows could not be put elsewhere"
+        return f"cannot write {self.path} ({error}); {len(self._pending)} {where}"
+
+    def _execute(self, statement: str, values: Mapping[str, Value]) -> None:
+        try:
+            self._db.execute(statement, values)
+        except sqlite3.Error as error:
+            raise StorageError(f"cannot write {self.path}: {error}") from None
+
+    def _execute_many(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(statement, rows)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise StorageError(f"cannot write {self.path}: {error}") from None
+
+
+def _check_ours(db: sqlite3.Connection, path: Path) -> None:
+    """Refuse to write into somebody else's database, or one of a later schema."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    owner = db.execute("PRAGMA application_id").fetchone()[0]
+    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables and owner != APPLICATION_ID:
+        raise StorageError(f"{path} is a database of another program; give another file with db")
+    if version > SCHEMA_VERSION:
+        raise StorageError(f"{path} was written by a newer perfkit (schema {version}, ours is {SCHEMA_VERSION})")
+
+
+def _storable(row: Row) -> Row:
+    """Return the row with what sqlite cannot hold as NULL or replaced, and a flag that says so."""
+    fixed: Row = {}
+    for name, value in row.items():
+        if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
+            value = None
+        elif isinstance(value, str):
+            value = value.encode("utf-8", "replace").decode()
+        fixed[name] = value
+    return {**fixed, "flags": _flagged(row, "unstorable")}
+
+
+def _flagged(row: Row, flag: str) -> str:
+    return f"{row.get('flags') or ''} {flag}".strip()
+
+
+def _hex(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,266 @@
+"""One kept-alive HTTP/1.1 connection on a bare socket: the hot path.
+
+The loop tells us that the socket is readable; we read into one shared buffer, stamp, and let httptools find the
+end of the message. The bytes are kept and nothing is decoded: JSON, text and tokens wait until the stream has ended.
+Reading this way costs the same as asyncio's ``BufferedProtocol``, and the kernel's receive stamps, TLS and plain
+TCP all come through the same few lines.
+"""
+
+import asyncio
+import errno
+import os
+import socket
+from time import perf_counter_ns
+
+import httptools
+
+from perfkit.records import ErrorKind
+from perfkit.transport.exchange import Exchange
+from perfkit.transport.tls import TlsLayer
+
+SO_TIMESTAMPNS = getattr(socket, "SO_TIMESTAMPNS", 35)  # not named by Python; 35 on Linux for all common machines
+ANCILLARY = 64  # room for one timespec
+LARGEST_BODY = 32 * 2**20
+
+_room = bytearray(2**18)
+_rooms = [_room]
+_view = memoryview(_room)
+# Shared by every connection of the process: reads are handled one after the other on one thread, and a buffer of
+# its own for each of 2,000 streams would be 500 MB.
+
+
+class Connection:
+    """A connection that carries one exchange at a time.
+
+    Parameters
+    ----------
+    loop : asyncio.AbstractEventLoop
+        The loop it lives on.
+    sock : socket.socket
+        Connected and non-blocking; TLS already shaken hands.
+    number : int
+        Its number within the run.
+    tls : TlsLayer, optional
+        What turns the socket's bytes into plain ones.
+    kernel : bool
+        Ask the kernel for receive stamps (Linux).
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        number: int,
+        *,
+        tls: TlsLayer | None = None,
+        kernel: bool = False,
+    ) -> None:
+        self.number = number
+        self.uses = 0
+        self.alive = True
+        self.idle_since = perf_counter_ns()
+        self.durations: tuple[float | None, float | None, float | None] = (None, None, None)
+        self._loop, self._sock, self._tls, self._kernel = loop, sock, tls, kernel
+        self._recv_into, self._recvmsg_into = sock.recv_into, sock.recvmsg_into
+        self._exchange: Exchange | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._complete = False
+        self._stamp = 0
+        self._unsent = memoryview(b"")
+        if kernel:
+            sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        loop.add_reader(sock.fileno(), self._on_readable)
+
+    def exchange(self, request: bytes, exchange: Exchange) -> "asyncio.Future[None]":
+        """Write a request now, and return a future that is done when its answer has ended or failed.
+
+        The future never raises for what the server or the network does: that is in ``exchange.error_kind``.
+        """
+        self.uses += 1
+        exchange.connection, exchange.connection_use = self.number, self.uses
+        exchange.dns, exchange.connect, exchange.tls = self.durations
+        self._exchange = exchange
+        self._waiter = self._loop.create_future()
+        data = self._tls.seal(request) if self._tls else request
+        # Stamped right before the one write: whatever happened earlier is the client's lag, not the server's time.
+        exchange.start = perf_counter_ns()
+        try:
+            sent = self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError as error:
+            self._lost(f"the connection broke while sending: {error.strerror}")
+            return self._waiter or _done(self._loop)
+        if sent == len(data):
+            exchange.written = perf_counter_ns()
+        else:
+            self._unsent = memoryview(data)[sent:]
+            self._loop.add_writer(self._sock.fileno(), self._on_writable)
+        return self._waiter
+
+    def give_up(self, kind: ErrorKind, error: str) -> None:
+        """End the exchange under way with an error of ours (a time limit, an interruption) and close."""
+        if self._exchange is not None:
+            self._exchange.fail(kind, error, perf_counter_ns())
+        self.close()
+        self._finish()
+
+    def close(self) -> None:
+        """Close the socket; safe to repeat."""
+        if not self.alive:
+            return
+        self.alive = False
+        self._loop.remove_reader(self._sock.fileno())
+        self._loop.remove_writer(self._sock.fileno())
+        self._sock.close()
+
+    @property
+    def last_read(self) -> int:
+        """When something last came for the exchange under way, or when it was sent (ns)."""
+        exchange = self._exchange
+        if exchange is None:
+            return self.idle_since
+        return exchange.stamps[-1] if exchange.stamps else exchange.start
+
+    @property
+    def started(self) -> int:
+        """When the exchange under way was sent (ns)."""
+        return self._exchange.start if self._exchange is not None else self.idle_since
+
+    # Called by the loop.
+
+    def _on_readable(self) -> None:
+        stamp_bytes = b""
+        try:
+            if self._kernel:
+                size, ancillary, _, _ = self._recvmsg_into(_rooms, ANCILLARY)
+                if ancillary:
+                    stamp_bytes = ancillary[0][2]
+            else:
+                size = self._recv_into(_room)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lost(f"the connection broke: {os.strerror(error.errno or errno.EIO)}")
+            return
+        self._stamp = stamp = perf_counter_ns()
+        exchange = self._exchange
+        if exchange is None:
+            self._idle_bytes(size)
+            return
+        if not size:
+            self._ended()
+            return
+        if self._kernel:
+            exchange.kernel.append(stamp_bytes)
+        exchange.stamps.append(stamp)
+        self._feed(exchange, _view[:size])
+
+    def _on_writable(self) -> None:
+        try:
+            sent = self._sock.send(self._unsent)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lost(f"the connection broke while sending: {error.strerror}")
+            return
+        self._unsent = self._unsent[sent:]
+        if not self._unsent:
+            self._loop.remove_writer(self._sock.fileno())
+            if self._exchange is not None:
+                self._exchange.written = perf_counter_ns()
+
+    # Called by httptools, within _feed.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header of the answer."""
+        if self._exchange is not None:
+            self._exchange.response_headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Stamp the end of the headers."""
+        if self._exchange is not None:
+            self._exchange.headers = self._stamp
+            self._exchange.status = self._parser.get_status_code()
+
+    def on_body(self, data: bytes) -> None:
+        """Keep a piece of the body."""
+        if self._exchange is not None:
+            self._exchange.body += data
+
+    def on_message_complete(self) -> None:
+        """Note that the answer is whole, unless it was an interim one (1xx)."""
+        exchange = self._exchange
+        if exchange is None:
+            return
+        if exchange.status is not None and 100 <= exchange.status < 200:
+            exchange.response_headers.clear()
+            exchange.headers = exchange.status = None
+        else:
+            self._complete = True
+
+    # What follows from them.
+
+    def _feed(self, exchange: Exchange, data: memoryview) -> None:
+        try:
+            self._parser.feed_data(self._tls.open(data) if self._tls else data)
+        except httptools.HttpParserError as error:
+            self.give_up("protocol", f"not an HTTP answer: {error}")
+            return
+        except OSError as error:  # ssl.SSLError is one
+            self.give_up("tls", f"the TLS record could not be read: {error}")
+            return
+        exchange.ends.append(len(exchange.body))
+        if self._complete:
+            self._complete = False
+            exchange.end = self._stamp
+            if not self._parser.should_keep_alive():
+                self.close()
+            self._finish()
+        elif len(exchange.body) > LARGEST_BODY:
+            self.give_up("too_large", f"the answer is larger than {LARGEST_BODY >> 20} MiB")
+        elif self._tls and self._tls.ended:
+            self._ended()
+
+    def _idle_bytes(self, size: int) -> None:
+        """Handle what comes between exchanges: a TLS ticket is welcome, anything else ends the connection."""
+        if size and self._tls:
+            self._tls.open(_view[:size])
+            if not self._tls.ended:
+                return
+        self.close()
+
+    def _ended(self) -> None:
+        """Handle the peer's close: an idle connection dies quietly, a body without a length is complete."""
+        exchange = self._exchange
+        if exchange is not None and exchange.headers is not None and _ends_with_connection(exchange):
+            exchange.end = self._stamp
+            self.close()
+            self._finish()
+        else:
+            self._lost("the server closed the connection before the answer was complete")
+
+    def _lost(self, sentence: str) -> None:
+        if self._exchange is not None:
+            self._exchange.fail("reset", sentence, perf_counter_ns())
+        self.close()
+        self._finish()
+
+    def _finish(self) -> None:
+        waiter, self._waiter, self._exchange = self._waiter, None, None
+        self.idle_since = perf_counter_ns()
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
+def _done(loop: asyncio.AbstractEventLoop) -> "asyncio.Future[None]":
+    future = loop.create_future()
+    future.set_result(None)
+    return future
+
+
+def _ends_with_connection(exchange: Exchange) -> bool:
+    """Tell whether the body has neither a length nor chunks, so that only the close ends it."""
+    names = {name.lower() for name, _ in exchange.response_headers}
+    return b"content-length" not in names and b"transfer-encoding" not in names
