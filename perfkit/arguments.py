@@ -6,6 +6,7 @@ the record kept in the run file. Each field says its unit, its meaning and, wher
 
 import dataclasses
 import json
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ class Arguments:
     prompt: str | None = option(None, "one prompt for every request, or @file", group="prompts")
     system: str | None = option(None, "system message put before each prompt", group="prompts")
     min_prompt_length: int = option(0, "skip shorter prompts", "characters or tokens", group="prompts")
-    max_prompt_length: int | None = option(None, "skip longer prompts", "characters or tokens", group="prompts")
+    max_prompt_length: int = option(sys.maxsize, "skip longer prompts", "characters or tokens", group="prompts")
     prefix_length: int = option(0, "random prompts: tokens of the shared prefix", "tokens", group="prompts")
     apply_chat_template: bool | None = option(None, "send messages; default: by the URL", group="prompts")
     tokenizer_path: str | None = option(None, "folder of a tokenizer", group="prompts")
@@ -184,6 +185,41 @@ class Arguments:
     def load(self) -> str:
         """``"open"`` when a rate is given, else ``"closed"``."""
         return "open" if self.rate is not None else "closed"
+
+    def prompt_text(self) -> str | None:
+        """Return the text of ``prompt``, read from its file if it is given as ``@file``.
+
+        Raises
+        ------
+        UsageError
+            The file cannot be read.
+        """
+        if self.prompt is None or not self.prompt.startswith("@"):
+            return self.prompt
+        try:
+            return Path(self.prompt[1:]).expanduser().read_text(encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"cannot read the prompt file {self.prompt[1:]}: {error.strerror}") from None
+
+    def endpoint(self, path: str) -> str:
+        """Return the URL that requests go to: a base URL gains the API's path, any other stays.
+
+        Examples
+        --------
+        >>> Arguments(url="localhost:8000").endpoint("/v1/chat/completions")
+        'http://localhost:8000/v1/chat/completions'
+        >>> Arguments(url="https://host/v1").endpoint("/v1/completions")
+        'https://host/v1/completions'
+        >>> Arguments(url="https://host/api/generate").endpoint("/v1/completions")
+        'https://host/api/generate'
+        """
+        parts = urlsplit(self.url)
+        base = parts.path.rstrip("/")
+        if not base:
+            return parts._replace(path=path).geturl()
+        if base.endswith("/v1") and path.startswith("/v1/"):
+            return parts._replace(path=base + path.removeprefix("/v1")).geturl()
+        return self.url
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any]) -> Self:
@@ -330,7 +366,7 @@ def _expected_types() -> dict[str, tuple[type, ...]]:
         text = str(hint)
         if "Mapping" in text or hint is Any:
             continue
-        allowed = [kind for kind in (bool, str) if kind.__name__ in text]
+        allowed: list[type] = [kind for kind in (bool, str) if kind.__name__ in text]
         if "float" in text:
             allowed += [int, float]
         elif "int" in text:

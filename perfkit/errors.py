@@ -20,6 +20,10 @@ class UnknownPlugin(UsageError):
     """A name that nothing is registered under."""
 
 
+class PluginFailure(PerfkitError):
+    """The user's own plugin raised; the message names its file and line. It becomes its row's error."""
+
+
 class NothingSucceeded(PerfkitError):
     """No request of a run succeeded. Exit status 3."""
 

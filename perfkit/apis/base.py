@@ -1,17 +1,19 @@
 """The base classes that API plugins subclass, built-in ones included."""
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from perfkit.arguments import Arguments
-from perfkit.records import Answer, Json, Kind, Message
+from perfkit.records import Answer, Json, Message
 
 BODY_FIELDS = (
-    "max_tokens min_tokens temperature top_p top_k frequency_penalty presence_penalty repetition_penalty "
-    "logprobs seed stop stop_token_ids"
-).split()
+    *("max_tokens", "min_tokens", "temperature", "top_p", "top_k"),
+    *("frequency_penalty", "presence_penalty", "repetition_penalty"),
+    *("logprobs", "seed", "stop", "stop_token_ids"),
+)
 
 
 @dataclass
@@ -83,7 +85,7 @@ class ApiPluginBase:
 
     def headers(self, param: Arguments) -> dict[str, str]:
         """Return the headers this API needs besides the run's own; the key goes here."""
-        return {"Authorization": f"Bearer {param.api_key}"} if param.api_key else {}
+        return bearer(param)
 
     def read_message(self, message: Message, answer: Answer, event: str = "") -> None:
         """Note in ``answer`` what one message carries: an SSE payload, or the body of an answer not streamed.
@@ -130,6 +132,59 @@ class DefaultApiPlugin(ApiPluginBase):
     """
 
 
+class PerfPluginBase:
+    """A plugin of the oldest kind: it reads the dataset, makes the bodies and counts the tokens, all in one class."""
+
+    path = "/v1/chat/completions"
+
+    def __init__(self, tokenizer_path: str | None = None) -> None:
+        self.tokenizer_path = tokenizer_path
+
+    def build_request(
+        self,
+        model: str,
+        prompt: str | None = None,
+        dataset: str | None = None,
+        max_length: int = sys.maxsize,
+        min_length: int = 0,
+        **kwargs: Any,
+    ) -> Iterator[dict[str, Json]]:
+        """Yield request bodies.
+
+        Parameters
+        ----------
+        model : str
+        prompt : str, optional
+            Given: every body asks this.
+        dataset : str, optional
+            Path of the dataset.
+        max_length, min_length : int, characters
+            Prompts outside are skipped.
+        **kwargs
+            What ``--parameters`` gave.
+        """
+        raise TypeError(f"{type(self).__name__} must define build_request(model, prompt, dataset, ...)")
+
+    def parse_responses(self, responses: list[str], **kwargs: Any) -> tuple[int, int]:
+        """Return (prompt tokens, completion tokens) of an answer's messages, given as JSON texts."""
+        raise TypeError(f"{type(self).__name__} must define parse_responses(responses)")
+
+    def dataset_line_by_line(self, dataset: str) -> Iterator[str]:
+        """Yield the lines of a text file, line ends included."""
+        with open(dataset, encoding="utf-8") as file:
+            yield from file
+
+    def dataset_json_list(self, dataset: str) -> Iterator[Json]:
+        """Yield the items of a file that holds one JSON array."""
+        with open(dataset, encoding="utf-8") as file:
+            yield from json.load(file)
+
+
+def bearer(param: Arguments) -> dict[str, str]:
+    """Return the header that carries the key, none without a key."""
+    return {"Authorization": f"Bearer {param.api_key}"} if param.api_key else {}
+
+
 def sampling_fields(param: Arguments) -> dict[str, Json]:
     """Return the sampling fields that were given, under the names OpenAI's APIs use.
 
@@ -153,6 +208,3 @@ def with_extras(body: dict[str, Json], param: Arguments) -> dict[str, Json]:
 def as_json(body: dict[str, Json]) -> bytes:
     """Return the body as it is sent: compact JSON in UTF-8."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-TOKEN_KINDS_BY_FIELD = (("reasoning_content", Kind.REASONING), ("reasoning", Kind.REASONING), ("content", Kind.CONTENT))

@@ -1,0 +1,1 @@
+"""APIs: request bodies of prompts, and what the messages of an answer carry."""

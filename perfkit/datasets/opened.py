@@ -1,0 +1,202 @@
+"""One pass or many over whatever the arguments name as dataset."""
+
+import hashlib
+import itertools
+import random
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sized
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from perfkit.arguments import Arguments
+from perfkit.datasets.base import DatasetPluginBase
+from perfkit.errors import UnknownPlugin, UsageError, nearest
+from perfkit.records import Prompt
+from perfkit.registry import APIS, DATASETS, api_class, dataset_class
+
+SHUFFLE_WINDOW = 10_000
+_EDGE = 2**20
+
+
+@dataclass(frozen=True)
+class OpenedDataset:
+    """A dataset ready to be read.
+
+    Parameters
+    ----------
+    name : str
+        As it is kept with the run.
+    items : callable
+        Starts a pass: returns an iterator of items.
+    path : Path, optional
+        The file behind it.
+    system : str, optional
+        System message put before each prompt.
+    known_length : int, optional
+        Number of items where that is known without reading, else None.
+    """
+
+    name: str
+    items: Callable[[], Iterable[Any]]
+    path: Path | None = None
+    system: str | None = None
+    known_length: int | None = None
+
+    def prompts(self) -> Iterator[Prompt]:
+        """Yield the prompts of one pass; ``row`` counts the items from 0."""
+        for row, item in enumerate(self.items()):
+            prompt = item if isinstance(item, Prompt) else Prompt(item)
+            content = with_system(prompt.content, self.system) if self.system else prompt.content
+            yield replace(prompt, content=content, row=row if prompt.row is None else prompt.row)
+
+    @property
+    def hash(self) -> str | None:
+        """Fingerprint of the file: of its size and its first and last MiB, so that large files cost nothing."""
+        if self.path is None or not self.path.is_file():
+            return None
+        size = self.path.stat().st_size
+        digest = hashlib.sha256(str(size).encode())
+        with self.path.open("rb") as file:
+            digest.update(file.read(_EDGE))
+            file.seek(max(0, size - _EDGE))
+            digest.update(file.read(_EDGE))
+        return digest.hexdigest()[:16]
+
+
+def open_dataset(arguments: Arguments) -> OpenedDataset:
+    """Open what the arguments name: a prompt, a registered name, a path, or an iterable.
+
+    Raises
+    ------
+    UnknownPlugin
+        It is neither a registered name nor an existing path.
+    UsageError
+        The file of ``--prompt @file`` cannot be read.
+
+    Examples
+    --------
+    >>> open_dataset(Arguments()).name
+    'sample'
+    """
+    arguments = arguments.replace(apply_chat_template=_chats(arguments))
+    prompt = arguments.prompt_text()
+    if prompt is not None:
+        item = [{"role": "user", "content": prompt}] if arguments.apply_chat_template else prompt
+        return OpenedDataset("prompt", lambda: [item], system=arguments.system, known_length=1)
+    if arguments.dataset is not None and not isinstance(arguments.dataset, str):
+        return _of_iterable(arguments.dataset, arguments)
+    name, cls, arguments = _named(arguments)
+    plugin = cls(arguments)
+    path = plugin.file if isinstance(plugin, DatasetPluginBase) else None
+    return OpenedDataset(name, plugin.build_messages, path, arguments.system)
+
+
+def prompts(arguments: Arguments) -> Iterator[Prompt]:
+    """Yield the prompts of a run: the dataset once, or over and over when ``number`` or ``duration`` is given.
+
+    Parameters
+    ----------
+    arguments : Arguments
+        Of one point of a sweep. ``dataset_offset`` skips items of the first pass; ``shuffle`` mixes each pass
+        within a window of 10,000 items, by ``prompt_seed``.
+
+    Raises
+    ------
+    UsageError
+        The dataset yields nothing.
+    """
+    dataset = open_dataset(arguments)
+    endless = arguments.number is not None or arguments.duration is not None
+    for cycle in itertools.count():
+        count = 0
+        for prompt in _one_pass(dataset, arguments, cycle):
+            count += 1
+            yield replace(prompt, cycle=cycle) if cycle else prompt
+        if not count and not cycle:
+            raise UsageError(f"dataset {dataset.name!r} holds no prompt that may be sent{_skipped(arguments)}")
+        if not count or not endless:
+            return
+
+
+def _one_pass(dataset: OpenedDataset, arguments: Arguments, cycle: int) -> Iterator[Prompt]:
+    prompts = dataset.prompts()
+    if arguments.shuffle:
+        prompts = shuffled(prompts, random.Random(f"{arguments.prompt_seed}/{cycle}"))
+    return itertools.islice(prompts, 0 if cycle else arguments.dataset_offset, None)
+
+
+def _skipped(arguments: Arguments) -> str:
+    if arguments.dataset_offset:
+        return f" after dataset_offset={arguments.dataset_offset}"
+    if arguments.min_prompt_length or arguments.max_prompt_length < sys.maxsize:
+        return f" between {arguments.min_prompt_length} and {arguments.max_prompt_length} long"
+    return ""
+
+
+def shuffled(prompts: Iterator[Prompt], rng: random.Random) -> Iterator[Prompt]:
+    """Yield in an order drawn within a moving window, so that a file of any size streams."""
+    window = list(itertools.islice(prompts, SHUFFLE_WINDOW))
+    for newcomer in prompts:
+        place = rng.randrange(len(window))
+        yield window[place]
+        window[place] = newcomer
+    rng.shuffle(window)
+    yield from window
+
+
+def with_system(content: Any, system: str) -> Any:
+    """Return what is asked with a system message before it; a body without messages stays as it is.
+
+    Examples
+    --------
+    >>> with_system([{"role": "user", "content": "hi"}], "Be brief.")[0]
+    {'role': 'system', 'content': 'Be brief.'}
+    """
+    if isinstance(content, str):
+        return f"{system}\n\n{content}"
+    if isinstance(content, list):
+        return [{"role": "system", "content": system}, *content]
+    if isinstance(content, dict) and "messages" in content:
+        return {**content, "messages": with_system(content["messages"], system)}
+    return content
+
+
+def _named(arguments: Arguments) -> tuple[str, type[DatasetPluginBase], Arguments]:
+    """Return name, class and arguments of a dataset that is given by name or path."""
+    given = arguments.dataset
+    if given is None:
+        given = arguments.dataset_path or "sample"
+    if given in DATASETS:
+        return given, dataset_class(given), arguments
+    path = Path(given).expanduser()
+    if not path.exists():
+        raise UnknownPlugin(f"no dataset is called {given!r}, and no file is there{nearest(given, DATASETS.names())}")
+    kind = "hf" if path.is_dir() else _BY_SUFFIX.get(path.suffix.lower(), "line_by_line")
+    return path.name, dataset_class(kind), arguments.replace(dataset_path=str(path))
+
+
+_BY_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
+
+
+def _of_iterable(items: Any, arguments: Arguments) -> OpenedDataset:
+    """Open an iterable, or a DataFrame with a column of messages or prompts."""
+    columns = getattr(items, "columns", None)
+    if columns is not None:
+        column = next((name for name in ("messages", "prompt", "question", "text") if name in columns), None)
+        if column is None:
+            raise UsageError(f"a DataFrame of prompts needs a column messages or prompt, got {list(columns)}")
+        items = items[column]
+    if not isinstance(items, Iterable):
+        raise UsageError(f"dataset must be a name, a path, an iterable or a DataFrame, got {type(items).__name__}")
+    length = len(items) if isinstance(items, Sized) else None
+    return OpenedDataset(type(items).__name__, lambda: items, None, arguments.system, length)
+
+
+def _chats(arguments: Arguments) -> bool:
+    """Say whether prompts become chat messages: as given, else by the URL."""
+    if arguments.apply_chat_template is not None:
+        return arguments.apply_chat_template
+    api_path = getattr(api_class(arguments.api), "path", "") if arguments.api in APIS else "/v1/chat/completions"
+    return urlsplit(arguments.endpoint(api_path)).path.endswith("chat/completions")
