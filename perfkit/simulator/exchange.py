@@ -1,0 +1,269 @@
+"""One request being answered: its tokens become bytes when they are due."""
+
+from time import monotonic_ns
+from typing import Protocol
+
+from perfkit.simulator.connection import Connection, Request
+from perfkit.simulator.dialects import Ask, Dialect, Script
+from perfkit.simulator.faults import Fault, Outcome
+from perfkit.simulator.options import Simulation
+from perfkit.simulator.replies import LAST_CHUNK, chunk, reply, stream_head
+from perfkit.simulator.truth import RequestTruth
+
+_PING = b": ping\n\n"
+
+
+class House(Protocol):
+    """What an exchange asks of the server it belongs to."""
+
+    simulation: Simulation
+    keeps_chunks: bool
+
+    def late(self, nanoseconds: int) -> None:
+        """Note how late a write of content was."""
+
+    def sent(self, number: int, token: int, due: int, now: int) -> None:
+        """Note a content event for the chunk log."""
+
+    def ended(self, exchange: "Exchange", outcome: Outcome, status: int) -> None:
+        """Note that an exchange has ended."""
+
+
+class Exchange:
+    """The state of one answer.
+
+    Parameters
+    ----------
+    house : House
+    connection : Connection
+    request : Request
+    dialect : Dialect
+    ask : Ask
+    fault : Fault
+        What is to go wrong.
+    """
+
+    __slots__ = (
+        "_blocked_before",
+        "_events",
+        "_fault",
+        "_first",
+        "_generated",
+        "_head",
+        "_headers",
+        "_held",
+        "_house",
+        "_last",
+        "_max_late",
+        "_open_streams",
+        "_opened",
+        "_plain",
+        "_script",
+        "_sent",
+        "_sent_bytes",
+        "_stop",
+        "ask",
+        "connection",
+        "dialect",
+        "over",
+        "request",
+    )
+
+    def __init__(
+        self, house: House, connection: Connection, request: Request, dialect: Dialect, ask: Ask, fault: Fault
+    ) -> None:
+        simulation = house.simulation
+        self._house = house
+        self.connection = connection
+        self.request = request
+        self.dialect = dialect
+        self.ask = ask
+        self._fault = fault
+        self._script: Script = dialect.script(ask)
+        self._plain = not (fault.rewrite or fault.keep_back or simulation.crlf or simulation.ping_every)
+        self._plain = self._plain and fault.chunked
+        self._stop = int(ask.output_tokens * fault.share)
+        self._head = b""
+        self._held = b""
+        self._opened = self.over = False
+        self._generated = self._sent = self._events = self._sent_bytes = 0
+        self._headers = self._first = self._last = self._max_late = 0
+        self._blocked_before = connection.blocked
+        self._open_streams = 0
+
+    def begin(self, open_streams: int) -> bool:
+        """Send what is sent at once; return True if tokens are to come."""
+        self._open_streams = open_streams
+        if self._fault.reply is not None:
+            self._write(self._fault.reply)
+            self._end()
+        elif self._fault.share == 0:
+            self._end()
+        elif self.ask.stream:
+            keep_alive = self.request.keep_alive and self._fault.chunked
+            self._head = stream_head(self.ask.number, close=not keep_alive, chunked=self._fault.chunked)
+            if self._house.simulation.early_headers:
+                self._send_head()
+        return not self.over and self._fault.share > 0
+
+    def open(self) -> None:
+        """Send the events that come before the first token, once."""
+        if self._opened or self.over:
+            return
+        self._opened = True
+        opening = self._script.opening()
+        if opening:
+            self._write(self._take_head() + self._frame(opening))
+
+    def token(self, due: int) -> None:
+        """Take the next token, due now."""
+        self._generated += 1
+        if not self.ask.stream:
+            if self._generated == self.ask.output_tokens:
+                self._send_whole(due)
+        elif self._generated > self._sent:
+            self._send_tokens(due)
+
+    def client_left(self) -> None:
+        """The connection is gone."""
+        if not self.over:
+            self.over = True
+            self._house.ended(self, "stall" if self._fault.end == "stall" else "client_closed", 0)
+
+    def truth(self, outcome: Outcome, status: int) -> RequestTruth:
+        """Return the line for the request log."""
+        request, connection = self.request, self.connection
+        return RequestTruth(
+            req=self.ask.number,
+            conn=connection.number,
+            conn_req=connection.requests,
+            path=self.dialect.name,
+            stream=int(self.ask.stream),
+            outcome=outcome,
+            status=status,
+            open_streams=self._open_streams,
+            body_bytes=len(request.body),
+            accept_ns=connection.accepted,
+            recv_start_ns=request.recv_start,
+            recv_done_ns=request.recv_done,
+            headers_ns=self._headers,
+            first_ns=self._first,
+            last_ns=self._last,
+            end_ns=monotonic_ns(),
+            events=self._events,
+            tokens=self._sent,
+            sent_bytes=self._sent_bytes,
+            max_late_us=self._max_late / 1000,
+            blocked=connection.blocked - self._blocked_before,
+        )
+
+    def _send_tokens(self, due: int) -> None:
+        self.open()
+        simulation = self._house.simulation
+        per_event = simulation.tokens_per_event
+        first, until = self._sent, min(self._sent + per_event * simulation.events_per_write, self._stop)
+        if first < until:
+            events: list[bytes] = []
+            for at in range(first, until, per_event):
+                events += self._script.token(at, min(per_event, until - at))
+            data = self._take_head() + self._frame(events)
+            now = monotonic_ns()
+            self._write(data)
+            self._sent = until
+            self._note(now, due)
+            for at in range(first, until, per_event):
+                self._events += 1
+                if self._house.keeps_chunks:
+                    self._house.sent(self.ask.number, at, due, now)
+        if until >= self._stop and not self.over:
+            self._end()
+
+    def _send_whole(self, due: int) -> None:
+        if self._fault.end != "finish":
+            self._end()
+            return
+        data = reply(200, self._script.whole(), headers={"x-request-id": str(self.ask.number)})
+        now = self._headers = monotonic_ns()
+        self._write(data)
+        self._sent = self._generated
+        self._note(now, due)
+        self._end()
+
+    def _note(self, now: int, due: int) -> None:
+        if not self._first:
+            self._first = now
+        self._last = now
+        self._house.late(now - due)
+        if now - due > self._max_late:
+            self._max_late = now - due
+
+    def _end(self) -> None:
+        """End as the fault has it; without one, with the closing events."""
+        fault = self._fault
+        status = fault.status if fault.reply is not None else 200 if self._headers else 0
+        if fault.end == "stall":
+            return
+        if self._head or (self._headers and self.ask.stream):
+            self._send_closing()
+        self._finish(fault.outcome, status)
+        if fault.end == "reset":
+            self.connection.reset()
+        keep_alive = self.request.keep_alive and fault.end in ("finish", "cut") and fault.chunked
+        self.connection.answered(keep_alive=keep_alive)
+
+    def _send_closing(self) -> None:
+        fault = self._fault
+        closing = [fault.insert] if fault.insert else []
+        closing += self._script.closing() if fault.end == "finish" else []
+        data = self._take_head() + (self._frame(closing) if closing else b"")
+        if self._held:
+            data += self._framed(self._held)
+            self._held = b""
+        if fault.end in ("finish", "cut") and fault.chunked:
+            data += LAST_CHUNK
+        if data:
+            self._write(data)
+
+    def _finish(self, outcome: Outcome, status: int) -> None:
+        if not self.over:
+            self.over = True
+            self._house.ended(self, outcome, status)
+
+    def _send_head(self) -> None:
+        self._write(self._take_head())
+
+    def _take_head(self) -> bytes:
+        """Headers go out with whatever is written first."""
+        if not self._head:
+            return b""
+        head, self._head = self._head, b""
+        self._headers = monotonic_ns()
+        return head
+
+    def _write(self, data: bytes) -> None:
+        self._sent_bytes += len(data)
+        self.connection.send(data)
+
+    def _frame(self, events: list[bytes]) -> bytes:
+        if self._plain:
+            return b"".join([b"%x\r\n%b\r\n" % (len(event), event) for event in events])
+        return b"".join(map(self._framed, self._disturbed(events)))
+
+    def _framed(self, data: bytes) -> bytes:
+        return chunk(data) if self._fault.chunked else data
+
+    def _disturbed(self, events: list[bytes]) -> list[bytes]:
+        """Return the events as the fault and the options want them on the wire."""
+        simulation, fault = self._house.simulation, self._fault
+        if simulation.ping_every and self._events % simulation.ping_every == 0:
+            events = [_PING, *events]
+        if fault.rewrite:
+            events = list(map(fault.rewrite, events))
+        if simulation.crlf:
+            events = [event.replace(b"\n", b"\r\n") for event in events]
+        if not fault.keep_back:
+            return events
+        data = self._held + b"".join(events)
+        keep = len(data) - fault.keep_back(data)
+        self._held = data[keep:]
+        return [data[:keep]]

@@ -1,0 +1,342 @@
+"""When a serving engine emits each token: pure arithmetic, no clock, the same online and in virtual time.
+
+A model is a frozen set of parameters; ``schedule()`` starts one. A schedule is told of arrivals and says which
+tokens are due: the server asks it against the real clock, ``simulate_arrivals`` against none.
+Times are integer nanoseconds, as stamps are; parameters are seconds.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush, heapreplace
+from typing import NamedTuple, Protocol, TypeAlias
+
+from perfkit.simulator.options import Simulation
+
+SECOND = 1_000_000_000
+_MASK = (1 << 64) - 1
+
+Due: TypeAlias = tuple[int, int]
+"""When (nanoseconds), and the number of the request whose next token it is."""
+
+
+class Work(NamedTuple):
+    """What one request asks of the engine."""
+
+    prompt_tokens: int
+    output_tokens: int
+
+
+class Schedule(Protocol):
+    """A model in motion."""
+
+    def arrive(self, number: int, now: int, work: Work) -> int | None:
+        """Take in a request; return when its first token is due, None when that is not known yet."""
+
+    def leave(self, number: int) -> None:
+        """Forget a request whose client has gone."""
+
+    def next_due(self) -> int | None:
+        """Return when to ask ``take`` next, None when nothing is under way."""
+
+    def take(self, now: int) -> list[Due]:
+        """Return the tokens due by now, in order of time, each once."""
+
+
+class Model(Protocol):
+    """Parameters that a schedule can be started from."""
+
+    def schedule(self) -> Schedule:
+        """Start an empty schedule."""
+
+
+def mix(*words: int) -> int:
+    """Hash integers to 64 bits (splitmix64): the same everywhere, and cheap enough for every token.
+
+    Examples
+    --------
+    >>> mix(1, 2) == mix(1, 2), mix(1, 2) == mix(2, 1)
+    (True, False)
+    """
+    state = 0
+    for word in words:
+        state = (state ^ word) + 0x9E3779B97F4A7C15 & _MASK
+        state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+        state = (state ^ state >> 27) * 0x94D049BB133111EB & _MASK
+        state ^= state >> 31
+    return state
+
+
+def _scaled(interval: int, jitter: float, *words: int) -> int:
+    """An interval times its own factor within 1 - jitter .. 1 + jitter."""
+    if not jitter:
+        return interval
+    return round(interval * (1 + jitter * (mix(*words) / 2**63 - 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Pacing:
+    """Exact pacing: token k of a request is due ``ttft + k * itl`` after its arrival, whatever else is going on.
+
+    Parameters
+    ----------
+    ttft, itl : float
+        Seconds.
+    jitter : float
+        Each interval is scaled by its own factor, uniform within 1 - jitter .. 1 + jitter: a pure function of
+        seed, request number and k.
+    seed : int
+
+    Examples
+    --------
+    >>> simulate_arrivals([0.0, 5.0], Pacing(ttft=0.1, itl=0.01), Work(10, 3))
+    [[0.1, 0.11, 0.12], [5.1, 5.11, 5.12]]
+    """
+
+    ttft: float = 0.1
+    itl: float = 0.01
+    jitter: float = 0.0
+    seed: int = 1
+
+    def schedule(self) -> "PacedSchedule":
+        """Start an empty schedule."""
+        return PacedSchedule(self)
+
+
+class PacedSchedule:
+    """One heap of due times, an entry per request."""
+
+    def __init__(self, pacing: Pacing) -> None:
+        self._pacing = pacing
+        self._ttft = round(pacing.ttft * SECOND)
+        self._itl = round(pacing.itl * SECOND)
+        self._heap: list[tuple[int, int, int]] = []
+        self._lengths: dict[int, int] = {}
+
+    def arrive(self, number: int, now: int, work: Work) -> int | None:
+        """Take in a request; its first token is due TTFT from now."""
+        due = now + _scaled(self._ttft, self._pacing.jitter, self._pacing.seed, number, 0)
+        self._lengths[number] = work.output_tokens
+        heappush(self._heap, (due, number, 1))
+        return due
+
+    def leave(self, number: int) -> None:
+        """Forget a request; its entry is dropped when its time comes."""
+        self._lengths.pop(number, None)
+
+    def next_due(self) -> int | None:
+        """Return when the earliest token is due."""
+        return self._heap[0][0] if self._heap else None
+
+    def take(self, now: int) -> list[Due]:
+        """Return the tokens due by now."""
+        heap, lengths = self._heap, self._lengths
+        jitter, seed, itl = self._pacing.jitter, self._pacing.seed, self._itl
+        taken = []
+        while heap and heap[0][0] <= now:
+            due, number, sent = heap[0]
+            length = lengths.get(number, 0)
+            if sent <= length:
+                taken.append((due, number))
+            if sent < length:
+                heapreplace(heap, (due + _scaled(itl, jitter, seed, number, sent), number, sent + 1))
+            else:
+                heappop(heap)
+                lengths.pop(number, None)
+        return taken
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An engine with continuous batching, queueing for slots, and prefill that shares steps with decoding.
+
+    The engine works in steps. A step takes ``step`` seconds, ``slowdown`` more for each further request that
+    decodes in it, and the time its share of prompt tokens needs at ``prefill_rate``. Requests are admitted in order
+    of arrival, at the start of a step, while fewer than ``slots`` run. At most ``prefill_chunk`` prompt tokens go
+    into one step, the oldest request's first. A request whose prompt is done emits one token at the end of each step.
+
+    Parameters
+    ----------
+    slots : int
+        Requests that run at once.
+    step, slowdown, base_latency : float
+        Seconds; the last passes between arrival and the queue.
+    prefill_rate : float
+        Prompt tokens per second.
+    prefill_chunk : int
+        Tokens.
+    jitter, seed : float, int
+        Each step is scaled by its own factor, uniform within 1 - jitter .. 1 + jitter.
+
+    Examples
+    --------
+    Two requests of 1,000 prompt tokens and one slot: the second waits until the first is through.
+
+    >>> engine = Engine(slots=1, step=0.01, prefill_rate=10_000, base_latency=0)
+    >>> simulate_arrivals([0.0, 0.0], engine, Work(1000, 3))
+    [[0.11, 0.12, 0.13], [0.24, 0.25, 0.26]]
+    """
+
+    slots: int = 32
+    step: float = 0.01
+    slowdown: float = 0.0002
+    base_latency: float = 0.005
+    prefill_rate: float = 20_000.0
+    prefill_chunk: int = 2048
+    jitter: float = 0.0
+    seed: int = 1
+
+    def schedule(self) -> "EngineSchedule":
+        """Start an empty schedule."""
+        return EngineSchedule(self)
+
+
+@dataclass(slots=True)
+class _Job:
+    ready: int
+    prompt_left: int
+    output_left: int
+
+
+@dataclass(slots=True)
+class EngineSchedule:
+    """One step under way at most; what it emits is settled when it begins."""
+
+    engine: Engine
+    _waiting: deque[tuple[int, _Job]] = field(default_factory=deque)
+    _running: dict[int, _Job] = field(default_factory=dict)
+    _emitting: list[int] = field(default_factory=list)
+    _step_end: int | None = None
+    _steps: int = 0
+
+    def arrive(self, number: int, now: int, work: Work) -> int | None:
+        """Queue a request; when its first token is due depends on what else will arrive."""
+        ready = now + round(self.engine.base_latency * SECOND)
+        self._waiting.append((number, _Job(ready, work.prompt_tokens, work.output_tokens)))
+        return None
+
+    def leave(self, number: int) -> None:
+        """Free a request's slot, or its place in the queue."""
+        if self._running.pop(number, None) is None:
+            self._waiting = deque(entry for entry in self._waiting if entry[0] != number)
+
+    def next_due(self) -> int | None:
+        """Return when the step under way ends, or the next one can begin."""
+        if self._step_end is not None:
+            return self._step_end
+        return self._waiting[0][1].ready if self._waiting else None
+
+    def take(self, now: int) -> list[Due]:
+        """Run the engine up to now."""
+        taken: list[Due] = []
+        while (due := self.next_due()) is not None and due <= now:
+            taken += self._end_step(due)
+            self._begin_step(due)
+        return taken
+
+    def _end_step(self, due: int) -> list[Due]:
+        emitted = [(due, number) for number in self._emitting if number in self._running]
+        for _, number in emitted:
+            job = self._running[number]
+            job.output_left -= 1
+            if job.output_left <= 0:
+                del self._running[number]
+        self._emitting = []
+        self._step_end = None
+        return emitted
+
+    def _begin_step(self, now: int) -> None:
+        while self._waiting and self._waiting[0][1].ready <= now and len(self._running) < self.engine.slots:
+            number, job = self._waiting.popleft()
+            self._running[number] = job
+        if not self._running:
+            return
+        prefilled = self._prefill()
+        self._emitting = [number for number, job in self._running.items() if not job.prompt_left]
+        self._step_end = now + self._duration(prefilled)
+        self._steps += 1
+
+    def _prefill(self) -> int:
+        """Spend the step's prompt tokens on the oldest requests that still need some; return how many."""
+        budget = self.engine.prefill_chunk
+        for job in self._running.values():
+            share = min(job.prompt_left, budget)
+            job.prompt_left -= share
+            budget -= share
+        return self.engine.prefill_chunk - budget
+
+    def _duration(self, prefilled: int) -> int:
+        engine = self.engine
+        others = max(len(self._emitting) - 1, 0)
+        seconds = engine.step + engine.slowdown * others + prefilled / engine.prefill_rate
+        # A step of no time at all would never let a schedule come to an end.
+        return max(_scaled(round(seconds * SECOND), engine.jitter, engine.seed, self._steps), 1)
+
+
+def model_of(simulation: Simulation) -> Model:
+    """Return the model that the options describe.
+
+    Examples
+    --------
+    >>> model_of(Simulation(ttft=0.2))
+    Pacing(ttft=0.2, itl=0.01, jitter=0.0, seed=1)
+    """
+    if simulation.slots is None:
+        return Pacing(simulation.ttft, simulation.itl, simulation.jitter, simulation.seed)
+    return Engine(
+        slots=simulation.slots,
+        step=simulation.itl,
+        slowdown=simulation.slowdown,
+        base_latency=simulation.base_latency,
+        prefill_rate=simulation.prefill_rate,
+        prefill_chunk=simulation.prefill_chunk,
+        jitter=simulation.jitter,
+        seed=simulation.seed,
+    )
+
+
+def simulate_arrivals(arrivals: Sequence[float], model: Model, work: Work | Sequence[Work]) -> list[list[float]]:
+    """Run a model in virtual time: when every token of every request is due.
+
+    Parameters
+    ----------
+    arrivals : sequence of float, seconds
+        When each request arrives, in order.
+    model : Model
+        ``Pacing`` or ``Engine``.
+    work : Work, or one per arrival
+        How many tokens each request brings and wants.
+
+    Returns
+    -------
+    list of list of float, seconds
+        Per request the due time of each of its tokens, on the clock of ``arrivals``.
+
+    Raises
+    ------
+    ValueError
+        The arrivals are not in order, or there are not as many works.
+
+    Examples
+    --------
+    >>> [times] = simulate_arrivals([1.0], Engine(base_latency=0.0), Work(2000, 2))
+    >>> [round(time, 3) for time in times]
+    [1.11, 1.12]
+    """
+    works = [work] * len(arrivals) if isinstance(work, Work) else list(work)
+    times = [round(arrival * SECOND) for arrival in arrivals]
+    if times != sorted(times):
+        raise ValueError("arrivals must be in order of time; sort them")
+    schedule = model.schedule()
+    due: list[list[float]] = [[] for _ in times]
+    for number, (arrival, each) in enumerate(zip(times, works, strict=True)):
+        _collect(schedule, arrival, due)
+        schedule.arrive(number, arrival, each)
+    while (last := schedule.next_due()) is not None:
+        _collect(schedule, last, due)
+    return due
+
+
+def _collect(schedule: Schedule, until: int, due: list[list[float]]) -> None:
+    for time, number in schedule.take(until):
+        due[number].append(time / SECOND)

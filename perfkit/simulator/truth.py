@@ -1,0 +1,216 @@
+"""The ground-truth log: what the server really did, on CLOCK_MONOTONIC, for judging what a client reports.
+
+Two files. The request log is CSV, a line per request (``RequestTruth``). The chunk log is binary, a record of 24
+bytes per content event (``ChunkTruth``): uint32 request, uint32 first token index, int64 due, int64 sent, in the
+machine's byte order. ``sent`` is read right before the write that carries the event, so no client can have seen it
+earlier. On Linux the clock is the one behind ``time.perf_counter_ns`` and ``time.monotonic_ns``.
+"""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from pathlib import Path
+from struct import Struct
+from typing import BinaryIO, NamedTuple, get_type_hints
+
+import orjson
+
+from perfkit.secrets import shown_headers
+
+CHUNK_RECORD = Struct("=IIqq")
+_FLUSH_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTruth:
+    """One request. ``*_ns`` are nanoseconds on CLOCK_MONOTONIC, 0 where it never happened.
+
+    ``recv_done_ns`` is when its last byte was read, the origin of all due times; ``first_ns`` and ``last_ns`` are
+    stamped right before the first and last write of content. ``outcome`` is ok, fail, drop, stall or client_closed.
+    ``max_late_us`` is the largest sent - due; ``blocked`` counts writes the socket did not take at once.
+    """
+
+    req: int
+    conn: int
+    conn_req: int
+    path: str
+    stream: int
+    outcome: str
+    status: int
+    open_streams: int
+    body_bytes: int
+    accept_ns: int
+    recv_start_ns: int
+    recv_done_ns: int
+    headers_ns: int
+    first_ns: int
+    last_ns: int
+    end_ns: int
+    events: int
+    tokens: int
+    sent_bytes: int
+    max_late_us: float
+    blocked: int
+
+
+_COLUMNS = tuple(each.name for each in fields(RequestTruth))
+_cells = attrgetter(*_COLUMNS)
+LOG_HEADER = ",".join(_COLUMNS)
+
+
+class ChunkTruth(NamedTuple):
+    """One content event: which request, the index of its first token, when it was due and when it was sent [ns]."""
+
+    req: int
+    token: int
+    due: int
+    sent: int
+
+
+def read_requests(path: str | Path) -> list[RequestTruth]:
+    """Read a request log.
+
+    Parameters
+    ----------
+    path : str or Path
+        What ``--log`` named; also the log of any other server with these columns.
+
+    Returns
+    -------
+    list of RequestTruth
+        In the order in which the requests ended.
+
+    Raises
+    ------
+    ValueError
+        The first line is not the header.
+    """
+    hints = list(get_type_hints(RequestTruth).values())
+    with open(path, newline="", encoding="utf-8") as lines:
+        rows = csv.reader(lines)
+        header = ",".join(next(rows, []))
+        if header != LOG_HEADER:
+            raise ValueError(f"{path} is no request log: its first line is {header[:80]!r}, expected {LOG_HEADER!r}")
+        return [RequestTruth(*(kind(cell) for kind, cell in zip(hints, row, strict=True))) for row in rows]
+
+
+def read_chunks(path: str | Path) -> list[ChunkTruth]:
+    """Read a chunk log.
+
+    Parameters
+    ----------
+    path : str or Path
+        What ``--chunk-log`` named.
+
+    Returns
+    -------
+    list of ChunkTruth
+        In the order in which they were sent. ``numpy.fromfile`` with dtype ``"u4,u4,i8,i8"`` reads it too.
+    """
+    blob = Path(path).read_bytes()
+    whole = len(blob) - len(blob) % CHUNK_RECORD.size
+    return [ChunkTruth(*record) for record in CHUNK_RECORD.iter_unpack(blob[:whole])]
+
+
+def chunks_by_request(path: str | Path) -> dict[int, list[ChunkTruth]]:
+    """Read a chunk log as one list per request number, in the order sent."""
+    requests: dict[int, list[ChunkTruth]] = {}
+    for chunk in read_chunks(path):
+        requests.setdefault(chunk.req, []).append(chunk)
+    return requests
+
+
+def read_received(path: str | Path) -> Iterator[dict[str, object]]:
+    """Yield what ``--request-log`` recorded: dicts of req, path, headers (secrets masked), body, recv_done_ns."""
+    with open(path, "rb") as lines:
+        yield from map(orjson.loads, lines)
+
+
+class TruthLog:
+    """Writes the three logs from memory, when told that there is time.
+
+    Parameters
+    ----------
+    requests, chunks, received : str or None
+        Paths; None: that log is not kept.
+    """
+
+    def __init__(self, requests: str | None, chunks: str | None, received: str | None) -> None:
+        self._request_file = open(requests, "wb") if requests else None  # noqa: SIM115 - closed in close()
+        self._chunk_file = open(chunks, "wb") if chunks else None  # noqa: SIM115
+        self._received_file = open(received, "wb") if received else None  # noqa: SIM115
+        self._rows: list[RequestTruth] = []
+        self._chunks = bytearray()
+        self._received: list[tuple[int, str, dict[str, str], bytes, int]] = []
+        if self._request_file:
+            self._request_file.write(LOG_HEADER.encode() + b"\n")
+
+    def request(self, row: RequestTruth) -> None:
+        """Note a request that has ended."""
+        if self._request_file:
+            self._rows.append(row)
+
+    @property
+    def keeps_chunks(self) -> bool:
+        """True if ``chunk`` is worth calling."""
+        return self._chunk_file is not None
+
+    def chunk(self, req: int, token: int, due: int, sent: int) -> None:
+        """Note a content event that is being sent."""
+        self._chunks += CHUNK_RECORD.pack(req, token, due, sent)
+
+    def received(self, req: int, path: str, headers: dict[str, str], body: bytes, recv_done: int) -> None:
+        """Note a request as it was received."""
+        if self._received_file:
+            self._received.append((req, path, headers, body, recv_done))
+
+    @property
+    def heavy(self) -> bool:
+        """True once enough has gathered that the next idle moment should write it."""
+        return len(self._chunks) > _FLUSH_BYTES or len(self._rows) > 256 or len(self._received) > 64
+
+    def flush(self) -> None:
+        """Write what has gathered, and hand it to the operating system."""
+        if self._request_file and self._rows:
+            self._request_file.write(b"".join(map(_csv_line, self._rows)))
+        if self._chunk_file and self._chunks:
+            self._chunk_file.write(self._chunks)
+        if self._received_file and self._received:
+            self._received_file.write(b"".join(_json_line(*entry) for entry in self._received))
+        self._rows.clear()
+        self._chunks.clear()
+        self._received.clear()
+        for file in self._files():
+            file.flush()
+
+    def restart(self) -> None:
+        """Empty all logs, for a new measurement against the same server."""
+        self.flush()
+        for file in self._files():
+            file.seek(0)
+            file.truncate()
+        if self._request_file:
+            self._request_file.write(LOG_HEADER.encode() + b"\n")
+
+    def close(self) -> None:
+        """Write the rest and close the files."""
+        self.flush()
+        for file in self._files():
+            file.close()
+
+    def _files(self) -> Sequence[BinaryIO]:
+        return [file for file in (self._request_file, self._chunk_file, self._received_file) if file]
+
+
+def _csv_line(row: RequestTruth) -> bytes:
+    return (",".join(map(str, _cells(row))) + "\n").encode()
+
+
+def _json_line(req: int, path: str, headers: dict[str, str], body: bytes, recv_done: int) -> bytes:
+    try:
+        content = orjson.loads(body) if body else None
+    except orjson.JSONDecodeError:
+        content = body.decode("utf-8", "replace")
+    entry = {"req": req, "path": path, "headers": shown_headers(headers), "body": content, "recv_done_ns": recv_done}
+    return orjson.dumps(entry) + b"\n"
