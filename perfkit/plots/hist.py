@@ -1,0 +1,112 @@
+"""How often each value of a metric occurs."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+from pandas import DataFrame
+
+from perfkit.plots import notes
+from perfkit.plots.catalogue import chart
+from perfkit.plots.groups import Group, groups, legend, stacked
+from perfkit.plots.quantity import Quantity, logarithmic, quantity
+from perfkit.plots.style import canvas
+from perfkit.stats import Floats, percentile
+
+BINS = 40
+
+
+def hist_table(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run") -> DataFrame:
+    """Return the bars of a histogram: columns group, from, to, requests, share of requests."""
+    shown = quantity(metric)
+    parts = groups(notes.measured(requests), by)
+    edges = _edges(_pooled(parts, shown))
+    return stacked(_bars(group, shown, edges) for group in parts)
+
+
+@chart("hist", table=hist_table)
+def hist(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", ax: Axes | None = None) -> Axes:
+    """Share of requests in each range of a metric, one outline per group over the same ranges.
+
+    Parameters
+    ----------
+    requests : DataFrame, one row per request
+        Requests outside the measured window are left out.
+    metric : str
+        A metric, or a column of numbers.
+    by : str or None
+        The column whose values are drawn as one outline each.
+    ax : Axes, optional
+        Where to draw; default: a figure of its own.
+
+    Returns
+    -------
+    Axes
+        The ranges grow with the value where the largest is above ten times the median.
+
+    Raises
+    ------
+    UsageError
+        There is no such metric or column.
+
+    Examples
+    --------
+    >>> frame = DataFrame({"run": ["a"] * 3, "ttft": [0.1, 0.3, 0.2], "success": 1})
+    >>> hist(frame, "ttft").get_ylabel()
+    'share of requests'
+    """
+    shown = quantity(metric)
+    parts = groups(notes.measured(requests), by)
+    with canvas(ax) as ax:
+        pooled = _pooled(parts, shown)
+        edges = _edges(pooled)
+        for group in parts:
+            _draw(ax, group, _bars(group, shown, edges), filled=len(parts) <= 3)
+        if not pooled.size:
+            notes.empty(ax, shown.label, parts)
+        elif _skewed(pooled):
+            logarithmic(ax.xaxis, pooled)
+        ax.set(xlabel=shown.title, ylabel="share of requests")
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+        legend(ax, by)
+        notes.write(ax, notes.remarks(requests, metric))
+    return ax
+
+
+def _pooled(parts: list[Group], shown: Quantity) -> Floats:
+    return np.concatenate([np.empty(0), *(shown.of(group.rows).dropna().to_numpy() for group in parts)])
+
+
+def _skewed(values: Floats) -> bool:
+    """Tell whether ranges of one width would put nearly all requests into the first few."""
+    return bool(values.min() > 0 and values.max() > 10 * percentile(values, 50))
+
+
+def _edges(values: Floats) -> Floats:
+    if not values.size:
+        return np.array([0.0, 1.0])
+    count = min(BINS, max(8, round(2 * values.size ** (1 / 3))))
+    low, high = values.min(), values.max()
+    if low == high:
+        return np.array([low - 0.5, low + 0.5])
+    return np.geomspace(low, high, count + 1) if _skewed(values) else np.linspace(low, high, count + 1)
+
+
+def _bars(group: Group, shown: Quantity, edges: Floats) -> DataFrame:
+    counts, _ = np.histogram(shown.of(group.rows).dropna(), edges)
+    return DataFrame(
+        {
+            "group": group.key,
+            f"{shown.title} from": edges[:-1],
+            "to": edges[1:],
+            "requests": counts,
+            "share of requests": counts / max(counts.sum(), 1),
+        }
+    )
+
+
+def _draw(ax: Axes, group: Group, bars: DataFrame, *, filled: bool) -> None:
+    edges = [*bars.iloc[:, 1], bars["to"].iloc[-1]]
+    share = bars["share of requests"]
+    ax.stairs(share, edges, label=group.label(int(bars["requests"].sum())), **group.line)
+    if filled:
+        ax.stairs(share, edges, fill=True, color=group.colour, alpha=0.12, gid="fill")

@@ -1,0 +1,197 @@
+"""What happened when: throughput, requests in flight, or a metric of each request, over the time of the run."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from pandas import DataFrame
+
+from perfkit.plots import notes
+from perfkit.plots.catalogue import chart
+from perfkit.plots.groups import Group, groups, legend, stacked
+from perfkit.plots.quantity import Quantity, logarithmic, quantity, widely_spread
+from perfkit.plots.style import canvas
+from perfkit.stats import Floats, present
+
+RATES_DRAWN = ("output_throughput", "request_throughput", "concurrency")
+INTERVALS = 60
+"""Intervals that the time of a run is cut into at most."""
+_TIME = "time since the run's start [s]"
+
+
+def over_time_table(requests: DataFrame, metric: str = "output_throughput", *, by: str | None = "run") -> DataFrame:
+    """Return the line of each group: columns group, time, and the rate or the metric's median in each interval."""
+    shown, parts = quantity(metric), groups(notes.loaded(requests), by)
+    width = _interval(parts)
+    return stacked(_line(group, shown, width) for group in parts)
+
+
+@chart("over_time", metric="output_throughput", table=over_time_table)
+def over_time(
+    requests: DataFrame, metric: str = "output_throughput", *, by: str | None = "run", ax: Axes | None = None
+) -> Axes:
+    """Throughput, requests in flight, or a metric of each request over the time of the run; crosses are failures.
+
+    Parameters
+    ----------
+    requests : DataFrame, one row per request
+        Columns ``t``, ``start_time``, ``completed_time`` in seconds; for ``output_throughput`` also
+        ``completion_tokens``, ``first_chunk_latency`` and ``last_token_time``. Warm-up and cool-down are drawn, shaded.
+    metric : str
+        ``"output_throughput"``, ``"request_throughput"``, ``"concurrency"``, or a metric: then a dot per request at
+        its start, and a line through the medians of equal intervals.
+    by : str or None
+        The column whose values are drawn as one line each, every run from its own start.
+    ax : Axes, optional
+        Where to draw; default: a figure of its own.
+
+    Returns
+    -------
+    Axes
+        Failed requests are crosses on the lower edge, at their end.
+
+    Raises
+    ------
+    UsageError
+        There is no such metric or column.
+
+    Notes
+    -----
+    Tokens are spread evenly from a request's first token to its last, so that a long answer does not look like a
+    burst at its end.
+
+    Examples
+    --------
+    >>> frame = DataFrame({"run": "a", "t": [0.0, 1.0], "start_time": [5.0, 6.0], "completed_time": [7.0, 7.5],
+    ...                    "success": 1})
+    >>> over_time(frame, "concurrency").get_ylabel()
+    'concurrency [requests]'
+    """
+    shown, requests = quantity(metric), notes.loaded(requests)
+    parts = groups(requests, by)
+    width = _interval(parts)
+    with canvas(ax) as ax:
+        for group in parts:
+            _draw(ax, group, _line(group, shown, width), shown)
+        _shade(ax, requests)
+        _scale(ax, parts, shown)
+        ax.set(xlabel=_TIME, ylabel=_ylabel(shown, width))
+        legend(ax, by)
+        notes.write(ax, notes.remarks(requests, metric))
+    return ax
+
+
+def _ylabel(shown: Quantity, width: float) -> str:
+    if shown.name in RATES_DRAWN or not width:
+        return shown.title
+    return f"{shown.title}, line: median of {width:g} s"
+
+
+def _ends(rows: DataFrame) -> Floats:
+    """Return when each request ended, seconds since its run's start."""
+    ends: Floats = (rows["t"] + rows["completed_time"] - rows["start_time"]).to_numpy(dtype=float)
+    return ends
+
+
+def _interval(parts: list[Group]) -> float:
+    """Choose a round number of seconds that cuts the longest group into at most 60 intervals."""
+    ends = [present(_ends(group.rows)).max(initial=0) for group in parts]
+    least = max(ends, default=0) / INTERVALS
+    if least <= 0:
+        return 0.0
+    power = 10 ** np.floor(np.log10(least))
+    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= least))
+
+
+def _line(group: Group, shown: Quantity, width: float) -> DataFrame:
+    rows = group.rows
+    if shown.name == "concurrency":
+        at, values = _in_flight(rows)
+    elif shown.name in RATES_DRAWN:
+        at, values = _throughput(rows, shown.name, width)
+    else:
+        at, values = _medians(rows, shown, width)
+    return DataFrame({"group": group.key, _TIME: at, shown.title: values})
+
+
+def _in_flight(rows: DataFrame) -> tuple[Floats, Floats]:
+    """Count requests in flight after each start and each end."""
+    rows = rows[rows["completed_time"].notna()]
+    times = np.concatenate([rows["t"], _ends(rows)])
+    steps = np.repeat([1.0, -1.0], len(rows))
+    order = np.lexsort((steps, times))
+    return times[order], steps[order].cumsum()
+
+
+def _throughput(rows: DataFrame, name: str, width: float) -> tuple[Floats, Floats]:
+    """Return the rate in each interval, at the interval's start; the last one may be shorter."""
+    rows = rows[(rows["success"] == 1) & rows["completed_time"].notna()]
+    ends = _ends(rows)
+    if not len(rows) or not width:
+        return np.empty(0), np.empty(0)
+    edges = np.append(np.arange(0, ends.max() - width / 4, width), ends.max())
+    if name == "request_throughput":
+        done = np.searchsorted(np.sort(ends), edges, side="right").astype(float)
+    else:
+        done = _tokens_by(edges, rows, ends)
+    rate = np.diff(done, prepend=0.0)[1:] / np.diff(edges)
+    return edges, np.append(rate, rate[-1:])
+
+
+def _tokens_by(edges: Floats, rows: DataFrame, ends: Floats) -> Floats:
+    """Return how many output tokens had come by each time."""
+    tokens = rows["completion_tokens"].fillna(0).to_numpy(dtype=float)
+    first = (rows["t"] + rows["first_chunk_latency"]).to_numpy(dtype=float)
+    last = (rows["t"] + rows["last_token_time"] - rows["start_time"]).to_numpy(dtype=float)
+    first, last = np.where(np.isnan(first), ends, first), np.where(np.isnan(last), ends, last)
+    # An answer in one piece comes all at once: a span of no length would divide by zero.
+    span = np.maximum(last - first, 1e-9)
+    return np.array([float(tokens @ np.clip((edge - first) / span, 0, 1)) for edge in edges])
+
+
+def _medians(rows: DataFrame, shown: Quantity, width: float) -> tuple[Floats, Floats]:
+    values = shown.of(rows)
+    at = rows["t"].reindex(values.index) if width else rows["t"].iloc[:0]
+    middle = values[values.notna()].groupby(np.floor(at / (width or 1))).median()
+    return (middle.index.to_numpy(dtype=float) + 0.5) * width, middle.to_numpy()
+
+
+def _draw(ax: Axes, group: Group, line: DataFrame, shown: Quantity) -> None:
+    at, values = line[_TIME], line[shown.title]
+    if shown.name in RATES_DRAWN:
+        ax.step(at, values, where="post", label=group.label(len(group.rows) - group.failures), **group.line)
+    else:
+        dots = shown.of(group.rows).dropna()
+        faint = float(np.clip(12 / max(len(dots), 1) ** 0.5, 0.1, 0.5))
+        start = group.rows["t"].reindex(dots.index)
+        ax.scatter(start, dots, s=8, color=group.colour, alpha=faint, linewidths=0, rasterized=len(dots) > 4000)
+        ax.plot(at, values, label=group.label(len(dots)), **group.line)
+    failed = group.rows[group.rows["success"] == 0] if "success" in group.rows else group.rows.iloc[:0]
+    if len(failed):
+        where = _ends(failed)
+        lower = ax.get_xaxis_transform()
+        ax.plot(where, np.full(len(where), 0.02), "x", color=group.colour, transform=lower, clip_on=False, gid="failed")
+
+
+def _scale(ax: Axes, parts: list[Group], shown: Quantity) -> None:
+    if shown.name in RATES_DRAWN:
+        ax.set_ylim(bottom=0)
+        return
+    pooled = present(np.concatenate([np.empty(0), *(shown.of(group.rows) for group in parts)]))
+    if not pooled.size:
+        notes.empty(ax, shown.label, parts)
+    elif widely_spread(pooled):
+        logarithmic(ax.yaxis, pooled)
+    else:
+        ax.set_ylim(bottom=min(0.0, pooled.min()))
+
+
+def _shade(ax: Axes, requests: DataFrame) -> None:
+    """Shade the time whose requests do not count."""
+    if "phase" not in requests:
+        return
+    steady = requests["phase"] == "steady"
+    if steady.all() or not steady.any():
+        return
+    first, last = requests.loc[steady, "t"].min(), requests.loc[steady, "t"].max()
+    for low, high in ((requests["t"].min(), first), (last, requests["t"].max())):
+        if (~steady & requests["t"].between(low, high)).any():
+            ax.axvspan(low, high, color="#f0f0f0", zorder=0, gid="outside")

@@ -1,0 +1,106 @@
+"""The tail of a metric: its value at every percentile, the last ones drawn apart from each other."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from pandas import DataFrame
+
+from perfkit.plots import notes
+from perfkit.plots.catalogue import chart
+from perfkit.plots.groups import Group, groups, legend, stacked
+from perfkit.plots.quantity import Quantity, logarithmic, quantity, widely_spread
+from perfkit.plots.style import canvas
+from perfkit.stats import Floats, present, thin
+
+TICKS = (0, 50, 75, 90, 95, 99, 99.9, 99.99, 99.999)
+
+
+def percentiles_table(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run") -> DataFrame:
+    """Return the points of a percentile curve: columns group, percentile, the metric, and whether it is thin."""
+    shown = quantity(metric)
+    return stacked(_points(group, shown) for group in groups(notes.measured(requests), by))
+
+
+@chart("percentiles", table=percentiles_table)
+def percentiles(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", ax: Axes | None = None) -> Axes:
+    """Value of a metric at every percentile, where 90, 99 and 99.9 lie equally far apart.
+
+    Parameters
+    ----------
+    requests : DataFrame, one row per request
+        Requests outside the measured window are left out.
+    metric : str
+        A metric, or a column of numbers.
+    by : str or None
+        The column whose values are drawn as one line each.
+    ax : Axes, optional
+        Where to draw; default: a figure of its own.
+
+    Returns
+    -------
+    Axes
+        Where fewer than ten requests lie beyond, a line is faint.
+
+    Raises
+    ------
+    UsageError
+        There is no such metric or column.
+
+    Examples
+    --------
+    >>> frame = DataFrame({"run": ["a"] * 300, "ttft": np.linspace(0.1, 0.2, 300), "success": 1})
+    >>> [tick.get_text() for tick in percentiles(frame).get_xticklabels()]
+    ['0', '50', '75', '90', '95', '99']
+    """
+    shown = quantity(metric)
+    parts = groups(notes.measured(requests), by)
+    with canvas(ax) as ax:
+        points = [_points(group, shown) for group in parts]
+        for group, curve in zip(parts, points, strict=True):
+            _draw(ax, group, curve, shown)
+        values = present(stacked(points)[shown.title]) if parts else np.empty(0)
+        if not values.size:
+            notes.empty(ax, shown.label, parts)
+        elif widely_spread(values) or values.max() > 20 * np.median(values) > 0:
+            logarithmic(ax.yaxis, values)
+        longest = max((len(curve) for curve in points), default=0)
+        _nines(ax, longest)
+        ax.set(xlabel="percentile of requests", ylabel=shown.title)
+        legend(ax, by)
+        notes.write(ax, [notes.FAINT, *notes.remarks(requests, metric)])
+    return ax
+
+
+def _points(group: Group, shown: Quantity) -> DataFrame:
+    values = np.sort(shown.of(group.rows).dropna())
+    n = len(values)
+    at = 100 * np.arange(n) / max(n - 1, 1)
+    return DataFrame(
+        {
+            "group": group.key,
+            "percentile": at,
+            shown.title: values,
+            "thin": [q > 50 and thin(n, q) for q in at],
+        }
+    )
+
+
+def _draw(ax: Axes, group: Group, curve: DataFrame, shown: Quantity) -> None:
+    n = len(curve)
+    # The largest value lies at the 100th percentile, which is nowhere on this axis: it is drawn at 1 - 1/2n.
+    position = _stretched(np.minimum(curve["percentile"].to_numpy(), 100 * (1 - 0.5 / max(n, 1))))
+    body = int((~curve["thin"]).sum())
+    values = curve[shown.title].to_numpy()
+    ax.plot(position[:body], values[:body], label=group.label(n), **group.line)
+    ax.plot(position[max(body - 1, 0) :], values[max(body - 1, 0) :], alpha=0.4, gid="tail", **group.line)
+
+
+def _stretched(percentile: Floats) -> Floats:
+    """Place percentiles by the number of nines: 90 at 1, 99 at 2."""
+    return -np.log10(1 - percentile / 100)
+
+
+def _nines(ax: Axes, n: int) -> None:
+    last = 1 - 0.5 / max(n, 20)
+    ticks = [q for q in TICKS if q / 100 <= last]
+    ax.set_xticks(_stretched(np.array(ticks, dtype=float)), [f"{q:g}" for q in ticks])
+    ax.set_xlim(0, float(_stretched(np.array([100 * last]))[0]) * 1.02)

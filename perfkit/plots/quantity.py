@@ -1,0 +1,135 @@
+"""A number of each request as a person reads it: a metric or a column, with its name and its unit."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axis import Axis
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from pandas import DataFrame, Series, to_numeric
+
+from perfkit.errors import UsageError, nearest
+from perfkit.metrics import METRICS, RATES
+from perfkit.stats import Floats, percentile
+from perfkit.store.schema import RESULT
+
+_TYPES = ("REAL", "INTEGER")
+COLUMNS = {column.name: column for column in RESULT if column.type in _TYPES}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What an axis shows.
+
+    Parameters
+    ----------
+    name : str
+        Of the metric or the column.
+    label : str
+        For people.
+    unit : str
+        As shown; empty for a bare number.
+    factor : float
+        Shown value over stored value: 1000 for seconds shown in milliseconds.
+    """
+
+    name: str
+    label: str
+    unit: str
+    factor: float = 1.0
+
+    @property
+    def title(self) -> str:
+        """Name and unit, as an axis or the head of a column has it."""
+        return f"{self.label} [{self.unit}]" if self.unit and self.unit not in self.label else self.label
+
+    def of(self, rows: DataFrame) -> Series:
+        """Return the values of the rows in the unit shown; NaN where there is none.
+
+        Raises
+        ------
+        UsageError
+            The rows lack a column that the metric is computed from.
+        """
+        if self.name in rows:
+            values = rows[self.name]
+        elif missing := [column for column in needed(self.name) if column not in rows]:
+            raise UsageError(f"{self.name} cannot be drawn: these requests have no column {', '.join(missing)}")
+        else:
+            values = METRICS[self.name].compute(rows)
+        return to_numeric(values, errors="coerce").astype(float) * self.factor
+
+
+def needed(name: str) -> tuple[str, ...]:
+    """Return the stored columns that a metric, a rate or a column is computed from."""
+    known = METRICS.get(name) or RATES.get(name)
+    return known.columns if known else (name,)
+
+
+def quantity(name: str) -> Quantity:
+    """Look up a metric, a rate, or a column of numbers.
+
+    Raises
+    ------
+    UsageError
+        Neither has this name; the message suggests the nearest.
+
+    Examples
+    --------
+    >>> quantity("ttft").title
+    'time to first token [ms]'
+    >>> quantity("cached_tokens").title
+    'cached tokens'
+    """
+    if name in METRICS:
+        metric = METRICS[name]
+        return Quantity(name, metric.label, metric.display_unit, metric.scale())
+    if name in RATES:
+        return Quantity(name, RATES[name].label, RATES[name].unit)
+    if name == "t":
+        return Quantity("t", "time since the run's start", "s")
+    if name in COLUMNS:
+        return Quantity(name, name.replace("_", " "), COLUMNS[name].unit)
+    raise UsageError(f"no metric or column of numbers is called {name!r}{nearest(name, [*METRICS, *RATES, *COLUMNS])}")
+
+
+def widely_spread(values: Floats) -> bool:
+    """Tell whether a logarithmic axis reads better: the 99th percentile is above ten times the median.
+
+    Examples
+    --------
+    >>> widely_spread(np.array([1.0] * 90 + [50.0] * 10)), widely_spread(np.arange(1.0, 100.0))
+    (True, False)
+    """
+    middle = percentile(values, 50)
+    return bool(middle > 0 and percentile(values, 99) > 10 * middle)
+
+
+def logarithmic(axis: Axis, values: Floats) -> None:
+    """Make an axis logarithmic, with ticks in plain numbers.
+
+    Values at or below zero (a lag may be) stay on the axis: it is linear below the smallest percent of the positive ones.
+    """
+    positive = values[values > 0]
+    if not positive.size:
+        return
+    smallest = percentile(positive, 1)
+    scaled = axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale
+    if (values <= 0).any():
+        scaled("symlog", linthresh=smallest)
+    else:
+        scaled("log")
+    decades = np.log10(positive.max() / smallest)
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,), numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: plain_number(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def plain_number(value: float) -> str:
+    """Write a tick as a person would.
+
+    Examples
+    --------
+    >>> [plain_number(value) for value in (0.05, 20.0, 20000.0)]
+    ['0.05', '20', '20,000']
+    """
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.12g}"

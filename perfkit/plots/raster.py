@@ -1,0 +1,96 @@
+"""Every chunk of a few answers as a tick: when text came, and in how many pieces."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from pandas import DataFrame
+
+from perfkit.plots import notes
+from perfkit.plots.catalogue import chart
+from perfkit.plots.groups import Group, groups, legend, stacked
+from perfkit.plots.style import canvas
+from perfkit.records import TOKEN_KINDS
+
+ANSWERS = 40
+"""Answers that are drawn: the first of each group."""
+_TOKENS = tuple(kind.name.lower() for kind in TOKEN_KINDS)
+
+
+def raster_table(chunks: DataFrame, metric: str | None = None, *, by: str | None = "run") -> DataFrame:
+    """Return one row per tick: columns group, row, arrival (ms), kind."""
+    return stacked(_ticks(group, _share(chunks, by)) for group in groups(chunks, by))
+
+
+@chart("raster", metric=None, needs="chunks", table=raster_table)
+def raster(chunks: DataFrame, metric: str | None = None, *, by: str | None = "run", ax: Axes | None = None) -> Axes:
+    """Every chunk of the first answers as a tick, a row per answer; grey ticks carry no token.
+
+    Parameters
+    ----------
+    chunks : DataFrame, one row per chunk
+        Columns ``request``, ``arrival`` (seconds after the request's start), ``kind``, and ``censored`` where it is.
+    metric : None
+        This chart has none.
+    by : str or None
+        The column whose values have a colour each, one above the other.
+    ax : Axes, optional
+        Where to draw; default: a figure of its own.
+
+    Returns
+    -------
+    Axes
+        At most 40 answers. Ticks of chunks that shared a read with a later one are short: they came at that time or
+        before.
+
+    Raises
+    ------
+    UsageError
+        There is no such column.
+
+    Examples
+    --------
+    >>> frame = DataFrame({"run": "a", "request": [1, 1, 2], "arrival": [0.1, 0.2, 0.15], "kind": "content"})
+    >>> raster(frame).get_xlabel()
+    'time since the request was sent [ms]'
+    """
+    share = _share(chunks, by)
+    with canvas(ax) as ax:
+        height = 0
+        for group in groups(chunks, by):
+            height += _draw(ax, group, _ticks(group, share), height)
+        ax.set(xlabel="time since the request was sent [ms]", ylabel="answers", ylim=(-1, max(height, 1)))
+        ax.set_yticks([])
+        ax.grid(axis="y", visible=False)
+        if not height:
+            notes.empty(ax, "chunk", [])
+        legend(ax, by)
+        notes.write(ax, ["grey: no token; short: came with a later chunk in one read", *notes.remarks(chunks)])
+    return ax
+
+
+def _share(chunks: DataFrame, by: str | None) -> int:
+    return max(2, ANSWERS // max(len(groups(chunks, by)), 1))
+
+
+def _ticks(group: Group, answers: int) -> DataFrame:
+    kept = group.rows["request"].unique()[:answers]
+    rows = group.rows[group.rows["request"].isin(kept)]
+    return DataFrame(
+        {
+            "group": group.key,
+            "row": np.searchsorted(np.sort(kept), rows["request"]),
+            "arrival [ms]": rows["arrival"] * 1e3,
+            "kind": rows["kind"],
+            "censored": rows["censored"] if "censored" in rows else False,
+        }
+    )
+
+
+def _draw(ax: Axes, group: Group, ticks: DataFrame, above: int) -> int:
+    token = ticks["kind"].isin(_TOKENS)
+    answers = int(ticks["row"].max()) + 1 if len(ticks) else 0
+    for some, colour in ((ticks[~token], "#b0b0b0"), (ticks[token], group.colour)):
+        half = np.where(some["censored"].astype(bool), 0.18, 0.4)
+        at = some["row"] + above
+        ax.vlines(some["arrival [ms]"], at - half, at + half, colors=colour, linewidths=0.9)
+    ax.plot([], [], color=group.colour, linewidth=3, label=f"{group.name} ({answers} answers)")
+    return answers

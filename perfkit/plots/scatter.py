@@ -1,0 +1,110 @@
+"""One metric against another, a dot per request."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from pandas import DataFrame
+
+from perfkit.plots import notes
+from perfkit.plots.catalogue import chart
+from perfkit.plots.groups import Group, groups, legend, stacked
+from perfkit.plots.quantity import Quantity, logarithmic, quantity, widely_spread
+from perfkit.plots.style import canvas
+
+MANY = 4000
+"""Dots beyond which a vector file holds a picture of them instead."""
+
+
+def scatter_table(
+    requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", x: str = "prompt_tokens"
+) -> DataFrame:
+    """Return the dots of a scatter chart: columns group, x and the metric in their shown units."""
+    across, shown = quantity(x), quantity(metric)
+    return stacked(_dots(group, across, shown) for group in groups(notes.measured(requests), by))
+
+
+@chart("scatter", table=scatter_table)
+def scatter(
+    requests: DataFrame,
+    metric: str = "ttft",
+    *,
+    by: str | None = "run",
+    ax: Axes | None = None,
+    x: str = "prompt_tokens",
+) -> Axes:
+    """One metric against another, a dot per request; failed requests are crosses on the upper edge.
+
+    Parameters
+    ----------
+    requests : DataFrame, one row per request
+        Requests outside the measured window are left out.
+    metric : str
+        A metric, or a column of numbers.
+    by : str or None
+        The column whose values have a colour and a marker each.
+    ax : Axes, optional
+        Where to draw; default: a figure of its own.
+    x : str
+        The metric or column to draw it against.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    UsageError
+        There is no such metric or column.
+
+    Examples
+    --------
+    >>> frame = DataFrame({"run": "a", "ttft": [0.1, 0.3], "prompt_tokens": [10, 30], "success": 1})
+    >>> scatter(frame).get_xlabel()
+    'prompt tokens'
+    """
+    across, shown = quantity(x), quantity(metric)
+    parts = groups(notes.measured(requests), by)
+    with canvas(ax) as ax:
+        dots = [_dots(group, across, shown) for group in parts]
+        look = _look(sum(map(len, dots)))
+        for group, some in zip(parts, dots, strict=True):
+            _draw(ax, group, some, across, look)
+        everything = stacked(dots)
+        if everything.empty:
+            notes.empty(ax, shown.label, parts)
+        else:
+            for axis, name in ((ax.xaxis, across.title), (ax.yaxis, shown.title)):
+                if widely_spread(everything[name].to_numpy()):
+                    logarithmic(axis, everything[name].to_numpy())
+        ax.set(xlabel=across.title, ylabel=shown.title)
+        legend(ax, by)
+        notes.write(ax, notes.remarks(requests, metric))
+    return ax
+
+
+def _dots(group: Group, across: Quantity, shown: Quantity) -> DataFrame:
+    dots = DataFrame({across.title: across.of(group.rows), shown.title: shown.of(group.rows)}).dropna()
+    dots.insert(0, "group", group.key)
+    return dots
+
+
+def _look(n: int) -> dict[str, Any]:
+    """Make dots fainter and smaller the more there are."""
+    return {
+        "alpha": float(np.clip(30 / max(n, 1) ** 0.5, 0.12, 0.8)),
+        "s": 18 if n < 500 else 10 if n < 5000 else 4,
+        "linewidths": 0,
+        "rasterized": n > MANY,
+    }
+
+
+def _draw(ax: Axes, group: Group, dots: DataFrame, across: Quantity, look: dict[str, Any]) -> None:
+    values = dots.drop(columns="group").to_numpy().T
+    drawn = ax.scatter(*values, label=group.label(len(dots)), color=group.colour, marker=group.marker, **look)
+    drawn.set_zorder(1.5 if group.rest else 2)
+    if not group.failures:
+        return
+    where = across.of(group.rows[group.rows["success"] == 0]).dropna()
+    upper = ax.get_xaxis_transform()
+    ax.plot(where, np.full(len(where), 0.985), "x", color=group.colour, transform=upper, clip_on=False, gid="failed")

@@ -1,0 +1,246 @@
+"""How charts look: the style sheet, its sizes for screen and paper, and the sheet of axes a chart is drawn on.
+
+Nothing here uses pyplot, whose current figure belongs to one thread: widget callbacks run on others.
+"""
+
+import io
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib as mpl
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from perfkit.errors import UsageError
+
+SHEET = Path(__file__).with_name("perfkit.mplstyle")
+GREYS = ("#000000", "#7a7a7a", "#444444", "#9a9a9a", "#2a2a2a", "#606060")
+INCHES = {"mm": 1 / 25.4, "cm": 1 / 2.54, "in": 1.0, "pt": 1 / 72}
+PAPER_WIDTH = 89 / 25.4
+"""One column of a journal, in inches."""
+
+DRAWING = threading.RLock()
+"""Matplotlib's settings belong to the process: whoever draws or renders in house style holds this."""
+
+_UNDATED: dict[str, dict[str, None]] = {
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+    "png": {"Software": None},
+}
+_PAPER = {
+    "font.size": 7.0,
+    "axes.titlesize": 7.0,
+    "axes.labelsize": 7.0,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "legend.fontsize": 6.5,
+    "legend.title_fontsize": 6.5,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 3.2,
+    "axes.linewidth": 0.6,
+    "grid.linewidth": 0.5,
+    "xtick.major.size": 2.0,
+    "ytick.major.size": 2.0,
+    "savefig.dpi": 600,
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a chart is to look.
+
+    Parameters
+    ----------
+    size : "notebook" or "paper"
+        Letters of 10 points on 7.2 inches, or of 7 points on a journal's column.
+    width : float or None, inches
+        Another width; the height keeps its proportion.
+    grey : bool
+        Greys in place of colours, told apart by line style and marker.
+    """
+
+    size: Literal["notebook", "paper"] = "notebook"
+    width: float | None = None
+    grey: bool = False
+
+    def settings(self) -> dict[str, Any]:
+        """Return the matplotlib settings of this style."""
+        settings: dict[str, Any] = dict(_sheet())
+        if self.size == "paper":
+            settings |= _PAPER
+        width, height = settings["figure.figsize"]
+        wanted = self.width or (PAPER_WIDTH if self.size == "paper" else width)
+        settings["figure.figsize"] = (wanted, wanted * (0.68 if self.size == "paper" else height / width))
+        settings["font.family"] = list(installed_fonts())
+        return settings
+
+    @property
+    def palette(self) -> tuple[str, ...]:
+        """Colours of the groups, in order."""
+        return GREYS if self.grey else tuple(f"#{colour.lstrip('#')}" for colour in _cycle("color"))
+
+    @property
+    def dashes(self) -> tuple[Any, ...]:
+        """Line styles of the groups, in order."""
+        return _cycle("linestyle")
+
+
+_current = Style()
+
+
+def style(
+    size: Literal["notebook", "paper"] = "notebook", *, width: str | float | None = None, grey: bool = False
+) -> Style:
+    """Choose how charts look from now on.
+
+    Parameters
+    ----------
+    size : "notebook" or "paper"
+        For the screen, or for one column of a journal (89 mm).
+    width : str or float, optional
+        Width of the picture: ``"89mm"``, ``"12cm"``, ``"3.5in"``, or a number of inches.
+    grey : bool
+        Draw in greys.
+
+    Returns
+    -------
+    Style
+        What was chosen.
+
+    Raises
+    ------
+    UsageError
+        The size is unknown or the width is no length.
+
+    Examples
+    --------
+    >>> round(style("paper", width="127mm", grey=True).width, 2)
+    5.0
+    >>> style()
+    Style(size='notebook', width=None, grey=False)
+    """
+    global _current
+    if size not in ("notebook", "paper"):
+        raise UsageError(f"size must be 'notebook' or 'paper', got {size!r}")
+    _current = Style(size, None if width is None else inches(width), grey)
+    return _current
+
+
+def current() -> Style:
+    """Return the style that charts are drawn in now."""
+    return _current
+
+
+def inches(length: str | float) -> float:
+    """Read a length such as ``"89mm"``; a bare number is inches.
+
+    Raises
+    ------
+    UsageError
+        It is no length, or not between 1 and 40 inches.
+
+    Examples
+    --------
+    >>> inches("254mm"), inches(3.5)
+    (10.0, 3.5)
+    """
+    match = re.fullmatch(r"\s*([\d.]+)\s*(mm|cm|in|pt)?\s*", str(length))
+    value = float(match[1]) * INCHES[match[2] or "in"] if match and match[1].count(".") < 2 and match[1] != "." else 0
+    if not 1 <= value <= 40:
+        raise UsageError(f"a width is a length from 1in to 40in, such as '89mm' or 3.5 (inches), got {length!r}")
+    return value
+
+
+class ChartAxes(Axes):
+    """Axes on a figure of their own, which a notebook shows when they end a cell."""
+
+    style: Style
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        figure = _figure(self)
+        width, height = figure.get_size_inches() * 100
+        return render(self, "png", dpi=200), {"width": round(width), "height": round(height)}
+
+
+@contextmanager
+def canvas(ax: Axes | None, style: Style | None = None) -> Iterator[Axes]:
+    """Give the axes to draw on: the caller's, untouched, or new ones in house style."""
+    if ax is not None:
+        yield ax
+        return
+    style = style or current()
+    with drawing(style):
+        fresh = Figure(layout="constrained").add_subplot(axes_class=ChartAxes)
+        fresh.style = style
+        yield fresh
+
+
+@contextmanager
+def drawing(style: Style) -> Iterator[None]:
+    """Hold matplotlib's settings at a style; one thread at a time."""
+    with DRAWING, mpl.rc_context(style.settings()):
+        yield
+
+
+def render(ax: Axes, format: str, **options: Any) -> bytes:
+    """Return the picture of a chart as the bytes of a png, svg or pdf file.
+
+    The same chart gives the same bytes: no dates, no random names.
+    """
+    style = ax.style if isinstance(ax, ChartAxes) else current()
+    buffer = io.BytesIO()
+    with drawing(style), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        _figure(ax).savefig(buffer, format=format, metadata=_UNDATED.get(format), **options)
+    _say_missing_letters([str(warning.message) for warning in caught])
+    return buffer.getvalue()
+
+
+def _figure(ax: Axes) -> Figure:
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise UsageError("these axes were removed from their figure")
+    return figure
+
+
+_said_missing = False
+
+
+def _say_missing_letters(messages: list[str]) -> None:
+    """Say once, in one sentence, that letters are missing; matplotlib says it for each letter and each drawing."""
+    global _said_missing
+    missing = [message for message in messages if message.startswith("Glyph ")]
+    for message in messages:
+        if message not in missing:
+            warnings.warn(message, stacklevel=3)
+    if missing and not _said_missing:
+        _said_missing = True
+        warnings.warn(
+            "no installed font has some letters of these labels, which are drawn as boxes; "
+            "for Chinese, Japanese and Korean install one: apt install fonts-noto-cjk, then restart Python",
+            stacklevel=3,
+        )
+
+
+@cache
+def installed_fonts() -> tuple[str, ...]:
+    """Return the sheet's fonts that this machine has: matplotlib complains of each one it looks for in vain."""
+    known = set(font_manager.get_font_names())
+    return tuple(name for name in _sheet()["font.sans-serif"] if name in known) or ("sans-serif",)
+
+
+@cache
+def _sheet() -> dict[str, Any]:
+    return dict(mpl.rc_params_from_file(SHEET, use_default_template=False))
+
+
+def _cycle(key: str) -> tuple[Any, ...]:
+    return tuple(_sheet()["axes.prop_cycle"].by_key()[key])

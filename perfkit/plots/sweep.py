@@ -1,0 +1,173 @@
+"""How a metric grows with the load: its percentiles, or a rate, against users or requests per second."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from pandas import DataFrame
+
+from perfkit.errors import UsageError
+from perfkit.metrics import RATES
+from perfkit.plots import notes
+from perfkit.plots.catalogue import chart
+from perfkit.plots.groups import Group, groups, legend, stacked
+from perfkit.plots.quantity import Quantity, logarithmic, plain_number, quantity
+from perfkit.plots.style import canvas
+from perfkit.stats import percentile, percentile_interval, present, thin
+
+LOADS = {"parallel": "users", "rate": "requested rate [requests/s]"}
+PERCENTILES = (50, 95, 99)
+_DASHES = ("-", "--", ":", "-.")
+
+
+def sweep_table(
+    requests: DataFrame,
+    metric: str = "ttft",
+    *,
+    by: str | None = None,
+    x: str | None = None,
+    percentiles: Sequence[float] = PERCENTILES,
+) -> DataFrame:
+    """Return one row per group, load and percentile: group, load, n, failed, what, the value, its interval, thin."""
+    requests = notes.measured(requests)
+    x, shown = x or _load(requests), quantity(metric)
+    return stacked(
+        _point(group, load, rows, shown, percentiles)
+        for group in groups(requests, by)
+        for load, rows in group.rows.groupby(x, sort=True)
+    )
+
+
+@chart("sweep", table=sweep_table)
+def sweep(
+    requests: DataFrame,
+    metric: str = "ttft",
+    *,
+    by: str | None = None,
+    ax: Axes | None = None,
+    x: str | None = None,
+    percentiles: Sequence[float] = PERCENTILES,
+) -> Axes:
+    """Percentiles of a metric, or a rate, against users or requested rate.
+
+    Parameters
+    ----------
+    requests : DataFrame, one row per request
+        Of several runs, with ``parallel`` or ``rate``. Requests outside the measured window are left out.
+    metric : str
+        A metric, whose percentiles are drawn, or a rate such as ``"output_throughput"``.
+    by : str or None
+        The column whose values have a colour each; None: all runs belong to one sweep.
+    ax : Axes, optional
+        Where to draw; default: a figure of its own.
+    x : str, optional
+        ``"parallel"`` or ``"rate"``; default: the one with more different values.
+    percentiles : sequence of float
+        0 to 100, each with a line style of its own.
+
+    Returns
+    -------
+    Axes
+        Bars are 95 % intervals from order statistics. Open markers: fewer than ten requests beyond.
+
+    Raises
+    ------
+    UsageError
+        The requests have neither users nor a rate, or there is no such metric.
+
+    Examples
+    --------
+    >>> frame = DataFrame({"run": ["a"] * 3 + ["b"] * 3, "parallel": [1] * 3 + [8] * 3, "success": 1,
+    ...                    "ttft": [0.1, 0.1, 0.2, 0.3, 0.4, 0.5]})
+    >>> sweep(frame).get_xlabel()
+    'users'
+    """
+    inside = notes.measured(requests)
+    x, shown = x or _load(inside), quantity(metric)
+    with canvas(ax) as ax:
+        parts = groups(inside, by)
+        points = sweep_table(inside, metric, by=by, x=x, percentiles=percentiles)
+        for group in parts:
+            _draw(ax, group, points[points["group"] == group.key], shown, lone=len(parts) == 1)
+        _axes(ax, points, shown)
+        ax.set(xlabel=LOADS.get(x, x), ylabel=shown.title)
+        legend(ax, by)
+        notes.write(ax, [*_beneath(inside, points, x), *notes.remarks(requests, metric)])
+    return ax
+
+
+def _load(requests: DataFrame) -> str:
+    """Choose what the runs differ in."""
+    different = {name: requests[name].nunique() for name in LOADS if name in requests}
+    if not any(different.values()):
+        raise UsageError("a sweep needs runs of several loads: these requests have neither users nor a requested rate")
+    return max(different, key=different.__getitem__)
+
+
+def _point(group: Group, load: float, rows: DataFrame, shown: Quantity, percentiles: Sequence[float]) -> DataFrame:
+    """Return what is drawn of one group at one load."""
+    head = {"group": group.key, "load": load, "requests": len(rows), "failed": int((rows["success"] == 0).sum())}
+    if shown.name in RATES:
+        value = RATES[shown.name].compute(rows.assign(success=rows["success"] == 1))
+        return DataFrame([{**head, "what": "", shown.title: value, "low": np.nan, "high": np.nan, "thin": False}])
+    values = present(shown.of(rows))
+    return DataFrame(
+        [
+            {
+                **head,
+                "what": f"p{q:g}",
+                shown.title: percentile(values, q),
+                **percentile_interval(values, q)._asdict(),
+                "thin": thin(len(values), q),
+            }
+            for q in percentiles
+        ]
+    )
+
+
+def _draw(ax: Axes, group: Group, points: DataFrame, shown: Quantity, *, lone: bool) -> None:
+    for slot, (what, line) in enumerate(points.groupby("what", sort=False)):
+        dash = group.dash if not what else _DASHES[slot % len(_DASHES)]
+        name = " ".join(part for part in ("" if lone else group.name, str(what)) if part) or None
+        value = line[shown.title]
+        # An interval that runs out of the sample on one side has no end to draw.
+        error = np.abs(np.vstack([value - line["low"], line["high"] - value]))
+        ax.errorbar(line["load"], value, yerr=np.nan_to_num(error), fmt="none", ecolor=group.colour, alpha=0.6)
+        ax.plot(line["load"], value, label=name, color=group.colour, linestyle=dash)
+        for hollow, some in line.groupby("thin"):
+            face = "white" if hollow else group.colour
+            marks = ax.plot(some["load"], some[shown.title], group.marker, color=group.colour, markerfacecolor=face)
+            marks[0].set_gid("thin" if hollow else "points")
+
+
+def _axes(ax: Axes, points: DataFrame, shown: Quantity) -> None:
+    values = present(points[shown.title])
+    if values.size and values.min() > 0 and values.max() > 20 * values.min() and shown.name not in RATES:
+        logarithmic(ax.yaxis, values)
+    else:
+        ax.set_ylim(bottom=0)
+    loads = np.unique(points["load"])
+    if loads.min() > 0 and loads.max() >= 8 * loads.min():
+        ax.set_xscale("log", base=2)
+    if len(loads) <= 12:
+        ax.xaxis.set_major_locator(FixedLocator(loads))
+        ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: plain_number(value)))
+
+
+def _beneath(requests: DataFrame, points: DataFrame, x: str) -> list[str]:
+    counts = points.drop_duplicates(["group", "load"])
+    least, most = counts["requests"].min(), counts["requests"].max()
+    failed = counts["failed"].sum()
+    sentence = f"n={least:,}" if least == most else f"n={least:,} to {most:,}"
+    sentences = [f"{sentence} requests a point" + (f", {failed:,} failed in all" if failed else "")]
+    if points["low"].notna().any():
+        sentences[0] += "; bars: 95 % intervals"
+    if points["thin"].any():
+        sentences[0] += "; open: fewer than 10 requests beyond"
+    left_out = requests[requests[x].isna()]
+    if "run" in requests and len(left_out):
+        runs = left_out["run"].nunique()
+        sentences.append(f"{runs} run{'s' * (runs > 1)} without {LOADS.get(x, x).split(' [')[0]} left out")
+    return sentences

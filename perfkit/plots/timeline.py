@@ -1,0 +1,110 @@
+"""Every request as a line in time: waiting to be sent, waiting for its first token, answering."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
+from pandas import DataFrame
+
+from perfkit.plots import notes
+from perfkit.plots.catalogue import chart
+from perfkit.plots.groups import Group, groups, legend, stacked
+from perfkit.plots.quantity import quantity
+from perfkit.plots.style import canvas
+
+FAILED = "#b2182b"
+
+
+def timeline_table(requests: DataFrame, metric: str | None = None, *, by: str | None = "run") -> DataFrame:
+    """Return one row per line: columns group, row, due, start, first token, end (seconds), failed."""
+    return stacked(_spans(group, metric) for group in groups(notes.loaded(requests), by))
+
+
+@chart("timeline", metric=None, table=timeline_table)
+def timeline(requests: DataFrame, metric: str | None = None, *, by: str | None = "run", ax: Axes | None = None) -> Axes:
+    """Every request as a line in time: pale until its first token, full until its end, crossed where it failed.
+
+    Parameters
+    ----------
+    requests : DataFrame, one row per request
+        Columns ``t``, ``start_time``, ``completed_time`` and, where they are, ``scheduled_time`` and
+        ``first_chunk_latency``, in seconds. Warm-up and cool-down are drawn too.
+    metric : str, optional
+        Put the requests in the order of this metric, largest on top; default: in the order of their starts.
+    by : str or None
+        The column whose values are drawn one above the other.
+    ax : Axes, optional
+        Where to draw; default: a figure of its own.
+
+    Returns
+    -------
+    Axes
+        The grey line before a request is the time it was due and not sent.
+
+    Raises
+    ------
+    UsageError
+        There is no such metric or column.
+
+    Examples
+    --------
+    >>> frame = DataFrame({"run": "a", "t": [0.0, 1.0], "start_time": [5.0, 6.0], "completed_time": [7.0, 7.5],
+    ...                    "first_chunk_latency": [0.5, 0.2], "success": 1})
+    >>> timeline(frame).get_ylabel()
+    'requests, in order of start'
+    """
+    parts = groups(notes.loaded(requests), by)
+    with canvas(ax) as ax:
+        height = 0
+        for group in parts:
+            height += _draw(ax, group, _spans(group, metric), height)
+        order = quantity(metric).label if metric else "start"
+        ax.set(xlabel="time since the run's start [s]", ylabel=f"requests, in order of {order}")
+        ax.set_ylim(-1, max(height, 1))
+        ax.set_xlim(left=min(0.0, ax.dataLim.x0) if height else 0.0)
+        ax.grid(axis="y", visible=False)
+        legend(ax, by)
+        notes.write(ax, notes.remarks(requests))
+    return ax
+
+
+def _spans(group: Group, metric: str | None) -> DataFrame:
+    rows = group.rows
+    start = rows["t"]
+    first = start + rows["first_chunk_latency"] if "first_chunk_latency" in rows else start * np.nan
+    end = start + rows["completed_time"] - rows["start_time"]
+    due = start + rows["scheduled_time"] - rows["start_time"] if "scheduled_time" in rows else start
+    spans = DataFrame(
+        {
+            "group": group.key,
+            "due": due.fillna(start).clip(upper=start),
+            "start": start,
+            "first token": first.fillna(end),
+            "end": end,
+            "failed": rows["success"] == 0,
+        }
+    ).dropna(subset=["start", "end"])
+    order = quantity(metric).of(rows.loc[spans.index]) if metric else spans["start"]
+    spans = spans.loc[order.sort_values(na_position="first").index]
+    spans.insert(1, "row", np.arange(len(spans)))
+    return spans
+
+
+def _draw(ax: Axes, group: Group, spans: DataFrame, above: int) -> int:
+    row = spans["row"] + above
+    thick = float(np.clip(220 / max(len(spans) + above, 1), 0.6, 5))
+    look = (
+        (("due", "start"), "#bbbbbb", 0.8),
+        (("start", "first token"), group.colour, 0.35),
+        (("first token", "end"), group.colour, 1.0),
+    )
+    for (left, right), colour, alpha in look:
+        some = spans[spans[right] > spans[left]]
+        ends = np.stack([some[[left, right]].to_numpy(), np.repeat(row[some.index].to_numpy()[:, None], 2, 1)], axis=2)
+        ax.add_collection(LineCollection(list(ends), colors=[colour], alpha=alpha, linewidths=thick, gid=right))
+    failed = spans[spans["failed"]]
+    ax.plot(failed["end"], row[failed.index], "x", color=FAILED, gid="failed")
+    # Collections do not tell their colour to a legend.
+    ax.add_line(Line2D([], [], color=group.colour, linewidth=3, label=group.label(int((~spans["failed"]).sum()))))
+    ax.autoscale_view()
+    return len(spans)
