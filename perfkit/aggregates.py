@@ -1,0 +1,163 @@
+"""Requests into numbers per group: percentiles, rates, goodput, failures, and how many rows there are."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from perfkit import columns
+from perfkit.errors import UsageError
+from perfkit.frame import Run
+from perfkit.metrics import RATES, Metric, metric_named, rates
+from perfkit.records import Json
+from perfkit.stats import present
+from perfkit.where import parse
+from perfkit.where.tree import Comparison, Constant
+
+QUANTILES = (50, 90, 95, 99)
+NO_RATE = "no rates: the rows were chosen by their outcome, and a choice of outcomes has no throughput"
+NO_WINDOW = "no rates: these groups are parts of runs, and a rate belongs to a whole run"
+
+
+def percentiles(
+    runs: Sequence[Run], metrics: Iterable[str], quantiles: Iterable[float], by: Sequence[str], unit: str | None
+) -> pd.DataFrame:
+    """Return n, mean and percentiles of metrics over steady, successful requests.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Whose requests.
+    metrics : iterable of str
+        Names in ``METRICS``.
+    quantiles : iterable of float
+        0 to 100.
+    by : sequence of str
+        Columns, settings or tags to group by.
+    unit : str or None
+        Of durations; None for seconds. Other quantities keep theirs.
+
+    Returns
+    -------
+    DataFrame
+        Index: the groups and ``metric``. Columns: ``unit``, ``n``, ``mean``, ``p50``, ...
+    """
+    chosen = [metric_named(name) for name in metrics]
+    quantiles = tuple(quantiles)
+    rows = requests_with(runs, [column for metric in chosen for column in metric.columns], by)
+    table = [
+        {**dict(zip(by, key, strict=True)), "metric": metric.name, **_row(metric, group, quantiles, unit)}
+        for key, group in grouped(rows, by)
+        for metric in chosen
+    ]
+    names = [*by, "metric", "unit", "n", "mean", *(f"p{q:g}" for q in quantiles)]
+    return pd.DataFrame(table, columns=names).set_index([*by, "metric"])
+
+
+def requests_with(runs: Sequence[Run], needed: Iterable[str], by: Sequence[str]) -> pd.DataFrame:
+    """Load the steady requests with the columns that metrics need and those to group by."""
+    return columns.load(runs, [*by, *needed, "success"], "steady")
+
+
+def grouped(rows: pd.DataFrame, by: Sequence[str]) -> Iterable[tuple[tuple[Json, ...], pd.DataFrame]]:
+    """Yield each group with the values it has in common, in order of appearance."""
+    if rows.empty:
+        return
+    yield from rows.groupby(list(by), sort=False, dropna=False)
+
+
+def _row(metric: Metric, group: pd.DataFrame, quantiles: Sequence[float], unit: str | None) -> dict[str, Json]:
+    shown = unit if unit and metric.unit == "s" else metric.unit
+    values = present(metric.compute(group[group["success"]])) * metric.scale(shown)
+    found = np.percentile(values, quantiles) if values.size else [float("nan")] * len(quantiles)
+    names = (f"p{q:g}" for q in quantiles)
+    return {
+        "unit": shown,
+        "n": values.size,
+        "mean": float(values.mean()) if values.size else float("nan"),
+        **dict(zip(names, map(float, found), strict=True)),
+    }
+
+
+def run_rates(runs: Sequence[Run], by: Sequence[str], reason: str | None) -> pd.DataFrame:
+    """Return one row per group: ``requests``, ``failed`` and every rate.
+
+    ``reason`` says why there can be no rates; they are NaN then.
+    """
+    needed = [column for rate in RATES.values() for column in rate.columns]
+    rows = requests_with(runs, needed, by)
+    table = []
+    for key, group in grouped(rows, by):
+        counts = {"requests": len(group), "failed": int((~group["success"]).sum())}
+        values = {name: float("nan") if reason else rate.compute(group) for name, rate in RATES.items()}
+        table.append({**dict(zip(by, key, strict=True)), **counts, **values})
+    return pd.DataFrame(table, columns=[*by, "requests", "failed", *RATES]).set_index(list(by))
+
+
+def goodput(runs: Sequence[Run], slo: Mapping[str, float | str], by: Sequence[str], reason: str | None) -> pd.Series:
+    """Return goodput per group; NaN where a reason says that there can be no rates."""
+    bounds = {name: bound(name, limit) for name, limit in slo.items()}
+    own = [column for name in bounds for column in metric_named(name).columns]
+    rows = requests_with(runs, [*RATES["request_throughput"].columns, *own], by)
+    values = {key: float("nan") if reason else rates.goodput(group, bounds) for key, group in grouped(rows, by)}
+    index = pd.DataFrame(list(values), columns=list(by)).set_index(list(by)).index
+    return pd.Series(list(values.values()), index=index, name="goodput", dtype=float)
+
+
+def bound(name: str, limit: float | str) -> float:
+    """Read one objective: a number in the metric's unit, or a text with a unit.
+
+    Examples
+    --------
+    >>> bound("ttft", "200ms"), bound("ttft", 0.2)
+    (0.2, 0.2)
+    """
+    metric_named(name)
+    if not isinstance(limit, str):
+        return float(limit)
+    match parse(f"{name} < {limit}"):
+        case Comparison(values=(_, Constant(value))) if not isinstance(value, str):
+            return float(value)
+    raise UsageError(f"an objective is a number with a unit, such as '200ms'; got {limit!r}")
+
+
+def failures(runs: Sequence[Run]) -> pd.DataFrame:
+    """Return failed requests counted by run, kind and status, with their share of the run and one error text."""
+    rows = columns.load(runs, ["run", "success", "error_kind", "status_code", "error"])
+    totals = rows.groupby("run", sort=False).size()
+    failed = rows[~rows["success"]].drop(columns="success")
+    groups = failed.groupby(["run", "error_kind", "status_code"], sort=False, dropna=False)
+    counted = groups.agg(count=("run", "size"), example=("error", "first")).reset_index()
+    counted["share"] = counted["count"] / counted["run"].map(totals)
+    return counted[["run", "error_kind", "status_code", "count", "share", "example"]]
+
+
+def head(runs: Sequence[Run]) -> str:
+    """Say in one line how much is looked at, and what is left out.
+
+    Examples
+    --------
+    >>> head([])
+    '0 runs, 0 requests'
+    """
+    counts: Counter[str] = Counter()
+    failed = 0
+    for run in runs:
+        for phase, success, count in _phases(run):
+            counts[phase] += count
+            failed += count if phase == "steady" and not success else 0
+    steady = counts.pop("steady", 0)
+    left_out = ", ".join(f"{count} {phase}" for phase, count in counts.items())
+    parts = [f"{len(runs)} run{'s' * (len(runs) != 1)}, {steady} request{'s' * (steady != 1)}"]
+    parts += [f"{failed} failed"] if failed else []
+    return ", ".join(parts) + (f" (left out: {left_out})" if left_out else "")
+
+
+def _phases(run: Run) -> list[tuple[str, bool, int]]:
+    counted = []
+    for part in ("preflight", "load"):
+        sql, parameters = run.restriction(part)
+        query = f"SELECT {run.phase}, success = 1, count(*) FROM result WHERE {sql} GROUP BY 1, 2"
+        counted += [row for rows in run.source.batches(query, parameters) for row in rows]
+    return counted

@@ -1,0 +1,159 @@
+"""Gathers from a run file the evidence behind a verdict, and judges it anew."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from perfkit.errors import UnsafePickle
+from perfkit.frame import Condition, Run, chunks
+from perfkit.frame import requests as load
+from perfkit.records import TOKEN_KINDS
+from perfkit.safe_pickle import decode_cell
+from perfkit.stats import percentile
+from perfkit.verdict import Check, Evidence, Verdict, verdict
+
+_CONNECT_ERRORS = ("connect", "connect_timeout", "tls")
+_TOKENS = [kind.name.lower() for kind in TOKEN_KINDS]
+_READ_AT_MOST = 2_000
+"""Answers whose chunks are looked at for shared reads: enough for a share of one per cent."""
+
+
+def verdict_of(run: Run) -> Verdict | None:
+    """Judge a run from what its file holds.
+
+    Parameters
+    ----------
+    run : Run
+        Filters on it are ignored: a verdict is about the whole run.
+
+    Returns
+    -------
+    Verdict or None
+        None for runs measured by a tool that stores no evidence. The verdict stored when the run ended counts too,
+        since the engine may have known more: the worse of the two is returned.
+    """
+    if run.record.get("source") not in (None, "perfkit"):
+        return None
+    return worse(verdict(evidence(run)), stored_verdict(run))
+
+
+def worse(first: Verdict, second: Verdict | None) -> Verdict:
+    """Return the worse of two verdicts, the first when they are equal."""
+    order = ("VALID", "SUSPECT", "CLIENT-BOUND")
+    return second if second and order.index(second.level) > order.index(first.level) else first
+
+
+def stored_verdict(run: Run) -> Verdict | None:
+    """Return the verdict that the run's record holds."""
+    level = run.record.get("verdict")
+    if level not in ("VALID", "SUSPECT", "CLIENT-BOUND"):
+        return None
+    try:
+        reasons = decode_cell(run.record.get("reasons"), "reasons") or []
+    except UnsafePickle:
+        reasons = []
+    return Verdict(level, tuple(Check("stored", level, *_split(str(reason))) for reason in reasons))
+
+
+def _split(reason: str) -> tuple[str, str]:
+    sentence, _, remedy = reason.partition("; ")
+    return sentence, remedy
+
+
+def evidence(run: Run) -> Evidence:
+    """Gather what a run file says about its client.
+
+    Parameters
+    ----------
+    run : Run
+        Of which rows of ``sample`` and ``result`` are read.
+
+    Returns
+    -------
+    Evidence
+        None where the file says nothing.
+    """
+    whole = Run(run.source, run.record, run.label)
+    rows = load([whole], ["start_time", "scheduled_time", "error_kind"])
+    samples = _samples(whole)
+    waits = percentile(rows["start_time"] - rows["scheduled_time"], 99)
+    late = None if np.isnan(waits) else waits
+    is_open = run.record.get("load") == "open"
+    capped = run.arguments.get("max_concurrency") is not None
+    requested, achieved = _rates(rows["scheduled_time"].to_numpy(), rows["start_time"].to_numpy())
+    first, gaps = _censored(whole, samples)
+    return Evidence(
+        requests=len(rows),
+        loop_lag=_p99(samples.get("loop_lag")),
+        cpu_share=_busiest(whole),
+        gc_pause=_largest(samples.get("gc_pause")),
+        send_lag=late if is_open and not capped else None,
+        turnaround=late if not is_open else None,
+        requested_rate=requested if is_open else None,
+        achieved_rate=achieved if is_open else None,
+        capped=capped,
+        backlog=_largest(samples.get("backlog")),
+        starved=_largest(samples.get("starved")),
+        connect_failures=float(rows["error_kind"].isin(_CONNECT_ERRORS).mean()) if len(rows) else None,
+        censored_first=first,
+        censored_gaps=gaps,
+    )
+
+
+def _samples(run: Run) -> dict[str, list[float]]:
+    names: dict[str, list[float]] = {}
+    sql = "SELECT name, value FROM sample WHERE run_id = ? AND typeof(value) = 'real'"
+    for rows in run.source.batches(sql, [run.run_id]):
+        for name, value in rows:
+            names.setdefault(name, []).append(value)
+    return names
+
+
+def _busiest(run: Run) -> float | None:
+    """Return the mean CPU share of the worker that had the most to do."""
+    sql = "SELECT avg(value) FROM sample WHERE run_id = ? AND name = 'cpu_share' GROUP BY worker"
+    shares = [row[0] for rows in run.source.batches(sql, [run.run_id]) for row in rows]
+    return _largest(shares)
+
+
+def _p99(values: list[float] | None) -> float | None:
+    return percentile(values, 99) if values else None
+
+
+def _largest(values: list[float] | None) -> float | None:
+    return max(values) if values else None
+
+
+def _rates(scheduled: np.ndarray, started: np.ndarray) -> tuple[float | None, float | None]:
+    """Return the rate of the schedule and the rate of sending.
+
+    The schedule's own rate, not the one asked for: a Poisson process of 100 requests misses its mean by a tenth.
+    """
+    both = ~np.isnan(scheduled) & ~np.isnan(started)
+    if both.sum() < 2:
+        return None, None
+    due, sent = np.ptp(scheduled[both]), np.ptp(started[both])
+    if due <= 0 or sent <= 0:
+        return None, None
+    return float((both.sum() - 1) / due), float((both.sum() - 1) / sent)
+
+
+def _censored(run: Run, samples: dict[str, list[float]]) -> tuple[float | None, float | None]:
+    """Return the shares of first tokens and of gaps that ended in a read shared with a later chunk."""
+    if "censored_first" in samples and "censored_gaps" in samples:
+        return _largest(samples["censored_first"]), _largest(samples["censored_gaps"])
+    every = chunks([_some(run)])
+    tokens = every[every["kind"].isin(_TOKENS)]
+    if tokens.empty:
+        return None, None
+    # Chunks of one token event (its role, its finish) share a read by nature: only a later *token* censors.
+    shared = tokens.duplicated(["request", "read"], keep="last")
+    is_first = ~tokens.duplicated("request")
+    first = float(shared[is_first].mean())
+    return first, float(shared[~is_first].mean()) if (~is_first).any() else None
+
+
+def _some(run: Run) -> Run:
+    """Return the run with at most ``_READ_AT_MOST`` of its rows, evenly spread."""
+    step = max(1, run.source.height // _READ_AT_MOST)
+    return replace(run, conditions=(Condition(f"rowid % {step} = 0"),))

@@ -1,0 +1,124 @@
+"""Requests and answers decoded from their cells: what was asked, what came back, whatever tool stored it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+from pandas.api.extensions import ExtensionArray
+
+from perfkit.errors import UnsafePickle
+from perfkit.frame import Run, requests
+from perfkit.records import Json
+from perfkit.safe_pickle import Refused, decode_cell, read_cell
+
+BODIES = ("request", "response_messages", "prompt_text", "output_text")
+
+
+def decoded(runs: Sequence[Run], raw: bool = False) -> pd.DataFrame:
+    """Load and decode the bodies of requests.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Whose requests.
+    raw : bool
+        Leave ``response_messages`` as stored: a list of texts, or what the tool that wrote it kept.
+
+    Returns
+    -------
+    DataFrame
+        ``request`` (dict), ``response_messages`` (list of dicts), ``prompt``, ``output_text``, and ``refused``: why a
+        cell of the row was not decoded (NA for all others); the cell itself is then None.
+    """
+    cells = requests(runs, BODIES)
+    asked = [read_cell(_text(cell), "request") for cell in cells["request"]]
+    answers = [read_cell(_text(cell), "response_messages") for cell in cells["response_messages"]]
+    messages = [[] if isinstance(answer, Refused) else as_dicts(answer) for answer in answers]
+    frame = pd.DataFrame(index=cells.index)
+    frame["request"] = _objects(map(_accepted, asked))
+    frame["response_messages"] = _objects(map(_accepted, answers) if raw else messages)
+    frame["prompt"] = _first_known(cells["prompt_text"], map(prompt_of, asked))
+    frame["output_text"] = _first_known(cells["output_text"], map(text_of, messages))
+    frame["refused"] = _objects(map(_reason, asked, answers))
+    return frame
+
+
+def _objects(values: Iterable[Json]) -> ExtensionArray:
+    return pd.array(list(values), dtype=object)
+
+
+def _first_known(cells: pd.Series, others: Iterable[Json]) -> ExtensionArray:
+    return _objects(_text(cell) or other for cell, other in zip(cells, others, strict=True))
+
+
+def _text(cell: Json) -> Json:
+    """Return a cell, with None for pandas' several ways to miss a text."""
+    return cell if isinstance(cell, (str, bytes)) else None
+
+
+def _accepted(value: Json) -> Json:
+    return None if isinstance(value, Refused) else value
+
+
+def _reason(*values: Json) -> str | None:
+    return "; ".join(value.reason for value in values if isinstance(value, Refused)) or None
+
+
+def as_dicts(answer: Json) -> list[dict[str, Json]]:
+    """Return the messages of an answer as dicts; what is none stands under ``text``.
+
+    Examples
+    --------
+    >>> as_dicts(['{"id": 1}', {"id": 2}, "no json"])
+    [{'id': 1}, {'id': 2}, {'text': 'no json'}]
+    """
+    several = answer if isinstance(answer, (list, tuple)) else [answer]
+    return [_as_dict(message) for message in several if message is not None]
+
+
+def _as_dict(message: Json) -> dict[str, Json]:
+    if isinstance(message, str) and message.startswith("{"):
+        try:
+            message = decode_cell(message, "message")
+        except UnsafePickle:
+            return {"text": message}
+    return message if isinstance(message, dict) else {"text": message}
+
+
+def prompt_of(body: Json) -> str | None:
+    """Return what a request body asks: its last user message, or its prompt.
+
+    Examples
+    --------
+    >>> prompt_of({"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]})
+    'Hi'
+    >>> prompt_of({"prompt": "Once upon"})
+    'Once upon'
+    """
+    if not isinstance(body, Mapping):
+        return None
+    messages = body.get("messages")
+    asked = [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
+    users = [message for message in asked if message.get("role") == "user"]
+    content = (users or asked or [{"content": body.get("prompt")}])[-1].get("content")
+    return content if isinstance(content, str) or content is None else str(content)
+
+
+def text_of(messages: Sequence[Mapping[str, Json]]) -> str | None:
+    """Return the text of an answer's first choice, put together from its messages; reasoning is left out.
+
+    Examples
+    --------
+    >>> text_of([{"choices": [{"delta": {"content": "Hel"}}]}, {"choices": [{"delta": {"content": "lo"}}]}])
+    'Hello'
+    """
+    pieces = [piece for message in messages if isinstance(piece := _piece(message), str)]
+    return "".join(pieces) if pieces else None
+
+
+def _piece(message: Mapping[str, Json]) -> Json:
+    choices = message.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(first, dict):
+        return None
+    inner = first.get("delta") or first.get("message")
+    return inner.get("content") if isinstance(inner, dict) else first.get("text")

@@ -1,0 +1,161 @@
+"""Files into runs: finds them, opens them safely, and names what is in them."""
+
+import glob
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from perfkit.errors import PerfkitError, UnsafeFile, UnsafePickle, UsageError
+from perfkit.frame import Run, Source
+from perfkit.labels import Candidate, labels
+from perfkit.records import Json
+from perfkit.safe_file import open_live, quoted, stored_columns
+from perfkit.safe_pickle import decode_cell
+from perfkit.store.schema import APPLICATION_ID, RESULT_NAMES, RUN, SCHEMA_VERSION
+
+SUFFIXES = (".db", ".sqlite", ".sqlite3")
+"""What a folder is searched for."""
+
+Place = str | os.PathLike[str]
+
+
+class Problem(NamedTuple):
+    """A file that was found but not opened, and why."""
+
+    path: str
+    reason: str
+
+
+def open_all(places: Place | Iterable[Place]) -> tuple[tuple[Run, ...], tuple[Problem, ...]]:
+    """Open every file that the places name.
+
+    Parameters
+    ----------
+    places : path, folder, glob pattern, or several of these
+        Where to look; folders are searched at every depth.
+
+    Returns
+    -------
+    runs : tuple of Run
+        In the order of the places, then of paths, then of time.
+    problems : tuple of Problem
+        Files that could not be opened.
+
+    Raises
+    ------
+    UsageError
+        No file was found.
+    UnsafeFile
+        Files were found and none could be opened.
+    """
+    runs: list[Run] = []
+    problems: list[Problem] = []
+    base = 0
+    for path in paths(places):
+        try:
+            source = open_source(path, base)
+            runs += runs_of(source)
+            base += source.height + 1
+        except (PerfkitError, sqlite3.Error) as error:
+            problems.append(Problem(path, str(error)))
+    if problems and not runs:
+        raise UnsafeFile("; ".join(problem.reason for problem in problems[:3]))
+    return labelled(runs), tuple(problems)
+
+
+def paths(places: Place | Iterable[Place]) -> list[str]:
+    """Return the files that places name, each once.
+
+    Raises
+    ------
+    UsageError
+        A place does not exist, a pattern matches nothing, or a folder holds no result file.
+    """
+    several = [places] if isinstance(places, (str, os.PathLike)) else places
+    return list(dict.fromkeys(path for place in several for path in _expanded(os.fspath(place))))
+
+
+def _expanded(place: str) -> list[str]:
+    if os.path.isdir(place):
+        found = sorted(str(path) for path in Path(place).rglob("*") if path.suffix in SUFFIXES and path.is_file())
+    elif os.path.lexists(place):
+        return [place]
+    else:
+        found = sorted(path for path in glob.glob(place, recursive=True) if os.path.isfile(path))
+    if not found:
+        raise UsageError(f"no result file in {place!r}; give a file, a folder or a pattern such as 'outputs/**/*.db'")
+    return found
+
+
+def open_source(path: str, base: int = 0) -> Source:
+    """Open one file as canonical tables, read only.
+
+    Raises
+    ------
+    UnsafeFile
+        It cannot be opened safely, or holds no results that perfkit knows.
+    """
+    connection = open_live(path)
+    try:
+        _check_tables(path, connection)
+        (height,) = connection.execute("SELECT coalesce(max(rowid), 0) FROM result").fetchone()
+    except (UnsafeFile, sqlite3.Error):
+        connection.close()
+        raise
+    return Source(path, connection, base, height)
+
+
+def _check_tables(path: str, connection: sqlite3.Connection) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise UnsafeFile(f"{path} is no result file that perfkit knows")
+    if version > SCHEMA_VERSION:
+        raise UnsafeFile(f"{path} was written by a newer perfkit (schema {version}); update perfkit to read it")
+    missing = set(RESULT_NAMES) - set(stored_columns(connection, "result", RESULT_NAMES))
+    if missing or not stored_columns(connection, "run", {"run_id"}):
+        raise UnsafeFile(f"{path} is no whole run file; it lacks {', '.join(sorted(missing)) or 'the run table'}")
+
+
+def runs_of(source: Source) -> list[Run]:
+    """Return the runs of a source in order of time, then of storing, not yet labelled."""
+    stored = stored_columns(source.connection, "run", {column.name for column in RUN})
+    sql = f"SELECT {', '.join(map(quoted, stored))} FROM run ORDER BY start_time, rowid"
+    return [_run(source, dict(zip(stored, row, strict=True))) for rows in source.batches(sql) for row in rows]
+
+
+def _run(source: Source, record: dict[str, Json]) -> Run:
+    tags = {str(key): str(value) for key, value in _object(record, "tags").items()}
+    run = Run(source, record, "", _object(record, "arguments"), tags)
+    return replace(run, origin=_origin(run))
+
+
+def _object(record: Mapping[str, Json], column: str) -> dict[str, Json]:
+    """Decode a JSON object of the run table; a text that is none counts as empty."""
+    try:
+        value = decode_cell(record.get(column), column)
+    except UnsafePickle:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _origin(run: Run) -> float:
+    sql, parameters = run.restriction("load")
+    query = f"SELECT start_time FROM result WHERE {sql} AND start_time IS NOT NULL ORDER BY start_time LIMIT 1"
+    row = run.source.connection.execute(query, parameters).fetchone()
+    return float(row[0]) if row and isinstance(row[0], (int, float)) else 0.0
+
+
+def labelled(runs: Iterable[Run]) -> tuple[Run, ...]:
+    """Return the runs with labels that tell them apart."""
+    runs = tuple(runs)
+    candidates = [Candidate(run.record.get("name"), run.source.path, {**run.settings}) for run in runs]
+    return tuple(replace(run, label=label) for run, label in zip(runs, labels(candidates), strict=True))
+
+
+def sources(runs: Iterable[Run]) -> Iterator[Source]:
+    """Yield the files of runs, each once."""
+    yield from dict.fromkeys(run.source for run in runs)

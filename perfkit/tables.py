@@ -1,0 +1,98 @@
+"""Numbers as people read them, and tables of them for a terminal and for a notebook.
+
+Texts come from files and models and may be hostile: HTML is escaped, control characters are shown as such.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from unicodedata import east_asian_width
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A text in a table. ``faint`` marks a number that rests on too little."""
+
+    text: str
+    faint: bool = False
+    number: bool = True
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number with at least three digits that count, thousands separated; a dash for NaN.
+
+    Examples
+    --------
+    >>> [number(x) for x in (0.01234, 1.5, 12.345, 123.45, 12345.6, 7, float("nan"))]
+    ['0.0123', '1.50', '12.3', '123', '12,346', '7', '–']
+    """
+    if value is None or math.isnan(value):
+        return "–"
+    if isinstance(value, int) or value == 0 or math.isinf(value):
+        return f"{value:,}" if value != 0 else "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{min(decimals, 9)}f}"
+
+
+def plain(text: object) -> str:
+    r"""Return a text on one line without control characters, which could move a terminal's cursor.
+
+    Examples
+    --------
+    >>> plain("a\x1b[2Jb")
+    'a�[2Jb'
+    """
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in str(text))
+
+
+def label(text: object) -> Cell:
+    """Return a cell of text, set to the left."""
+    return Cell(plain(text), number=False)
+
+
+def width(text: str) -> int:
+    """Return the columns a text takes on a terminal; Chinese, Japanese and Korean characters take two."""
+    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def as_text(head: Sequence[str], rows: Sequence[Sequence[Cell]], mark: str = "*") -> str:
+    """Return a table for a terminal; faint cells carry a mark.
+
+    Examples
+    --------
+    >>> print(as_text(["run", "n"], [[label("a"), Cell("1,000")], [label("long"), Cell("9", faint=True)]]))
+    run       n
+    a     1,000
+    long     9*
+    """
+    texts = [[cell.text + mark * cell.faint for cell in row] for row in rows]
+    left = [not row[at].number for at in range(len(head)) for row in rows[:1]] or [True] * len(head)
+    widths = [max(width(text) for text in column) for column in zip(head, *texts, strict=True)]
+    lines = [[_padded(*cell) for cell in zip(row, widths, left, strict=True)] for row in [list(head), *texts]]
+    return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+def _padded(text: str, columns: int, left: bool) -> str:
+    space = " " * (columns - width(text))
+    return text + space if left else space + text
+
+
+def as_html(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """Return a table for a notebook, everything in it escaped; faint cells are grey.
+
+    Examples
+    --------
+    >>> "&lt;script&gt;" in as_html(["run"], [[label("<script>")]])
+    True
+    """
+    top = "".join(f"<th>{escape(name)}</th>" for name in head)
+    body = "".join("<tr>" + "".join(_html_cell(cell) for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _html_cell(cell: Cell) -> str:
+    style = "text-align:right" if cell.number else "text-align:left"
+    if cell.faint:
+        style += ";color:#999"
+    return f'<td style="{style}">{escape(cell.text)}</td>'

@@ -1,0 +1,219 @@
+"""Whether a run's numbers are the server's or the client's: plain evidence in, a verdict with reasons out.
+
+=================== ======================================= ======== ============
+check               evidence                                SUSPECT  CLIENT-BOUND
+=================== ======================================= ======== ============
+loop lag            99th percentile, s                      0.010    0.100
+cpu                 share of one core, busiest worker       0.80     0.95
+gc pause            longest, s                              0.020    0.200
+send lag            99th percentile behind schedule, s      0.020    0.250
+turn-around         99th percentile between two requests    0.020    0.250
+                    of a user, s
+rate                share of the requested rate missed      0.05     0.20
+backlog             rows the writer had waiting             10,000   100,000
+look-ahead          share of requests whose body was not    0.01     0.10
+                    ready when due
+connect failures    share of requests                       0.01     0.10
+censored first      share of first tokens that shared a     0.01
+                    read with a later chunk
+censored gaps       share of gaps likewise                  0.05
+=================== ======================================= ======== ============
+
+Evidence that is unknown (None) is not judged. The limits are in ``LIMITS``; they are ours, not physics: ten
+milliseconds of loop lag is a tenth of a quick TTFT.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Level = Literal["VALID", "SUSPECT", "CLIENT-BOUND"]
+
+_RANK: dict[Level, int] = {"VALID": 0, "SUSPECT": 1, "CLIENT-BOUND": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What was seen of the client during a run; None where nothing was seen. Seconds, shares of 1, counts."""
+
+    requests: int | None = None
+    loop_lag: float | None = None
+    cpu_share: float | None = None
+    gc_pause: float | None = None
+    send_lag: float | None = None
+    """Open model: 99th percentile of start - scheduled."""
+    turnaround: float | None = None
+    """Closed model: the same difference, there the client's own time between two requests of a user."""
+    requested_rate: float | None = None
+    achieved_rate: float | None = None
+    capped: bool = False
+    """``max_concurrency`` held requests back on purpose, so lag and a missed rate are not the client's fault."""
+    backlog: float | None = None
+    starved: float | None = None
+    """Share of requests whose body was not ready when due."""
+    connect_failures: float | None = None
+    censored_first: float | None = None
+    censored_gaps: float | None = None
+    exact_clock: bool = True
+    """False where the platform cannot be trusted to stamp in time: such a run is at best SUSPECT."""
+
+    @property
+    def missed_rate(self) -> float | None:
+        """Share of the requested rate that was not sent."""
+        if self.capped or self.achieved_rate is None or not self.requested_rate or self.requested_rate < 0:
+            return None
+        return max(0.0, 1 - self.achieved_rate / self.requested_rate)
+
+
+class Limit(NamedTuple):
+    """From where a piece of evidence makes a run SUSPECT or CLIENT-BOUND, and what to say and do then."""
+
+    name: str
+    suspect: float
+    bound: float
+    sentence: str
+    remedy: str
+
+
+LIMITS = {
+    "loop_lag": Limit(
+        "loop lag",
+        0.010,
+        0.100,
+        "the client's loop was late by {ms:.0f} ms (p99)",
+        "use more workers, or close what else runs on this machine",
+    ),
+    "cpu_share": Limit(
+        "cpu",
+        0.80,
+        0.95,
+        "the client used {percent:.0f} % of its core",
+        "use more workers: workers=2",
+    ),
+    "gc_pause": Limit(
+        "gc pause",
+        0.020,
+        0.200,
+        "garbage collection stopped the client for {ms:.0f} ms",
+        "keep plugins from allocating during the run",
+    ),
+    "send_lag": Limit(
+        "send lag",
+        0.020,
+        0.250,
+        "requests were sent {ms:.0f} ms behind schedule (p99)",
+        "lower the rate, or use more workers",
+    ),
+    "turnaround": Limit(
+        "turn-around",
+        0.020,
+        0.250,
+        "a user's next request waited {ms:.0f} ms for the client (p99)",
+        "use fewer users, or more workers",
+    ),
+    "missed_rate": Limit(
+        "rate",
+        0.05,
+        0.20,
+        "{percent:.0f} % of the requested rate was not sent",
+        "lower the rate, or use more workers",
+    ),
+    "backlog": Limit(
+        "backlog",
+        10_000,
+        100_000,
+        "{value:,.0f} rows waited to be written",
+        "write to a faster disk",
+    ),
+    "starved": Limit(
+        "look-ahead",
+        0.01,
+        0.10,
+        "{percent:.0f} % of the prompts were not ready when due",
+        "prepare the dataset beforehand",
+    ),
+    "connect_failures": Limit(
+        "connect failures",
+        0.01,
+        0.10,
+        "{percent:.1f} % of the requests got no connection",
+        "check the server's address, its limit of connections, and `ulimit -n` here",
+    ),
+    "censored_first": Limit(
+        "censored first tokens",
+        0.01,
+        float("inf"),
+        "{percent:.1f} % of the first tokens came in one read with later chunks: their TTFT is an upper bound",
+        "use more workers, or stamps='kernel'",
+    ),
+    "censored_gaps": Limit(
+        "censored gaps",
+        0.05,
+        float("inf"),
+        "{percent:.1f} % of the chunks came in one read with later ones: short ITL are not seen",
+        "use more workers; a server or proxy that batches its chunks does this too",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One piece of evidence, judged."""
+
+    name: str
+    level: Level
+    sentence: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The worst level of all checks, and the checks that are not VALID."""
+
+    level: Level
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def reasons(self) -> list[str]:
+        """One sentence with its remedy per check that is not VALID."""
+        return [f"{check.sentence}; {check.remedy}" for check in self.checks]
+
+
+def verdict(evidence: Evidence) -> Verdict:
+    """Judge a run.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        What is unknown is not judged.
+
+    Returns
+    -------
+    Verdict
+        ``VALID``, ``SUSPECT`` or ``CLIENT-BOUND``, worst checks first.
+
+    Examples
+    --------
+    >>> verdict(Evidence(loop_lag=0.002)).level
+    'VALID'
+    >>> verdict(Evidence(cpu_share=0.97)).reasons
+    ['the client used 97 % of its core; use more workers: workers=2']
+    """
+    checks = [check for key in LIMITS if (check := _judge(key, getattr(evidence, key)))]
+    if not evidence.exact_clock:
+        checks.append(_PLATFORM)
+    checks.sort(key=lambda check: -_RANK[check.level])
+    return Verdict(checks[0].level if checks else "VALID", tuple(checks))
+
+
+_PLATFORM = Check(
+    "platform", "SUSPECT", "this platform's timers were not checked", "measure on Linux for exact numbers"
+)
+
+
+def _judge(key: str, value: float | None) -> Check | None:
+    limit = LIMITS[key]
+    if value is None or not value >= limit.suspect:
+        return None
+    level: Level = "CLIENT-BOUND" if value >= limit.bound else "SUSPECT"
+    sentence = limit.sentence.format(value=value, ms=value * 1e3, percent=value * 100)
+    return Check(limit.name, level, sentence, limit.remedy)

@@ -1,0 +1,206 @@
+import pandas as pd
+import pytest
+
+import perfkit as pk
+from perfkit.errors import UnsafeFile, UsageError
+from tests.run_files import failure, request, write_run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two runs in one file: 10 answers, 1 failure and a preflight; 10 slower answers on another GPU."""
+    path = tmp_path / "both.db"
+    preflight = request(None, -1, phase="preflight")
+    fast = [request(i, i, ttft=0.1 * (i + 1)) for i in range(10)]
+    write_run(path, [preflight, *fast, failure(10, 10)], name="fast", parallel=1, tags={"gpu": "A100"})
+    slow = [request(i, i, ttft=0.2 * (i + 1)) for i in range(10)]
+    write_run(path, slow, name="slow", parallel=8, tags={"gpu": "H100"})
+    return tmp_path
+
+
+@pytest.fixture
+def runs(folder):
+    return pk.open(folder)
+
+
+def test_requests_hold_failures_but_neither_preflight_nor_bodies(runs):
+    assert len(runs["fast"].requests) == 11
+    assert len(runs["fast"].preflight) == 1
+    assert not {"request", "response_messages", "prompt_text", "output_text", "chunks"} & set(runs.requests)
+
+
+def test_times_count_from_the_first_request_of_the_load(runs):
+    assert runs["fast"].requests["t"].tolist() == pytest.approx(list(range(11)))
+    assert runs["fast"].preflight["t"].tolist() == pytest.approx([-1])
+
+
+def test_an_index_stays_with_its_row_through_filters_and_choices(runs):
+    slow = runs.pick("slow").where("ttft > 1.5").requests
+    assert runs.requests.loc[slow.index, "ttft"].tolist() == pytest.approx([1.6, 1.8, 2.0])
+    assert runs.requests.index.is_unique
+
+
+def test_runs_added_to_themselves_have_rows_of_their_own(runs):
+    twice = runs + runs
+    assert len(twice) == 4
+    assert len(set(twice.labels)) == 4
+    assert twice.requests.index.is_unique
+    assert len(twice.requests) == 2 * len(runs.requests)
+
+
+def test_two_filters_of_one_run_can_be_laid_side_by_side(runs):
+    fast = runs["fast"]
+    both = fast.where("ttft < 0.45").rename("quick") + fast.where("ttft >= 0.45").rename("late")
+    assert both.requests.groupby("run", sort=False).size().to_dict() == {"quick": 4, "late": 6}
+
+
+@pytest.mark.parametrize(
+    ("condition", "kept"),
+    [
+        ("ttft > 500ms", 5),
+        ("first_chunk_latency <= 0.5", 5),
+        ("success = 0", 1),
+        ("gpu = 'A100' and t < 3", 3),
+        ("parallel = 8", 0),
+        ("itl_p95 >= 250ms", 10),
+        ("itl_mean is null", 1),
+        ("itl_p50 > 0 and error_kind is null and run = 'fast'", 10),
+        ("prompt_text = 'prompt 3'", 1),
+    ],
+)
+def test_where_reads_columns_metrics_settings_and_tags(runs, condition, kept):
+    assert len(runs["fast"].where(condition).requests) == kept
+
+
+def test_where_takes_a_mask_and_keeps_what_it_names(runs):
+    requests = runs.requests
+    chosen = runs.where(requests["ttft"] > 1.5)
+    assert chosen.requests["run"].unique().tolist() == ["slow"]
+    assert chosen.where("t < 9").requests["ttft"].tolist() == pytest.approx([1.6, 1.8])
+
+
+@pytest.mark.parametrize(
+    ("condition", "sentence"),
+    [
+        ("tttf > 1", "did you mean 'ttft'"),
+        ("itl > 1ms", "itl_mean"),
+        ("ttft > 1 & tpot > 1", "write 'and'"),
+    ],
+)
+def test_a_filter_that_cannot_be_read_says_what_to_write(runs, condition, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        runs.where(condition)
+
+
+def test_a_mask_must_be_of_bools(runs):
+    with pytest.raises(UsageError, match="mask"):
+        runs.where(runs.requests["ttft"])
+
+
+def test_rates_after_a_filter_on_outcomes_are_unknown_and_say_why(runs):
+    summary = runs.where("ttft > 0.5").summary()
+    assert summary.rates["output_throughput"].isna().all()
+    assert "by their outcome" in str(summary)
+
+
+def test_rates_after_a_filter_on_what_was_asked_stay(runs):
+    assert runs.where("prompt_tokens > 1").summary().rates["output_throughput"].notna().all()
+
+
+def test_groups_that_cut_runs_have_no_rates(runs):
+    summary = runs.summary(by="finish_reason")
+    assert summary.rates["concurrency"].isna().all()
+    assert "part" in str(summary)
+
+
+def test_pick_takes_labels_patterns_settings_and_lists(runs):
+    assert runs.pick("s*").labels == ["slow"]
+    assert runs.pick("slow", "fast").labels == ["slow", "fast"]
+    assert runs.pick(parallel=[8, 32]).labels == ["slow"]
+    assert runs.pick(gpu="A*").labels == ["fast"]
+
+
+@pytest.mark.parametrize("choice", [{"gpu": "B200"}, {"gpus": "A100"}])
+def test_pick_of_nothing_is_an_error(runs, choice):
+    with pytest.raises(UsageError, match="gpu"):
+        runs.pick(**choice)
+
+
+def test_a_run_is_found_by_position_and_by_label(runs):
+    assert runs[0].labels == runs["fast"].labels == ["fast"]
+    assert [run.labels for run in runs] == [["fast"], ["slow"]]
+    with pytest.raises(KeyError, match="did you mean 'slow'"):
+        runs["slo"]
+
+
+def test_tags_and_names_are_given_without_touching_the_file(runs, folder):
+    named = runs.rename("one", "two").tag(lab="north")
+    assert named.labels == ["one", "two"]
+    assert named.requests["lab"].unique().tolist() == ["north"]
+    assert pk.open(folder).labels == ["fast", "slow"]
+
+
+def test_decoding_brings_dicts_and_texts(runs):
+    row = runs["fast"].where("seq = 3").decoded().iloc[0]
+    assert row["request"] == {"model": "m", "messages": [{"role": "user", "content": "prompt 3"}]}
+    assert row["response_messages"][0] == {"choices": [{"delta": {"content": "a"}}]}
+    assert (row["prompt"], row["output_text"], row["refused"]) == ("prompt 3", "aaa", None)
+
+
+def test_a_refused_cell_is_flagged_and_its_neighbours_load(tmp_path):
+    evil = request(0, request="Y29zCnN5c3RlbQou", prompt_text=None)
+    path = write_run(tmp_path / "evil.db", [evil, request(1, 1)])
+    decoded = pk.open(path).decoded()
+    assert decoded["request"].tolist()[0] is None
+    assert "no pickle" in decoded["refused"].iloc[0]
+    assert decoded["prompt"].iloc[1] == "prompt 1"
+
+
+def test_one_bad_file_of_two_is_listed_not_raised(folder):
+    (folder / "bad.db").write_bytes(b"no database at all")
+    runs = pk.open(folder)
+    assert len(runs) == 2
+    assert [problem.path for problem in runs.problems] == [str(folder / "bad.db")]
+    assert "not opened" in str(runs.summary())
+
+
+def test_a_single_bad_file_is_raised(tmp_path):
+    (tmp_path / "bad.db").write_bytes(b"no database at all")
+    with pytest.raises(UnsafeFile, match="no sqlite file"):
+        pk.open(tmp_path / "bad.db")
+
+
+def test_failures_count_kinds_with_an_example(runs):
+    (row,) = runs.failures().to_dict("records")
+    assert (row["run"], row["error_kind"], row["count"], row["example"]) == ("fast", "http_status", 1, "boom")
+    assert row["share"] == pytest.approx(1 / 11)
+
+
+def test_goodput_counts_requests_that_meet_every_objective(runs):
+    # 3 of the fast run's TTFT are within 0.35 s; its window is 11 s, the failure's second included.
+    assert runs.goodput({"ttft": "350ms", "e2e": 10})["fast"] == pytest.approx(3 / 11)
+
+
+def test_chunks_have_a_row_each_with_gaps_within_their_request(runs):
+    chunks = runs["fast"].chunks
+    assert len(chunks) == 30
+    first = chunks[chunks["seq"] == 0]
+    assert first["arrival"].tolist() == pytest.approx([0.1, 0.35, 0.6])
+    assert pd.isna(first["gap"].iloc[0])
+    assert set(chunks["kind"]) == {"content"}
+    assert not chunks["censored"].any()
+
+
+def test_texts_of_files_are_escaped_in_a_notebook(tmp_path):
+    path = write_run(tmp_path / "x.db", [request(0)], name="<img src=x onerror=alert(1)>")
+    html = pk.open(path)._repr_html_()
+    assert "<img" not in html
+    assert "&lt;img" in html
+
+
+def test_a_narrow_scan_never_walks_the_pages_of_the_texts(runs):
+    run = runs._runs[0]
+    sql, parameters = run.query(["start_time", "latency", "first_chunk_latency", "prompt_tokens"], "steady")
+    plan = " ".join(row[3] for row in run.source.connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters))
+    assert "COVERING INDEX result_narrow" in plan
+    assert "TEMP B-TREE" not in plan
