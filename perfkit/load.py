@@ -5,12 +5,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, repeat
-from typing import Literal
 
 from perfkit.errors import UsageError
-
-Arrival = Literal["poisson", "constant", "gamma"]
-RampShape = Literal["linear", "exponential"]
+from perfkit.records import Arrival, RampShape
 
 RAMP_FLOOR = 0.01
 """An exponential ramp begins at this share of the full rate."""
@@ -110,3 +107,37 @@ def user_starts(users: int, ramp: Ramp | None = None) -> list[float]:
     # Each user is one step of a geometric rise: many wait for the end of the ramp.
     steepness = -math.log(RAMP_FLOOR)
     return [max(0.0, length * (1 + math.log(max((user + 1) / users, RAMP_FLOOR)) / steepness)) for user in range(users)]
+
+
+@dataclass(frozen=True, slots=True)
+class Warmup:
+    """Which requests of a run are warm-up: the first ``count``, or those of the first ``seconds``."""
+
+    count: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, given: str | float) -> "Warmup":
+        """Read ``20`` as a count and ``"10s"`` as a time.
+
+        Raises
+        ------
+        UsageError
+            It is neither.
+
+        Examples
+        --------
+        >>> Warmup.of("10s"), Warmup.of(20)
+        (Warmup(count=0, seconds=10.0), Warmup(count=20, seconds=0.0))
+        """
+        text = str(given)
+        try:
+            if text.endswith("s"):
+                return cls(seconds=float(text[:-1]))
+            return cls(count=int(float(text)))
+        except ValueError:
+            raise UsageError(f"warmup must be a count such as 20 or a time such as 10s, got {given!r}") from None
+
+    def covers(self, seq: int, elapsed: float) -> bool:
+        """Tell whether a request of this number, sent this long after the start, is warm-up."""
+        return seq < self.count or elapsed < self.seconds

@@ -15,6 +15,8 @@ StampSource = Literal["user", "kernel", "plugin"]
 TokenSource = Literal["server", "tokenizer", "estimate", "plugin"]
 Status = Literal["running", "finished", "interrupted"]
 LoadModel = Literal["closed", "open"]
+Arrival = Literal["poisson", "constant", "gamma"]
+RampShape = Literal["linear", "exponential"]
 
 ErrorKind = Literal[
     "connect",  # no connection: refused, unreachable, name not found

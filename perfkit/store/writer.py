@@ -125,7 +125,7 @@ class Writer:
             except (sqlite3.DataError, sqlite3.InterfaceError, OverflowError, UnicodeEncodeError):
                 self._db.execute(_INSERT, _storable(row))
             except sqlite3.IntegrityError:  # run_id and seq are taken: the row is kept all the same
-                self._db.execute(_INSERT, {**row, "seq": None, "flags": _flagged(row, f"seq_{row['seq']}_twice")})
+                self._db.execute(_INSERT, {**row, "seq": None, "flags": _flagged(row, f"seq_{row['seq']!s}_twice")})
 
     def _spill(self, error: sqlite3.Error) -> str:
         spilled = None
@@ -180,7 +180,7 @@ def _storable(row: Row) -> Row:
 
 
 def _flagged(row: Row, flag: str) -> str:
-    return f"{row.get('flags') or ''} {flag}".strip()
+    return " ".join(str(part) for part in (row.get("flags"), flag) if part)
 
 
 def _hex(value: object) -> str:

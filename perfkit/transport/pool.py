@@ -7,6 +7,7 @@ import ssl
 import sys
 from collections import deque
 from time import perf_counter, perf_counter_ns
+from typing import Any
 
 from perfkit.records import ErrorKind
 from perfkit.transport.clock import unix_offset
@@ -64,7 +65,7 @@ class Pool:
         self._idle: deque[Connection] = deque()
         self._busy: set[Connection] = set()
         self._opening = asyncio.Semaphore(OPENING_AT_ONCE)
-        self._address: tuple[socket.AddressFamily, tuple[str | int, ...]] | None = None
+        self._address: tuple[socket.AddressFamily, Any] | None = None
         self._dns: float | None = None
         self._offset = unix_offset()
         self._keeper: asyncio.Task[None] | None = None

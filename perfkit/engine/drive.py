@@ -1,0 +1,188 @@
+"""Drives one load: sends every request of a plan at its time, closed or open."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter_ns
+
+from perfkit.arguments import Arguments
+from perfkit.engine.lookahead import LookAhead, Planned
+from perfkit.load import Ramp, Warmup, offsets, user_starts
+from perfkit.records import Phase
+from perfkit.transport.exchange import Exchange
+from perfkit.transport.sender import Sender
+
+STARVED_WAIT = 0.001
+BACKOFF = (0.1, 1.0)  # s: a refused connection is tried again this late, doubling; a spin would be 10,000 failures/s
+
+Deliver = Callable[[Planned, Exchange], None]
+
+
+@dataclass
+class Load:
+    """One load under way.
+
+    Parameters
+    ----------
+    arguments : Arguments
+        Of one point: a single ``parallel`` or ``rate``.
+    requests : LookAhead
+        What to send.
+    sender : Sender
+        Sends it.
+    deliver : callable
+        Takes each finished exchange.
+    """
+
+    arguments: Arguments
+    requests: LookAhead
+    sender: Sender
+    deliver: Deliver
+    sent: int = 0
+    done: int = 0
+    start: int = 0
+    """When the load began (perf_counter ns)."""
+    lags: list[int] = field(default_factory=list)
+    """Start minus schedule of each request, ns; the first request of each user left out."""
+    stopping: bool = False
+    refused: int = 0
+    """Connections in a row that could not be opened."""
+
+    def __post_init__(self) -> None:
+        self._ramp = Ramp(self.arguments.ramp, self.arguments.ramp_shape)
+        self._warmup = Warmup.of(self.arguments.warmup)
+        self._sleepers: set[asyncio.Future[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests sent whose answer has not ended."""
+        return self.sent - self.done
+
+    async def run(self) -> None:
+        """Send everything and wait for the last answer; returns early after ``stop``."""
+        self.start = perf_counter_ns()
+        if self.arguments.load == "open":
+            await self._open()
+        else:
+            await self._closed()
+
+    def stop(self) -> None:
+        """Stop sending at once, and give up what is under way."""
+        self.stopping = True
+        for sleeper in self._sleepers:
+            if not sleeper.done():
+                sleeper.set_result(None)
+        self.sender.interrupt()
+
+    # The closed model: each user sends, waits for the answer, thinks, sends again.
+
+    async def _closed(self) -> None:
+        parallel = self.arguments.parallel
+        users = parallel if isinstance(parallel, int) else 1
+        starts = user_starts(users, self._ramp)
+        await asyncio.gather(*(self._user(self.start + int(begin * 1e9)) for begin in starts))
+
+    async def _user(self, due: int) -> None:
+        think = int(self.arguments.think_time * 1e9)
+        await self._until(due)
+        first = True
+        while (planned := await self._next()) is not None:
+            planned.scheduled = due
+            exchange = await self._send(planned, timed=not first)
+            due = (exchange.end or perf_counter_ns()) + think
+            first = False
+            if think:
+                await self._until(due)
+
+    # The open model: requests leave at their time, whatever has come back.
+
+    async def _open(self) -> None:
+        arguments = self.arguments
+        times = offsets(
+            arguments.rate if isinstance(arguments.rate, (int, float)) else -1,
+            arguments.arrival,
+            seed=arguments.arrival_seed,
+            burstiness=arguments.burstiness,
+            ramp=self._ramp,
+        )
+        cap = asyncio.Semaphore(arguments.max_concurrency) if arguments.max_concurrency else None
+        while (planned := await self._next()) is not None:
+            offset = next(times) if planned.prompt.due is None else planned.prompt.due / arguments.speed
+            planned.scheduled = self.start + int(offset * 1e9)
+            if arguments.duration is not None and offset > arguments.duration:
+                break
+            await self._until(planned.scheduled)
+            if cap is not None:
+                await cap.acquire()
+            if self.stopping:
+                break
+            task = asyncio.create_task(self._send_open(planned, cap))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _send_open(self, planned: Planned, cap: asyncio.Semaphore | None) -> None:
+        await self._send(planned)
+        if cap is not None:
+            cap.release()
+
+    # What both do.
+
+    async def _next(self) -> Planned | None:
+        """Return the next request, None when there is no more to send."""
+        while not self.stopping and not self._out_of_time():
+            planned = self.requests.take()
+            if planned is not None or self.requests.ended:
+                return planned
+            await asyncio.sleep(STARVED_WAIT)
+        return None
+
+    async def _send(self, planned: Planned, timed: bool = True) -> Exchange:
+        self.sent += 1
+        exchange = await self.sender.send(planned.data, planned.body, planned.error)
+        self.done += 1
+        planned.phase = self._phase(planned, exchange)
+        if timed and planned.scheduled is not None:
+            self.lags.append(exchange.start - planned.scheduled)
+        self.deliver(planned, exchange)
+        if exchange.error_kind in ("connect", "connect_timeout", "tls"):
+            self.refused += 1
+            await self._until(perf_counter_ns() + int(1e9 * min(BACKOFF[0] * 2 ** min(self.refused, 8), BACKOFF[1])))
+        else:
+            self.refused = 0
+        return exchange
+
+    def _phase(self, planned: Planned, exchange: Exchange) -> Phase:
+        if exchange.error_kind == "interrupted":
+            return "cooldown"
+        elapsed = (exchange.start - self.start) / 1e9
+        if self._warmup.covers(planned.seq or 0, elapsed):
+            return "warmup"
+        return "ramp" if elapsed < self.arguments.ramp else "steady"
+
+    def _out_of_time(self) -> bool:
+        limit = self.arguments.duration
+        return limit is not None and perf_counter_ns() - self.start >= limit * 1e9
+
+    async def _until(self, due: int) -> None:
+        """Sleep until a ``perf_counter`` time, or until told to stop.
+
+        Timers of the loop are good to a millisecond, so what is left after one is slept again.
+        """
+        loop = asyncio.get_running_loop()
+        while not self.stopping and (left := due - perf_counter_ns()) > 0:
+            sleeper = loop.create_future()
+            self._sleepers.add(sleeper)
+            timer = loop.call_later(left / 1e9, _wake, sleeper)
+            try:
+                await sleeper
+            finally:
+                timer.cancel()
+                self._sleepers.discard(sleeper)
+
+
+def _wake(sleeper: "asyncio.Future[None]") -> None:
+    if not sleeper.done():
+        sleeper.set_result(None)

@@ -1,0 +1,267 @@
+"""Takes one answer apart: messages, kinds, arrivals, and whether it is whole."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import orjson
+
+from perfkit import chunks
+from perfkit.plugins import BoundApi
+from perfkit.records import TOKEN_KINDS, Answer, Json, Kind
+from perfkit.sse import events
+from perfkit.store.writer import Row
+from perfkit.transport.clock import RunClock, kernel_stamp
+from perfkit.transport.exchange import Exchange
+
+ERROR_TEXT = 500
+KERNEL_TOLERANCE = 50_000  # ns that a kernel stamp may lie outside [start, user stamp]: the offset's own error
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts for the verdict, kept while rows are made.
+
+    A token is censored when a later token shares its read: it came earlier than that read's stamp says.
+    """
+
+    first: int = 0
+    first_censored: int = 0
+    gaps: int = 0
+    gaps_censored: int = 0
+    unconnected: int = 0
+
+
+class Reading:
+    """One answer being taken apart: its messages, what they carry, when each arrived, and what is wrong with it.
+
+    Parameters
+    ----------
+    api : BoundApi
+        Reads the messages.
+    exchange : Exchange
+        What the transport handed over.
+    """
+
+    def __init__(self, api: BoundApi, exchange: Exchange) -> None:
+        self.api, self.exchange = api, exchange
+        self.answer = Answer()
+        self.messages: list[str] = []
+        self.arrivals: list[int] = []  # per message: its index among the reads
+        self.done_read: int | None = None
+        self.flags: list[str] = []
+        self.error: tuple[str, str] | None = (
+            (exchange.error_kind, exchange.error or "") if exchange.error_kind is not None else None
+        )
+        self.stream = False
+        self.stamps, self.source, self.lags = _stamps(exchange)
+
+    def read(self) -> None:
+        """Read every message, and say what is wrong with the answer as a whole."""
+        exchange = self.exchange
+        if exchange.status is not None and exchange.status != 200 and self.error is None:
+            self.error = "http_status", _status_sentence(exchange)
+            self.messages = [bytes(exchange.body).decode("utf-8", "replace")] if exchange.body else []
+            self.arrivals = [len(self.stamps) - 1] * len(self.messages)
+            return
+        self.stream = _is_stream(exchange)
+        if self.stream:
+            self._read_events(bytes(exchange.body))
+        elif exchange.body:
+            self._read_body(bytes(exchange.body))
+        if self.answer.error is not None and self.error is None:
+            self.error = "error_event", self.answer.error[:ERROR_TEXT]
+        if self.stream and not self.answer.pieces and self.messages and self.error is None:
+            # A dialect that the plugin does not read: every message counts as text, and no end is expected.
+            self.flags.append("unread_messages")
+            self.answer.pieces = [(Kind.CONTENT, 0, "", index) for index in range(len(self.messages))]
+            self.answer.done = True
+
+    def _read_events(self, body: bytes) -> None:
+        answer, messages, arrivals = self.answer, self.messages, self.arrivals
+        read_message, ends = self.api.read_message, self.exchange.ends
+        read, last_read = 0, len(ends) - 1
+        for payload, end, name in events(body):
+            while read < last_read and ends[read] < end:
+                read += 1
+            if payload == b"[DONE]":
+                answer.done, self.done_read = True, read
+                continue
+            answer.message = len(messages)
+            messages.append(payload.decode("utf-8", "replace"))
+            arrivals.append(read)
+            try:
+                message = orjson.loads(payload)
+            except orjson.JSONDecodeError:
+                message = None
+            if isinstance(message, dict):
+                read_message(message, answer, name.decode("latin-1"))
+            else:
+                self.flags.append("bad_event")
+
+    def _read_body(self, body: bytes) -> None:
+        self.messages.append(body.decode("utf-8", "replace"))
+        self.arrivals.append(len(self.stamps) - 1)
+        try:
+            message: Json = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            message = None
+        if isinstance(message, dict):
+            self.api.read_message(message, self.answer, "")
+            self.answer.done = True
+        elif self.error is None:
+            kind = self.exchange.content_type or "no content type"
+            self.error = "protocol", f"a 200 answer that is no JSON object ({kind}): {self.messages[0][:100]!r}"
+
+    def judge(self) -> None:
+        """Say whether a complete answer is a success: it must carry something, and be finished."""
+        answer = self.answer
+        tokens = (answer.completion_tokens or 0) + (answer.prompt_tokens or 0)
+        carries = tokens > 0 or any(kind in TOKEN_KINDS for kind, *_ in answer.pieces)
+        if not carries:
+            self.error = "empty", "the answer is complete but carries no text, no tool call and no usage"
+        elif self.stream and not answer.done and answer.finish_reason is None:
+            self.error = "incomplete", "the stream ended without [DONE] and without a finish reason"
+
+    def columns(self, clock: RunClock) -> Row:
+        """Return the columns of ``result`` that come from the messages."""
+        exchange, answer = self.exchange, self.answer
+        tokens = self._token_arrivals()
+        first, last = (tokens[0], tokens[-1]) if tokens else (None, None)
+        failed = self.error is not None
+        ended = exchange.end or exchange.start
+        count = answer.completion_tokens
+        tpot = (last - first) / 1e9 / (count - 1) if first is not None and last and count and count > 1 else None
+        row: Row = {
+            "success": 0 if failed else 1,
+            "is_stream": int(self.stream),
+            "latency": None if failed else (ended - exchange.start) / 1e9,
+            "first_chunk_latency": (
+                None if failed or not self.stream or first is None else (first - exchange.start) / 1e9
+            ),
+            "time_per_output_token": None if failed or not self.stream else tpot,
+            "inter_token_latencies": _gaps(tokens) if self.stream else "[]",
+            "prompt_tokens": answer.prompt_tokens,
+            "completion_tokens": count,
+            "token_source": answer.token_source,
+            "cached_tokens": answer.cached_tokens,
+            "reasoning_tokens": answer.reasoning_tokens,
+            "finish_reason": answer.finish_reason,
+            "server_request_id": answer.server_request_id,
+            "output_text": answer.output_text or None,
+            "stamp_source": self.source if self.stamps else None,
+            "stamp_lag": max(self.lags) / 1e9 if self.lags else None,
+            "chunks": self._blob(),
+            "last_token_time": clock.unix(last) if self.stream else None,
+            "flags": " ".join(dict.fromkeys(self.flags)) or None,
+        }
+        return row if self.error is None else row | failure(*self.error)
+
+    def count_censored(self, tally: Tally) -> None:
+        """Add this answer's tokens to the tally, and flag a first token that is censored."""
+        reads = self._token_reads()
+        if not self.stream or not reads:
+            return
+        shared = [early == late for early, late in pairwise(reads)]
+        tally.first += 1
+        tally.gaps += len(shared)
+        tally.gaps_censored += sum(shared)
+        if shared and shared[0]:
+            tally.first_censored += 1
+            self.flags.append("censored_first")
+
+    def _token_arrivals(self) -> list[int]:
+        """Return when each token-bearing message arrived (perf_counter ns)."""
+        stamps = self.stamps
+        return [stamps[read] for read in self._token_reads()]
+
+    def _token_reads(self) -> list[int]:
+        """Return the read that brought each token-bearing message, once per message."""
+        arrivals = self.arrivals
+        reads: list[int] = []
+        previous = -1
+        for kind, _, _, index in self.answer.pieces:
+            if index != previous and kind in TOKEN_KINDS:
+                reads.append(arrivals[index])
+                previous = index
+        return reads
+
+    def _blob(self) -> bytes | None:
+        if not self.stamps:
+            return None
+        start, stamps, lags = self.exchange.start, self.stamps, self.lags
+        pieces = [(self.arrivals[index], int(kind), choice, index) for kind, choice, _, index in self._all_pieces()]
+        if self.done_read is not None:
+            pieces.append((self.done_read, int(Kind.DONE), 0, -1))
+        return chunks.pack(
+            chunks.Chunks(
+                arrival=[stamps[read] - start for read, *_ in pieces],
+                lag=[lags[read] // 1000 if lags else chunks.NO_LAG for read, *_ in pieces],
+                read=[read for read, *_ in pieces],
+                kind=[kind for _, kind, _, _ in pieces],
+                choice=[min(choice, 65535) for _, _, choice, _ in pieces],
+                message=[index for *_, index in pieces],
+            )
+        )
+
+    def _all_pieces(self) -> Iterator[tuple[Kind, int, str, int]]:
+        """Yield the pieces in order of arrival, with an OTHER for each message that gave none."""
+        at = 0
+        for piece in self.answer.pieces:
+            for silent in range(at, piece[3]):
+                yield Kind.OTHER, 0, "", silent
+            yield piece
+            at = max(at, piece[3] + 1)
+        for silent in range(at, len(self.messages)):
+            yield Kind.OTHER, 0, "", silent
+
+
+def failure(kind: str, error: str) -> Row:
+    """Return the columns of a failed row: no number of it is a measurement."""
+    nothing: Row = dict.fromkeys(("latency", "first_chunk_latency", "time_per_output_token"))
+    return {**nothing, "success": 0, "error_kind": kind, "error": error}
+
+
+def _gaps(tokens: list[int]) -> str:
+    return orjson.dumps([(later - earlier) / 1e9 for earlier, later in pairwise(tokens)]).decode()
+
+
+def _stamps(exchange: Exchange) -> tuple[list[int], str, list[int]]:
+    """Choose between kernel and user stamps: return stamps, source, and user minus kernel (ns) where known.
+
+    Kernel stamps count only if each lies between the start and its user stamp: a clock that was set, or a stamp
+    that is missing, makes the whole row fall back.
+    """
+    user = exchange.stamps
+    if not exchange.kernel:
+        return user, "user", []
+    kernel: list[int] = []
+    for data, stamp in zip(exchange.kernel, user, strict=True):
+        unix = kernel_stamp(data)
+        if unix is None:
+            return user, "user", []
+        mapped = unix - exchange.kernel_offset
+        if not exchange.start - KERNEL_TOLERANCE <= mapped <= stamp + KERNEL_TOLERANCE:
+            return user, "user", []
+        kernel.append(max(exchange.start, min(mapped, stamp)))
+    return kernel, "kernel", [late - early for late, early in zip(user, kernel, strict=True)]
+
+
+def _is_stream(exchange: Exchange) -> bool:
+    if exchange.content_type == "text/event-stream":
+        return True
+    return exchange.content_type != "application/json" and bytes(exchange.body[:6]).lstrip().startswith(b"data:")
+
+
+def _status_sentence(exchange: Exchange) -> str:
+    location = next((v.decode("latin-1") for k, v in exchange.response_headers if k.lower() == b"location"), "")
+    if location and exchange.status is not None and 300 <= exchange.status < 400:
+        return f"HTTP {exchange.status}: redirected to {location}; give that URL (redirects are not followed)"
+    text = bytes(exchange.body).decode("utf-8", "replace")
+    try:
+        told = orjson.loads(exchange.body)
+        problem = told.get("error", told.get("message", told)) if isinstance(told, dict) else told
+        text = problem if isinstance(problem, str) else str((problem or {}).get("message", problem))
+    except (orjson.JSONDecodeError, AttributeError):
+        pass  # not JSON, or not shaped like an error: the text as it is
+    return f"HTTP {exchange.status}: {text[:ERROR_TEXT]}".rstrip(": ")

@@ -1,0 +1,151 @@
+"""What a run says of itself: identity, settings, versions, machine."""
+
+import json
+import os
+import platform
+import re
+import secrets
+import subprocess
+import sys
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from time import time, time_ns
+
+from perfkit.arguments import Arguments
+from perfkit.secrets import shown_url
+from perfkit.store.writer import Row
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_NAMED_VERSIONS = ("perfkit", "httptools", "uvloop", "orjson", "aiohttp")
+
+
+def new_run_id() -> str:
+    """Return a ULID: 26 characters that sort by time.
+
+    Examples
+    --------
+    >>> first, second = new_run_id(), new_run_id()
+    >>> len(first), first != second
+    (26, True)
+    """
+    number = time_ns() // 1_000_000 << 80 | secrets.randbits(80)
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def default_name(model: str | None) -> str:
+    """Return the name of a run that was given none: model and local time, fit for a file name.
+
+    Examples
+    --------
+    >>> default_name("org/Qwen 7B")[:8]
+    'Qwen-7B_'
+    """
+    stem = slug((model or "run").rstrip("/").rpartition("/")[2]) or "run"
+    return f"{stem}_{datetime.now():%Y%m%d_%H%M%S}"
+
+
+def slug(text: str) -> str:
+    """Return text as a file name: letters, digits, dot, dash and underscore, at most 100 of them.
+
+    Examples
+    --------
+    >>> slug("../tp 2 (fp8)"), slug("..")
+    ('tp-2-fp8', '')
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-_")[:100]
+
+
+def run_row(arguments: Arguments, *, run_id: str, url: str, model: str | None, worker: int = 0) -> Row:
+    """Return the row of ``run`` that a run begins with.
+
+    Parameters
+    ----------
+    arguments : Arguments
+        Of one point.
+    run_id : str
+    url : str
+        The endpoint in full; its secrets are removed here.
+    model : str or None
+    worker : int
+        Number of this worker.
+    """
+    dataset = arguments.dataset if isinstance(arguments.dataset, str) else None
+    return {
+        "run_id": run_id,
+        "name": arguments.name or default_name(model),
+        "note": arguments.note,
+        "tags": json.dumps(dict(arguments.tags), ensure_ascii=False),
+        "arguments": json.dumps(arguments.shown(), ensure_ascii=False),
+        "model": model,
+        "target": shown_url(url),
+        "api": arguments.api,
+        "load": arguments.load,
+        "parallel": arguments.parallel
+        if isinstance(arguments.parallel, int)
+        else (1 if arguments.rate is None else None),
+        "rate": arguments.rate if isinstance(arguments.rate, (int, float)) else None,
+        "number": arguments.number if isinstance(arguments.number, int) else None,
+        "duration": arguments.duration,
+        "dataset": dataset or arguments.dataset_path or ("prompt" if arguments.prompt else "sample"),
+        "prompt_seed": arguments.prompt_seed,
+        "arrival_seed": arguments.arrival_seed,
+        "request_seed": arguments.seed,
+        "versions": json.dumps(_versions()),
+        "host": json.dumps(_host()),
+        "git": json.dumps(_git()),
+        "pid": os.getpid(),
+        "pid_time": _process_start(),
+        "status": "running",
+        "start_time": time(),
+        "heartbeat": time(),
+        "basis": json.dumps({"*": "stamps"}),
+        "source": "perfkit",
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _NAMED_VERSIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _host() -> dict[str, object]:
+    governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    return {
+        "name": platform.node(),
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "governor": governor.read_text().strip() if governor.is_file() else None,
+    }
+
+
+def _git() -> dict[str, object] | None:
+    """Return commit and state of the working directory, None outside a repository."""
+    try:
+        told = subprocess.run(
+            ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            timeout=2,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    lines = told.splitlines()
+    commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid")), None)
+    return {"commit": commit, "changed": any(not line.startswith("#") for line in lines)}
+
+
+def _process_start() -> float | None:
+    """Return when this process began (Unix seconds), where the system tells."""
+    if sys.platform != "linux":
+        return None
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    return time() - uptime + ticks / os.sysconf("SC_CLK_TCK")

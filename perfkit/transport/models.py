@@ -1,0 +1,61 @@
+"""Asks a server which model it has."""
+
+from urllib.parse import urlsplit
+
+import orjson
+
+from perfkit.arguments import Arguments
+from perfkit.errors import NothingSucceeded, UsageError
+from perfkit.transport.exchange import Exchange, Target
+from perfkit.transport.pool import Pool
+
+
+async def served_model(arguments: Arguments, headers: dict[str, str]) -> str:
+    """Return the one model that the server lists under ``/v1/models``.
+
+    Parameters
+    ----------
+    arguments : Arguments
+    headers : dict
+        The API's, for the key.
+
+    Raises
+    ------
+    UsageError
+        It lists none or several, or answers something else: give ``model``.
+    NothingSucceeded
+        It cannot be reached.
+    """
+    url = _models_url(arguments.url)
+    target = Target.of(url, headers, method="GET")
+    pool = Pool(target, connect_timeout=arguments.connect_timeout, verify=arguments.verify, ca_file=arguments.ca_file)
+    exchange = await pool.send(target.request(b""))
+    await pool.close()
+    if exchange.error_kind is not None:
+        raise NothingSucceeded(exchange.error or exchange.error_kind)
+    names = _names(exchange)
+    if len(names) != 1:
+        found = f"lists {', '.join(names)}" if names else f"does not say which model it has (HTTP {exchange.status})"
+        raise UsageError(f"{target.origin} {found}; give one with model")
+    return names[0]
+
+
+def _models_url(url: str) -> str:
+    """Return the URL of the model list beside an endpoint.
+
+    Examples
+    --------
+    >>> _models_url("http://h:8000/proxy/v1/chat/completions"), _models_url("http://h:8000")
+    ('http://h:8000/proxy/v1/models', 'http://h:8000/v1/models')
+    """
+    parts = urlsplit(url)
+    before, found, _ = parts.path.partition("/v1")
+    return parts._replace(path=f"{before if found else ''}/v1/models", query="", fragment="").geturl()
+
+
+def _names(exchange: Exchange) -> list[str]:
+    try:
+        told = orjson.loads(exchange.body)
+        return [str(model["id"]) for model in told["data"]] if exchange.status == 200 else []
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return []

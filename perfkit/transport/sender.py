@@ -1,0 +1,62 @@
+"""Who sends: perfkit's own transport, or a plugin."""
+
+from time import perf_counter_ns
+from typing import Protocol
+
+from perfkit.records import Json
+from perfkit.transport.exchange import Exchange
+from perfkit.transport.pool import Pool
+
+
+class Sender(Protocol):
+    """Sends one request and comes back with its exchange, whatever happened."""
+
+    async def send(self, data: bytes, body: dict[str, Json] | None, error: str | None) -> Exchange:
+        """Send; an ``error`` says that the request could not even be built."""
+
+    async def warm(self, count: int, spare: int) -> None:
+        """Open connections before the load starts; ``spare`` are kept ready later on."""
+
+    def interrupt(self) -> None:
+        """Give up what is under way."""
+
+    async def close(self) -> None:
+        """Close every connection."""
+
+
+class Wire:
+    """Sends on perfkit's own transport.
+
+    Parameters
+    ----------
+    pool : Pool
+        Connections to the target.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+
+    async def send(self, data: bytes, body: dict[str, Json] | None, error: str | None) -> Exchange:
+        """Send the request's bytes; one that could not be built is not sent."""
+        if error is not None:
+            return unsent()
+        return await self.pool.send(data)
+
+    async def warm(self, count: int, spare: int) -> None:
+        """Open connections; see Sender."""
+        self.pool.spare = spare
+        await self.pool.warm(count)
+
+    def interrupt(self) -> None:
+        """Give up what is under way."""
+        self.pool.interrupt()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.pool.close()
+
+
+def unsent() -> Exchange:
+    """Return the exchange of a request that was never sent."""
+    now = perf_counter_ns()
+    return Exchange(start=now, end=now)

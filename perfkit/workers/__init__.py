@@ -1,0 +1,1 @@
+"""Where the engine runs: a process of its own, or a thread of this one."""

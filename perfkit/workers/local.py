@@ -1,0 +1,162 @@
+"""A worker as the driver sees it: a process of its own, or a thread of this one."""
+
+import contextlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, BinaryIO, Protocol
+
+from perfkit.records import Prompt
+from perfkit.workers import pipe
+from perfkit.workers.work import Work, carry_out
+
+Event = dict[str, Any]
+Listen = Callable[[Event], None]
+
+
+class Worker(Protocol):
+    """Carries out work and tells how it goes."""
+
+    def stop(self) -> None:
+        """Stop sending; what has come is kept."""
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until it has ended; tell whether it has."""
+
+
+class ProcessWorker:
+    """Carries out work in a process of its own, started as a program: a script needs no ``__main__`` guard.
+
+    Work and secrets go over its standard input, so they never stand in the process list.
+
+    Parameters
+    ----------
+    work : Work
+    listen : callable
+        Takes its events, on a thread; the last one is ``ended``.
+    prompts : iterable of Prompt, optional
+        Pumped over as the worker asks for them.
+    """
+
+    def __init__(self, work: Work, listen: Listen, prompts: Iterable[Prompt] | None = None) -> None:
+        self._listen = listen
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "perfkit.workers.program"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in work.path if path)},
+        )
+        self._prompts = iter(prompts) if prompts is not None else None
+        level = logging.getLogger("perfkit").getEffectiveLevel()
+        self._order({"path": work.path, "folder": work.folder, "log_level": level})
+        self._order(work)
+        self._errors = threading.Thread(target=self._pass_on_errors, name="perfkit-worker-errors", daemon=True)
+        self._errors.start()
+        self._reader = threading.Thread(target=self._read, name="perfkit-worker", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Process number."""
+        return self._process.pid
+
+    def stop(self) -> None:
+        """Order it to stop sending; what has come is kept."""
+        self._order(("stop", None))
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until it has ended; tell whether it has."""
+        self._reader.join(timeout)
+        return not self._reader.is_alive()
+
+    def _order(self, order: object) -> None:
+        with self._lock:
+            with contextlib.suppress(BrokenPipeError, ValueError):  # it has ended: _read says how
+                pipe.send(self._stream(self._process.stdin), order)
+
+    def _read(self) -> None:
+        ended: Event | None = None
+        for line in self._stream(self._process.stdout):
+            event: Event = json.loads(line)
+            if event["event"] == "want":
+                threading.Thread(target=self._pump, args=(event["count"],), daemon=True).start()
+            elif event["event"] == "ended":
+                ended = event
+            else:
+                self._listen(event)
+        code = self._process.wait()
+        self._errors.join(1.0)
+        lost = {
+            "event": "ended",
+            "error": "WorkerLost",
+            "text": f"the worker ended without a word (exit status {code})",
+        }
+        self._listen(ended or lost)
+
+    def _pump(self, count: int) -> None:
+        """Send the next prompts; an iterable that raises ends the plan there, and says so."""
+        if self._prompts is None:
+            return
+        batch = list(islice(self._prompts, count))
+        if batch:
+            self._order(("prompts", batch))
+        if len(batch) < count:
+            self._order(("no more prompts", None))
+
+    def _pass_on_errors(self) -> None:
+        for line in self._stream(self._process.stderr):
+            sys.stderr.write(line.decode("utf-8", "replace"))
+
+    @staticmethod
+    def _stream(stream: Any) -> BinaryIO:
+        if stream is None:
+            raise ValueError("the worker was started without pipes")
+        pipe_end: BinaryIO = stream
+        return pipe_end
+
+
+class ThreadWorker:
+    """Carries out work on a thread of this process, on a loop of its own that nobody patches.
+
+    For trying things and for tests: whatever else the process does disturbs the measurement.
+    """
+
+    def __init__(self, work: Work, listen: Listen, prompts: Iterable[Prompt] | None = None) -> None:
+        self._stops: list[Callable[[], None]] = []
+        self._stopped = False
+        self._thread = threading.Thread(
+            target=carry_out,
+            args=(work, listen, self._on_stop, _once(prompts)),
+            kwargs={"alone": False},
+            name="perfkit-worker",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop sending; what has come is kept."""
+        self._stopped = True
+        for stop in self._stops:
+            stop()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until it has ended; tell whether it has."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _on_stop(self, stop: Callable[[], None]) -> None:
+        self._stops.append(stop)
+        if self._stopped:
+            stop()
+
+
+def _once(prompts: Iterable[Prompt] | None) -> Iterator[Prompt] | None:
+    return iter(prompts) if prompts is not None else None

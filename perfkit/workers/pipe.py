@@ -1,0 +1,52 @@
+"""What goes over the pipes between a driver and its worker: framed pickles in, lines of JSON out.
+
+The worker loads what its own driver wrote into its standard input: the one place where perfkit unpickles with the
+pickle machine's powers, since plugin classes travel by value. Nothing from a file or a server passes here.
+"""
+
+import json
+import sys
+from struct import Struct
+from types import ModuleType
+from typing import Any, BinaryIO
+
+import cloudpickle
+
+_HEAD = Struct("<Q")
+
+
+def send(stream: BinaryIO, message: object) -> None:
+    """Write one message for the worker."""
+    data = cloudpickle.dumps(message)
+    stream.write(_HEAD.pack(len(data)) + data)
+    stream.flush()
+
+
+def receive(stream: BinaryIO) -> Any:
+    """Read one message from the driver; None when the pipe has ended."""
+    head = stream.read(_HEAD.size)
+    if len(head) < _HEAD.size:
+        return None
+    (size,) = _HEAD.unpack(head)
+    data = stream.read(size)
+    return cloudpickle.loads(data) if len(data) == size else None
+
+
+def tell(stream: BinaryIO, event: dict[str, Any]) -> None:
+    """Write one event for the driver."""
+    stream.write(json.dumps(event).encode() + b"\n")
+    stream.flush()
+
+
+def carry_by_value(classes: list[type]) -> None:
+    """Have the modules of a person's own classes pickled by value, so that the worker need not import them."""
+    for cls in classes:
+        module = sys.modules.get(cls.__module__)
+        if module is not None and _is_own(module):
+            cloudpickle.register_pickle_by_value(module)
+
+
+def _is_own(module: ModuleType) -> bool:
+    file = getattr(module, "__file__", None) or ""
+    installed = "site-packages" in file or "dist-packages" in file or module.__name__.partition(".")[0] == "perfkit"
+    return module.__name__ != "__main__" and not installed
