@@ -5,21 +5,19 @@ the record kept in the run file. Each field says its unit, its meaning and, wher
 """
 
 import dataclasses
-import json
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from pathlib import Path
-from typing import Any, Self, get_type_hints
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from perfkit.errors import UsageError, nearest
-from perfkit.records import Json
-from perfkit.secrets import Secret, resolve, shown_headers, shown_url
-
-Numbers = int | float | Sequence[int] | Sequence[float] | None
+from perfkit.records import Arrival, Json, RampShape
+from perfkit.secrets import shown_headers, shown_url
+from perfkit.settings import read_settings
+from perfkit.validation import as_tuple, check, normalised
 
 
 def option(default: Any, meaning: str, unit: str = "", flags: tuple[str, ...] = (), **more: Any) -> Any:
@@ -55,7 +53,7 @@ class Arguments:
     api_key: str | None = option(None, "key: env:NAME, @file, or the key itself", group="target", secret=True)
     headers: Mapping[str, str] = option({}, "extra HTTP headers, NAME=VALUE", group="target", repeat=True)
     parser: str | None = option(None, "plugin file: file.py, file.py:Class or module.Class", group="target")
-    plugins: tuple[str, ...] = option((), "plugin files or folders to load", group="target", repeat=True)
+    plugins: Sequence[str] = option((), "plugin files or folders to load", group="target", repeat=True)
 
     # The load.
     number: int | Sequence[int] | None = option(
@@ -68,7 +66,7 @@ class Arguments:
     rate: float | Sequence[float] | None = option(
         None, "open model: requests per second; -1: all at once; several make a sweep", "1/s", group="load", many=True
     )
-    arrival: str = option(
+    arrival: Arrival = option(
         "poisson", "arrival process of the open model", group="load", choices=("poisson", "constant", "gamma")
     )
     burstiness: float = option(1.0, "shape of gamma arrivals: 1 is Poisson, below 1 is burstier", group="load")
@@ -77,7 +75,7 @@ class Arguments:
     )
     think_time: float = option(0.0, "closed model: pause of a user between answer and next request", "s", group="load")
     ramp: float = option(0.0, "spread the start over this time", "s", group="load")
-    ramp_shape: str = option("linear", "shape of the ramp", group="load", choices=("linear", "exponential"))
+    ramp_shape: RampShape = option("linear", "shape of the ramp", group="load", choices=("linear", "exponential"))
     warmup: str | float = option(0, "first requests labelled warm-up: a count, or a time such as 10s", group="load")
     preflight: bool = option(True, "send one request first, of its own phase", group="load")
     prompt_seed: int = option(0, "seed of the order of prompts", group="load")
@@ -139,9 +137,9 @@ class Arguments:
     wandb_api_key: str | None = option(None, "log to Weights & Biases", group="record", secret=True)
 
     def __post_init__(self) -> None:
-        for name, value in _normalised(self).items():
+        for name, value in normalised(self).items():
             object.__setattr__(self, name, value)
-        _check(self)
+        check(self)
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed, validated again.
@@ -162,8 +160,8 @@ class Arguments:
         [(1, 10), (8, 80)]
         """
         axis = "rate" if self.rate is not None else "parallel"
-        loads = _as_tuple(getattr(self, axis)) or (1,)
-        numbers = _as_tuple(self.number) or (None,)
+        loads = as_tuple(getattr(self, axis)) or (1,)
+        numbers = as_tuple(self.number) or (None,)
         if len(numbers) not in (1, len(loads)):
             raise UsageError(
                 f"number has {len(numbers)} values for {len(loads)} points of {axis}; give one, or one for each"
@@ -252,148 +250,6 @@ class Arguments:
             The file cannot be read or holds no table of arguments.
         """
         return cls.from_mapping(read_settings(path))
-
-
-def read_settings(path: str | Path) -> dict[str, Any]:
-    """Read a TOML, YAML or JSON file of settings.
-
-    Raises
-    ------
-    UsageError
-        The file cannot be read or does not hold a mapping.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    try:
-        settings = _PARSERS.get(path.suffix.lower(), _parse_yaml)(text)
-    except ValueError as error:
-        raise UsageError(f"{path} is not well formed: {error}") from None
-    if not isinstance(settings, dict):
-        raise UsageError(f"{path} must hold a table of arguments, got a {type(settings).__name__}")
-    return settings
-
-
-def _parse_yaml(text: str) -> Any:
-    try:
-        import yaml
-    except ImportError:
-        raise UsageError("reading YAML needs PyYAML: pip install 'perfkit[yaml]', or write TOML") from None
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error).replace("\n", " ")) from None
-
-
-_PARSERS = {".toml": tomllib.loads, ".json": json.loads}
-
-_COUNTS = ("max_tokens", "min_tokens", "max_concurrency", "n_choices", "top_k", "max_prompt_length")
-_ABOVE_ZERO = ("duration", "connect_timeout", "read_timeout", "total_timeout", "burstiness", "speed")
-_NOT_NEGATIVE = ("think_time", "ramp", "dataset_offset", "min_prompt_length", "prefix_length", "log_every_n_query")
-
-
-def _normalised(arguments: Arguments) -> dict[str, Any]:
-    """Return the fields whose given form differs from the stored one: lists as tuples, keys as secrets."""
-    changed: dict[str, Any] = {}
-    for name in ("number", "parallel", "rate", "stop_token_ids"):
-        value = getattr(arguments, name)
-        if isinstance(value, Sequence) and not isinstance(value, str):
-            changed[name] = tuple(value) if len(value) != 1 or name == "stop_token_ids" else value[0]
-    for name in ("api_key", "wandb_api_key"):
-        value = getattr(arguments, name)
-        if value is not None and not isinstance(value, Secret):
-            changed[name] = resolve(value)
-    for name in ("headers", "tags", "extra_args", "parameters", "dataset_args"):
-        value = getattr(arguments, name)
-        if value is None:
-            changed[name] = {}
-        elif not isinstance(value, Mapping):
-            raise UsageError(f"{name} must be a mapping, got {value!r}")
-    changed["headers"] = {str(k): Secret(v) for k, v in (arguments.headers or {}).items()}
-    changed["tags"] = {str(k): str(v) for k, v in (arguments.tags or {}).items()}
-    if isinstance(arguments.plugins, str):
-        changed["plugins"] = (arguments.plugins,)
-    if isinstance(arguments.url, str) and "://" not in arguments.url:
-        changed["url"] = f"http://{arguments.url}"
-    return changed
-
-
-def _check(arguments: Arguments) -> None:
-    for name, expected in _expected_types().items():
-        _check_type(name, getattr(arguments, name), expected)
-    for value in _as_tuple(arguments.parallel):
-        _require(value >= 1, f"parallel must be at least 1 user, got {value}")
-    for value in _as_tuple(arguments.rate):
-        _require(value > 0 or value == -1, f"rate must be above 0 requests/s, or -1 for all at once, got {value}")
-    for value in _as_tuple(arguments.number):
-        _require(value is None or value >= 1, f"number must be at least 1 request, got {value}")
-    for name in _COUNTS:
-        value = getattr(arguments, name)
-        _require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
-    for name in _ABOVE_ZERO:
-        value = getattr(arguments, name)
-        _require(value is None or value > 0, f"{name} must be above 0, got {value}")
-    for name in _NOT_NEGATIVE:
-        value = getattr(arguments, name)
-        _require(value >= 0, f"{name} must not be negative, got {value}")
-    _require(
-        arguments.rate is None or arguments.parallel is None,
-        "rate and parallel exclude each other: rate is an open model, parallel a closed one; "
-        "to cap what an open model has in flight give max_concurrency",
-    )
-    _check_choices(arguments)
-    parts = urlsplit(arguments.url)
-    _require(
-        parts.scheme in ("http", "https") and bool(parts.hostname),
-        f"url must look like http://host:port, got {shown_url(arguments.url)!r}",
-    )
-
-
-def _check_choices(arguments: Arguments) -> None:
-    for field in dataclasses.fields(arguments):
-        choices = field.metadata.get("choices")
-        value = getattr(arguments, field.name)
-        if choices:
-            _require(value in choices, f"{field.name} must be one of {', '.join(choices)}; got {value!r}")
-
-
-def _expected_types() -> dict[str, tuple[type, ...]]:
-    """Return the types that a scalar of each plainly typed field may have."""
-    numbers: dict[str, tuple[type, ...]] = {}
-    for name, hint in get_type_hints(Arguments).items():
-        text = str(hint)
-        if "Mapping" in text or hint is Any:
-            continue
-        allowed: list[type] = [kind for kind in (bool, str) if kind.__name__ in text]
-        if "float" in text:
-            allowed += [int, float]
-        elif "int" in text:
-            allowed.append(int)
-        numbers[name] = tuple(allowed)
-    return numbers
-
-
-def _check_type(name: str, value: Any, expected: tuple[type, ...]) -> None:
-    for item in _as_tuple(value):
-        wrong_bool = isinstance(item, bool) and bool not in expected
-        if item is not None and (wrong_bool or not isinstance(item, expected)):
-            wanted = " or ".join(
-                dict.fromkeys(kind.__name__ for kind in expected if kind is not int or len(expected) == 1)
-            )
-            raise UsageError(f"{name} must be {wanted or 'int'}, got {item!r}")
-
-
-def _require(holds: bool, sentence: str) -> None:
-    if not holds:
-        raise UsageError(sentence)
-
-
-def _as_tuple(value: Any) -> tuple[Any, ...]:
-    if value is None:
-        return ()
-    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

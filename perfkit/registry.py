@@ -77,26 +77,36 @@ class Registry:
         return found
 
 
-APIS = Registry(
-    "api",
-    {
-        "openai": "perfkit.apis.openai:OpenAI",
-        "openai_chat": "perfkit.apis.openai:OpenAI",
-        "chat": "perfkit.apis.openai:OpenAI",
-        "completions": "perfkit.apis.openai:Completions",
-        "openai_completions": "perfkit.apis.openai:Completions",
-    },
-)
+_BUILT_IN_APIS = {
+    "perfkit.apis.openai:OpenAI": ("openai", "openai_chat", "chat"),
+    "perfkit.apis.openai:Completions": ("completions", "openai_completions"),
+    "perfkit.apis.openai:Responses": ("responses", "openai_responses", "openai_response"),
+    "perfkit.apis.openai:Embeddings": ("embeddings", "embedding", "openai_embedding"),
+    "perfkit.apis.openai:Rerank": ("rerank", "openai_rerank"),
+    "perfkit.apis.dashscope:DashScope": ("dashscope",),
+    "perfkit.apis.anthropic:Anthropic": ("anthropic",),
+    "perfkit.apis.custom:Custom": ("custom",),
+}
 
-DATASETS = Registry(
-    "dataset",
-    {
-        "sample": "perfkit.datasets.text:OpenQA",
-        "openqa": "perfkit.datasets.text:OpenQA",
-        "line_by_line": "perfkit.datasets.text:LineByLine",
-        "custom": "perfkit.datasets.text:LineByLine",
-    },
-)
+_BUILT_IN_DATASETS = {
+    "perfkit.datasets.text:OpenQA": ("sample", "openqa"),
+    "perfkit.datasets.text:LongAlpaca": ("longalpaca",),
+    "perfkit.datasets.text:LineByLine": ("line_by_line", "custom"),
+    "perfkit.datasets.records:Jsonl": ("jsonl",),
+    "perfkit.datasets.records:Csv": ("csv",),
+    "perfkit.datasets.records:Folder": ("hf",),
+    "perfkit.datasets.records:Embedding": ("embedding",),
+    "perfkit.datasets.records:Rerank": ("rerank",),
+    "perfkit.datasets.conversations:ShareGpt": ("share_gpt", "share_gpt_zh", "share_gpt_en"),
+    "perfkit.datasets.conversations:MultiTurn": (
+        *("multi_turn", "custom_multi_turn", "share_gpt_zh_multi_turn", "share_gpt_en_multi_turn"),
+    ),
+    "perfkit.datasets.drawn:Random": ("random",),
+    "perfkit.datasets.trace:Trace": ("trace", "workload_trace"),
+}
+
+APIS = Registry("api", {name: place for place, names in _BUILT_IN_APIS.items() for name in names})
+DATASETS = Registry("dataset", {name: place for place, names in _BUILT_IN_DATASETS.items() for name in names})
 
 
 def register_api(name: str | Iterable[str]) -> Callable[[Plugin], Plugin]:

@@ -2,18 +2,15 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
+from perfkit.apis import answers
 from perfkit.arguments import Arguments
 from perfkit.records import Answer, Json, Message
-
-BODY_FIELDS = (
-    *("max_tokens", "min_tokens", "temperature", "top_p", "top_k"),
-    *("frequency_penalty", "presence_penalty", "repetition_penalty"),
-    *("logprobs", "seed", "stop", "stop_token_ids"),
-)
 
 
 @dataclass
@@ -59,8 +56,8 @@ class ApiPluginBase:
     """What a base URL gains."""
 
     def __init__(self, param: Arguments | None = None) -> None:
-        self.param = param
-        self.model_path = param.tokenizer_path if param is not None else None
+        self.param = param if param is not None else Arguments()
+        self.model_path = self.param.tokenizer_path
 
     def build_request(self, messages: Any, param: Any = None) -> dict[str, Json] | None:
         """Make the body of one request.
@@ -90,8 +87,8 @@ class ApiPluginBase:
     def read_message(self, message: Message, answer: Answer, event: str = "") -> None:
         """Note in ``answer`` what one message carries: an SSE payload, or the body of an answer not streamed.
 
-        Called after the stream has ended, once per message in order of arrival. The default reads what OpenAI's
-        chat and completions APIs send, and their many imitations.
+        Called after the stream has ended, once per message in order of arrival. The default knows the dialects of
+        ``perfkit.apis.answers`` by their shapes.
 
         Parameters
         ----------
@@ -102,9 +99,7 @@ class ApiPluginBase:
         event : str
             The SSE event name, where there was one.
         """
-        from perfkit.apis.openai import read_openai
-
-        read_openai(message, answer, event)
+        answers.read_message(message, answer, event)
 
     @staticmethod
     def replace_values(template: Json, model: str, prompt: str) -> None:
@@ -185,26 +180,9 @@ def bearer(param: Arguments) -> dict[str, str]:
     return {"Authorization": f"Bearer {param.api_key}"} if param.api_key else {}
 
 
-def sampling_fields(param: Arguments) -> dict[str, Json]:
-    """Return the sampling fields that were given, under the names OpenAI's APIs use.
-
-    Examples
-    --------
-    >>> sampling_fields(Arguments(max_tokens=8, temperature=0.0))
-    {'max_tokens': 8, 'temperature': 0.0}
-    """
-    fields = {name: getattr(param, name) for name in BODY_FIELDS if getattr(param, name) is not None}
-    if param.n_choices is not None:
-        fields["n"] = param.n_choices
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
-
-
-def with_extras(body: dict[str, Json], param: Arguments) -> dict[str, Json]:
-    """Return the body with ``extra_args`` and ``parameters`` merged in, these winning."""
-    extras: Mapping[str, Json] = {**param.extra_args, **param.parameters}
-    return {**body, **extras}
-
-
 def as_json(body: dict[str, Json]) -> bytes:
     """Return the body as it is sent: compact JSON in UTF-8."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # integers beyond 64 bits and lone surrogates, which the slower writer takes
+        return json.dumps(body, ensure_ascii=True, separators=(",", ":")).encode()

@@ -16,19 +16,21 @@ import json
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any, Literal
 
+from perfkit.apis import answers
 from perfkit.apis.base import ApiPluginBase, DefaultApiPlugin, PerfPluginBase, bearer
-from perfkit.apis.openai import as_text, read_openai
+from perfkit.apis.bodies import prompt_of as prompt_of
 from perfkit.arguments import Arguments
 from perfkit.errors import PluginFailure, UsageError
-from perfkit.records import Answer, Json, Message, Prompt
+from perfkit.records import Answer, Json, Prompt
 from perfkit.tokens import Tokenizer, load_tokenizer
 
 Generation = Literal["A", "B", "C", "C-own", "llmuses"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BoundApi:
     """An API plugin ready for a run: instance, URL, headers and the calls that the engine makes.
 
@@ -76,6 +78,8 @@ class BoundApi:
         PluginFailure
             The plugin raised, or returned something that is no body.
         """
+        if self.generation == "llmuses" and isinstance(prompt.content, dict):
+            return prompt.content  # made by the plugin's own generator, see bodies()
         build = self.api.build_request
         extra = (self.arguments,) if _takes(build, 2) else ()
         body = _called(build, prompt.content, *extra)
@@ -104,10 +108,13 @@ class BoundApi:
         except Exception as error:
             raise _failure(error, self.api.build_request) from error
 
-    def read_message(self, message: Message, answer: Answer, event: str = "") -> None:
-        """Note in ``answer`` what a decoded message carries."""
-        reader = getattr(self.api, "read_message", read_openai)
-        reader(message, answer, event)
+    @cached_property
+    def read_message(self) -> Callable[..., None]:
+        """What notes in an answer what one decoded message carries; called with message, answer, event name."""
+        own = getattr(type(self.api), "read_message", ApiPluginBase.read_message)
+        if own is ApiPluginBase.read_message:
+            return answers.read_message
+        return partial(_called, self.api.read_message)
 
     def count(self, messages: list[Any], body: dict[str, Json], answer: Answer) -> None:
         """Fill the token counts of an answer and say where they come from.
@@ -254,17 +261,3 @@ def _count_by(tokenizer: Tokenizer, body: Mapping[str, Json], answer: Answer) ->
     if answer.completion_tokens is None:
         answer.completion_tokens = tokenizer.count("".join(text for _, _, text, _ in answer.pieces))
     answer.token_source = "tokenizer"
-
-
-def prompt_of(body: Mapping[str, Json]) -> str:
-    """Return the text that a body asks with, in whichever field it stands.
-
-    Examples
-    --------
-    >>> prompt_of({"messages": [{"role": "user", "content": "hi"}]})
-    'hi'
-    """
-    held = body.get("input", body)
-    if not isinstance(held, dict):
-        return as_text(held) if isinstance(held, str) else "\n\n".join(map(str, held))
-    return as_text(held.get("messages") or held.get("prompt") or held.get("input_text") or "")

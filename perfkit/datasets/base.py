@@ -1,18 +1,21 @@
 """The base class of datasets, built-in ones included."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from perfkit.arguments import Arguments
+from perfkit.datasets.files import items_of, lines_of
 from perfkit.errors import UsageError
 from perfkit.records import Json, Message, Prompt
 from perfkit.tokens import Tokenizer, load_tokenizer
 
-Item = list[Message] | str | dict[str, Json] | Prompt
-"""What a dataset yields: chat messages, a prompt, a whole request body, or a Prompt with more to say."""
+Content = list[Message] | str | dict[str, Json]
+"""Chat messages, a prompt, or a whole request body."""
+
+Item = Content | Prompt
+"""What a dataset yields: content, or a Prompt with more to say."""
 
 
 class DatasetPluginBase:
@@ -66,14 +69,28 @@ class DatasetPluginBase:
         return Path(self.query_parameters.dataset_path).expanduser() if self.query_parameters.dataset_path else None
 
     def dataset_line_by_line(self, dataset: str | Path) -> Iterator[str]:
-        """Yield the lines of a text file, line ends included; the file is never held in memory."""
-        with open(dataset, encoding="utf-8") as file:
-            yield from file
+        """Yield the lines of a text file, line ends included; the file is never held in memory.
+
+        Raises
+        ------
+        UsageError
+            It cannot be read, or is not UTF-8.
+        """
+        return lines_of(Path(dataset))
 
     def dataset_json_list(self, dataset: str | Path) -> Iterator[Json]:
-        """Yield the items of a file that holds one JSON array."""
-        with open(dataset, encoding="utf-8") as file:
-            yield from json.load(file)
+        """Yield the items of a file that holds one JSON array, without holding the file in memory.
+
+        Raises
+        ------
+        UsageError
+            It cannot be read, or is not such a file.
+        """
+        return items_of(Path(dataset))
+
+    def option(self, name: str, default: Json = None) -> Json:
+        """Return an entry of ``dataset_args``."""
+        return self.query_parameters.dataset_args.get(name, default)
 
     def create_message(self, text: str, image_urls: Any = None, role: str = "user") -> Message:
         """Return a chat message, with content parts when there are images.
@@ -114,6 +131,6 @@ class DatasetPluginBase:
         """Return a prompt as the API takes it: as chat messages, or as plain text."""
         return [self.create_message(text)] if self.query_parameters.apply_chat_template else text
 
-    def asks(self, texts: Iterator[str]) -> Iterator[list[Message] | str]:
+    def asks(self, texts: Iterable[str]) -> Iterator[list[Message] | str]:
         """Yield the prompts of allowed length, as the API takes them."""
         return (self.ask(text) for text in texts if text and self.check_prompt_length(text)[0])

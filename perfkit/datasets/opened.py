@@ -113,11 +113,17 @@ def prompts(arguments: Arguments) -> Iterator[Prompt]:
         count = 0
         for prompt in _one_pass(dataset, arguments, cycle):
             count += 1
-            yield replace(prompt, cycle=cycle) if cycle else prompt
+            yield _again(prompt, cycle) if cycle else prompt
         if not count and not cycle:
             raise UsageError(f"dataset {dataset.name!r} holds no prompt that may be sent{_skipped(arguments)}")
         if not count or not endless:
             return
+
+
+def _again(prompt: Prompt, cycle: int) -> Prompt:
+    # A conversation that is held again is another conversation.
+    session = f"{prompt.session_id}/{cycle}" if prompt.session_id is not None else None
+    return replace(prompt, cycle=cycle, session_id=session)
 
 
 def _one_pass(dataset: OpenedDataset, arguments: Arguments, cycle: int) -> Iterator[Prompt]:

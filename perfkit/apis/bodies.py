@@ -1,0 +1,137 @@
+"""Request bodies: the fields that Arguments give, templates, and messages as one API or another takes them."""
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from perfkit.apis.answers import text_of
+from perfkit.apis.base import ApiPluginBase
+from perfkit.arguments import Arguments
+from perfkit.errors import UsageError
+from perfkit.records import Json, Message
+
+BODY_FIELDS = (
+    *("max_tokens", "min_tokens", "temperature", "top_p", "top_k"),
+    *("frequency_penalty", "presence_penalty", "repetition_penalty"),
+    *("logprobs", "seed", "stop", "stop_token_ids"),
+)
+
+
+def sampling_fields(param: Arguments) -> dict[str, Json]:
+    """Return the sampling fields that were given, under the names OpenAI's APIs use.
+
+    Examples
+    --------
+    >>> sampling_fields(Arguments(max_tokens=8, temperature=0.0))
+    {'max_tokens': 8, 'temperature': 0.0}
+    """
+    fields = {name: getattr(param, name) for name in BODY_FIELDS if getattr(param, name) is not None}
+    if param.n_choices is not None:
+        fields["n"] = param.n_choices
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+
+
+def with_extras(body: dict[str, Json], param: Arguments) -> dict[str, Json]:
+    """Return the body with ``extra_args`` and ``parameters`` merged in, these winning."""
+    extras: Mapping[str, Json] = {**param.extra_args, **param.parameters}
+    return {**body, **extras}
+
+
+@lru_cache(maxsize=8)
+def _template_text(template: str) -> str:
+    return Path(template[1:]).expanduser().read_text(encoding="utf-8") if template.startswith("@") else template
+
+
+def read_template(template: str) -> dict[str, Json]:
+    """Read ``query_template``: a JSON object, or ``@file`` holding one.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, or it is no JSON object.
+
+    Examples
+    --------
+    >>> read_template('{"model": "%m", "top_k": 5}')
+    {'model': '%m', 'top_k': 5}
+    """
+    try:
+        text = _template_text(template)
+        body = json.loads(text)
+    except OSError as error:
+        raise UsageError(f"cannot read the query template {template[1:]}: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"query_template is not JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise UsageError(f"query_template must be a JSON object, got {text.strip()[:60]!r}")
+    return body
+
+
+def from_template(template: str | None, messages: Any, model: str | None) -> tuple[dict[str, Json], bool]:
+    """Fill a template: ``%m`` becomes the model, ``%p`` the prompt.
+
+    Returns
+    -------
+    (dict, bool)
+        The body, empty without a template, and whether the prompt is in it.
+
+    Examples
+    --------
+    >>> from_template('{"model": "%m", "input": {"text": "say %p"}}', "hi", "qwen")
+    ({'model': 'qwen', 'input': {'text': 'say hi'}}, True)
+    """
+    if not template:
+        return {}, False
+    body = read_template(template)
+    placed = "%p" in json.dumps(body)
+    ApiPluginBase.replace_values(body, model or "", as_text(messages) if placed else "")
+    return body, placed
+
+
+def finished(body: dict[str, Json], param: Arguments) -> dict[str, Json]:
+    """Return a body with model, stream and the sampling fields that were given; a body's own stream stays."""
+    model = {"model": param.model} if param.model else {}
+    body = {**body, **model, "stream": body.get("stream", param.stream)}
+    if body["stream"]:
+        body.setdefault("stream_options", {"include_usage": True})
+    return with_extras({**body, **sampling_fields(param)}, param)
+
+
+def as_messages(messages: Any) -> list[Message]:
+    """Return chat messages; a str becomes one of the user.
+
+    Examples
+    --------
+    >>> as_messages("hi")
+    [{'role': 'user', 'content': 'hi'}]
+    """
+    return [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+
+
+def as_text(messages: Any) -> str:
+    r"""Return the text of messages, a blank line between two; a str stays.
+
+    Examples
+    --------
+    >>> as_text([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}])
+    'Be brief.\n\nhi'
+    """
+    if isinstance(messages, str):
+        return messages
+    return "\n\n".join(text_of(message.get("content")) for message in messages)
+
+
+def prompt_of(body: Mapping[str, Json]) -> str:
+    """Return the text that a body asks with, in whichever field it stands.
+
+    Examples
+    --------
+    >>> prompt_of({"messages": [{"role": "user", "content": "hi"}]})
+    'hi'
+    """
+    held = body.get("input", body)
+    if not isinstance(held, dict):
+        return as_text(held) if isinstance(held, str) else "\n\n".join(map(str, held))
+    return as_text(held.get("messages") or held.get("prompt") or held.get("input_text") or "")
