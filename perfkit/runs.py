@@ -1,20 +1,18 @@
 """Runs: what ``pk.open`` returns and everything is asked of. Immutable; each method that narrows returns another."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from perfkit import aggregates, columns, decoding, frame, opening
+from perfkit import aggregates, columns, decoding, frame, opening, saving, showing
 from perfkit.checks import verdict_of
-from perfkit.errors import UsageError, nearest
-from perfkit.frame import Run
-from perfkit.labels import distinct
-from perfkit.opening import Place, Problem
-from perfkit.records import Json
+from perfkit.opening import Place
+from perfkit.selection import Selection
+from perfkit.showing import Shown
 from perfkit.summary import Summary, metrics_shown
 from perfkit.verdict import Verdict
 
@@ -54,127 +52,9 @@ def open(places: Place | Iterable[Place]) -> "Runs":
     return Runs(*opening.open_all(places))
 
 
-@dataclass(frozen=True, eq=False)
-class Runs:
-    """Runs that are looked at together. Nothing here changes a file."""
-
-    _runs: tuple[Run, ...]
-    problems: tuple[Problem, ...] = ()
-    """Files that were found but could not be opened, each with the reason."""
-    _by_outcome: bool = False
-    """True after a filter on outcomes: what is left has no rate."""
-
-    # Choosing ------------------------------------------------------------------------------------------------------
-
-    @property
-    def labels(self) -> list[str]:
-        """What the runs are called."""
-        return [run.label for run in self._runs]
-
-    def __len__(self) -> int:
-        return len(self._runs)
-
-    def __iter__(self) -> Iterator["Runs"]:
-        return (self._with([run]) for run in self._runs)
-
-    def __getitem__(self, key: int | slice | str) -> "Runs":
-        if isinstance(key, str):
-            if key not in self.labels:
-                raise KeyError(f"no run is called {key!r}{nearest(key, self.labels)}")
-            key = self.labels.index(key)
-        found = self._runs[key]
-        return self._with(found if isinstance(found, tuple) else [found])
-
-    def __add__(self, other: "Runs") -> "Runs":
-        """Return both; rows of a file that only the other has are numbered anew, labels that collide are told apart."""
-        if not isinstance(other, Runs):
-            return NotImplemented
-        both = (*self._runs, *_renumbered(other._runs, self._runs))
-        labels = distinct([run.label for run in both], [run.settings for run in both])
-        named = tuple(replace(run, label=label) for run, label in zip(both, labels, strict=True))
-        return Runs(named, (*self.problems, *other.problems), self._by_outcome or other._by_outcome)
-
-    def _with(self, runs: Iterable[Run]) -> "Runs":
-        return replace(self, _runs=tuple(runs))
-
-    def pick(self, *labels: str, **settings: Any) -> "Runs":
-        """Return the runs that match.
-
-        Parameters
-        ----------
-        *labels : str
-            Labels, or patterns such as ``"tp*"``; a run that matches any of them is kept, in the order given.
-        **settings : value, pattern or list of these
-            What a setting or tag must be: ``model="qwen"``, ``parallel=[8, 32]``.
-
-        Returns
-        -------
-        Runs
-            At least one.
-
-        Raises
-        ------
-        UsageError
-            Nothing matches, or no run has such a setting.
-        """
-        named = [run for label in labels for run in self._runs if run.label == label or fnmatchcase(run.label, label)]
-        candidates = list(dict.fromkeys(named)) if labels else list(self._runs)
-        for name, wanted in settings.items():
-            columns.check_setting(self._runs, name)
-            candidates = [run for run in candidates if _matches(run.settings.get(name), wanted)]
-        if not candidates:
-            asked = ", ".join([*map(repr, labels), *(f"{name}={wanted!r}" for name, wanted in settings.items())])
-            raise UsageError(f"no run matches {asked}; there are {', '.join(self.labels) or 'none'}")
-        return self._with(candidates)
-
-    def where(self, condition: "str | pd.Series[bool]") -> "Runs":
-        """Return the runs with only the requests for which a condition holds.
-
-        Parameters
-        ----------
-        condition : str or Series of bool
-            ``"ttft > 231ms and finish_reason = 'stop'"`` (see ``perfkit.where``), or a mask on the index of
-            ``requests``; rows that a mask does not name are dropped.
-
-        Returns
-        -------
-        Runs
-            Rows keep their index. After a filter on outcomes, rates are NaN.
-
-        Raises
-        ------
-        UsageError
-            The expression cannot be read, names what nothing has, or the mask is not of bools.
-        """
-        if isinstance(condition, str):
-            kept, outcome = columns.filtered(self._runs, condition)
-        else:
-            if not pd.api.types.is_bool_dtype(condition):
-                raise UsageError(f"a mask is a Series of bool on the index of requests, got {type(condition).__name__}")
-            kept, outcome = columns.chosen(self._runs, condition.index[condition.to_numpy(dtype=bool)]), True
-        return replace(self, _runs=kept, _by_outcome=self._by_outcome or outcome)
-
-    def rename(self, *names: str, **renamed: str) -> "Runs":
-        """Return the runs under other labels: all of them in order, or ``old="new"`` (``**{"old name": "new"}``).
-
-        Raises
-        ------
-        UsageError
-            The number of names is not that of the runs, a label is unknown, or two would be the same.
-        """
-        if names and len(names) != len(self):
-            raise UsageError(f"rename got {len(names)} names for {len(self)} runs")
-        for old in renamed:
-            if old not in self.labels:
-                raise UsageError(f"no run is called {old!r}{nearest(old, self.labels)}")
-        labels = [renamed.get(label, label) for label in (names or self.labels)]
-        if len(set(labels)) < len(labels):
-            raise UsageError(f"labels must differ, got {', '.join(labels)}")
-        return self._with(replace(run, label=label) for run, label in zip(self._runs, labels, strict=True))
-
-    def tag(self, **tags: str) -> "Runs":
-        """Return the runs with tags added: ``runs.tag(gpu="H100")``. The files stay as they are."""
-        return self._with(replace(run, tags={**run.tags, **tags}) for run in self._runs)
+@dataclass(frozen=True, eq=False, repr=False)
+class Runs(Selection):
+    """Runs that are looked at together. Nothing here changes a file; choosing is described in ``selection``."""
 
     # Looking -------------------------------------------------------------------------------------------------------
 
@@ -186,7 +66,7 @@ class Runs:
         one column per metric, the run's settings and tags. Times in seconds. The index stays with a row whatever
         is filtered.
         """
-        return columns.load(self._runs, columns.everything(self._runs))
+        return columns.load(self.members, columns.everything(self.members))
 
     @property
     def steady(self) -> pd.DataFrame:
@@ -196,17 +76,17 @@ class Runs:
     @cached_property
     def preflight(self) -> pd.DataFrame:
         """The requests sent before the load to see that the server answers, with the columns of ``requests``."""
-        return columns.load(self._runs, columns.everything(self._runs), "preflight")
+        return columns.load(self.members, columns.everything(self.members), "preflight")
 
     @cached_property
     def chunks(self) -> pd.DataFrame:
         """One row a chunk of an answer; see ``perfkit.frame.chunks`` for the columns."""
-        return frame.chunks(self._runs)
+        return frame.chunks(self.members)
 
     @property
     def table(self) -> pd.DataFrame:
         """One row a run: its settings, counts, verdict, and tags."""
-        return frame.table(self._runs)
+        return frame.table(self.members)
 
     def decoded(self, *, raw: bool = False) -> pd.DataFrame:
         """Return ``requests`` with the bodies: ``request`` (dict), ``response_messages`` (list of dicts), texts.
@@ -222,11 +102,11 @@ class Runs:
             Adds ``request``, ``response_messages``, ``prompt``, ``output_text`` and ``refused``: why a cell was not
             decoded. Filter first: only what is left is decoded.
         """
-        return self.requests.join(decoding.decoded(self._runs, raw))
+        return self.requests.join(decoding.decoded(self.members, raw))
 
     def column(self, *names: str) -> pd.DataFrame:
         """Return only some columns of ``requests``, reading no others; for files too large to load whole."""
-        return columns.load(self._runs, names)
+        return columns.load(self.members, names)
 
     # Judging -------------------------------------------------------------------------------------------------------
 
@@ -251,8 +131,8 @@ class Runs:
         reason = self._no_rates(by)
         table = self.percentiles(metrics or metrics_shown(), by=by, unit=unit)
         notes = [*([reason] if reason else []), *(f"not opened: {problem.reason}" for problem in self.problems)]
-        rates = aggregates.run_rates(self._runs, by, reason)
-        return Summary(aggregates.head(self._runs), table, rates, self.verdicts, tuple(notes))
+        rates = aggregates.run_rates(self.members, by, reason)
+        return Summary(aggregates.head(self.members), table, rates, self.verdicts, tuple(notes))
 
     def percentiles(
         self,
@@ -282,7 +162,7 @@ class Runs:
             succeeded.
         """
         metrics = [metrics] if isinstance(metrics, str) else metrics
-        return aggregates.percentiles(self._runs, metrics, quantiles, _names(by), unit)
+        return aggregates.percentiles(self.members, metrics, quantiles, _names(by), unit)
 
     def goodput(self, slo: Mapping[str, float | str], *, by: By = "run") -> "pd.Series[float]":
         """Return successful requests per second that meet every objective.
@@ -299,58 +179,91 @@ class Runs:
         Series of float, requests/s
             NaN after a filter on outcomes.
         """
-        return aggregates.goodput(self._runs, slo, _names(by), self._no_rates(_names(by)))
+        return aggregates.goodput(self.members, slo, _names(by), self._no_rates(_names(by)))
 
     def failures(self) -> pd.DataFrame:
         """Return what went wrong: one row per run, kind of error and status, with a count, a share and an example."""
-        return aggregates.failures(self._runs)
+        return aggregates.failures(self.members)
 
     @cached_property
     def verdicts(self) -> dict[str, Verdict | None]:
         """Whether each run's numbers are the server's: VALID, SUSPECT or CLIENT-BOUND; None where nothing is known."""
-        return {run.label: verdict_of(run) for run in self._runs}
+        return {run.label: verdict_of(run) for run in self.members}
 
     def _no_rates(self, by: Sequence[str]) -> str | None:
-        if self._by_outcome:
+        if self.by_outcome:
             return aggregates.NO_RATE
-        return None if columns.of_runs(self._runs, by) else aggregates.NO_WINDOW
+        return None if columns.of_runs(self.members, by) else aggregates.NO_WINDOW
 
-    # Showing -------------------------------------------------------------------------------------------------------
+    # Showing and keeping -------------------------------------------------------------------------------------------
 
     @property
     def plot(self) -> "Plots":
         """Charts of these runs: ``runs.plot.ecdf("ttft", by="model")``."""
         from perfkit.plots import Plots
 
-        return Plots(lambda chart, metric: self.chunks if chart.needs == "chunks" else self.steady)
+        return Plots(lambda chart, metric: self.chunks if chart.needs == "chunks" else self._charted(metric))
+
+    def _charted(self, metric: str | None) -> pd.DataFrame:
+        """Return ``requests`` with what a chart says beneath itself: the verdicts, and the basis of its metric."""
+        verdicts = {label: verdict.level if verdict else None for label, verdict in self.verdicts.items()}
+        bases = {run.label: columns.basis(run, metric) for run in self.members}
+        label = self.requests["run"]
+        return self.requests.assign(verdict=label.map(verdicts), basis=label.map(bases))
+
+    def show(self, which: str = "slowest", count: int = 3, *, metric: str = "e2e") -> Shown:
+        """Show a few requests with their prompts and answers.
+
+        Parameters
+        ----------
+        which : {"slowest", "fastest", "failed", "first", "random"}
+            Which of them.
+        count : int
+            How many.
+        metric : str
+            By which they are slow or fast.
+
+        Returns
+        -------
+        Shown
+            Prints itself; ``frame`` has the requests decoded.
+        """
+        return showing.show(self.members, which, count, metric)
+
+    def export(self, folder: str | Path, **options: Any) -> list[Path]:
+        """Write charts, and the numbers behind each, into a folder; see ``perfkit.export.export`` for the options."""
+        from perfkit.export import export
+
+        return export(self, folder, **options)
+
+    def save(self, path: str | Path, *, body: bool = True) -> Path:
+        """Write these runs, with the rows that are looked at, to one new run file.
+
+        Parameters
+        ----------
+        path : str or Path
+            Must not exist.
+        body : bool
+            False leaves out prompts, bodies and answers.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        UsageError
+            The file exists.
+        """
+        return saving.save(self.members, path, body=body)
 
     def __repr__(self) -> str:
-        return str(self.summary()) if self._runs else "no runs"
+        return str(self.summary()) if self.members else "no runs"
 
     def _repr_html_(self) -> str:
-        return self.summary()._repr_html_() if self._runs else "no runs"
+        return self.summary()._repr_html_() if self.members else "no runs"
 
 
 def _names(by: By) -> list[str]:
     return [by] if isinstance(by, str) else list(by)
-
-
-def _matches(value: Json, wanted: Any) -> bool:
-    if isinstance(wanted, (list, tuple, set, frozenset, range)):
-        return any(_matches(value, each) for each in wanted)
-    if isinstance(value, str) and isinstance(wanted, str):
-        return value == wanted or fnmatchcase(value, wanted)
-    return bool(value == wanted)
-
-
-def _renumbered(runs: Sequence[Run], taken: Sequence[Run]) -> list[Run]:
-    """Return runs whose rows share no index with those taken: files (or runs twice looked at) move past them."""
-    there = {run.source for run in taken}
-    twice = {(run.source, run.run_id) for run in taken} & {(run.source, run.run_id) for run in runs}
-    base = max((source.base + source.height + 1 for source in there), default=0)
-    moved = {}
-    for source in dict.fromkeys(run.source for run in runs):
-        if source not in there or any(source is other for other, _ in twice):
-            moved[source] = replace(source, base=base)
-            base += source.height + 1
-    return [replace(run, source=moved.get(run.source, run.source)) for run in runs]

@@ -5,6 +5,7 @@
 """
 
 from perfkit.plots.accessor import Plots
+from perfkit.plots.canvas import Style, render, style
 from perfkit.plots.catalogue import CHARTS, Chart, chart
 from perfkit.plots.ecdf import ecdf
 from perfkit.plots.hist import hist
@@ -12,7 +13,6 @@ from perfkit.plots.over_time import over_time
 from perfkit.plots.percentiles import percentiles
 from perfkit.plots.raster import raster
 from perfkit.plots.scatter import scatter
-from perfkit.plots.style import Style, render, style
 from perfkit.plots.sweep import sweep
 from perfkit.plots.timeline import timeline
 

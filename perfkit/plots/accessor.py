@@ -1,13 +1,43 @@
 """``runs.plot``: every registered chart as a method, without its first argument."""
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
+import pandas as pd
 from matplotlib.axes import Axes
 from pandas import DataFrame
 
 from perfkit.plots.catalogue import CHARTS, Chart, find
+from perfkit.verdict import Verdict
+
+
+class Drawable(Protocol):
+    """What charts ask of runs."""
+
+    @property
+    def requests(self) -> DataFrame:
+        """One row per request."""
+
+    @property
+    def chunks(self) -> DataFrame:
+        """One row per chunk."""
+
+    @property
+    def table(self) -> DataFrame:
+        """One row per run, under its label."""
+
+    @property
+    def palette(self) -> Sequence[str]:
+        """Labels in the order of their colours, those of runs that are not looked at now included."""
+
+    @property
+    def verdicts(self) -> Mapping[str, Verdict | None]:
+        """The verdict on each run, by its label."""
+
+    def column(self, *names: str) -> DataFrame:
+        """Return columns that ``requests`` may lack: arguments of the run."""
 
 
 class Plots:
@@ -15,21 +45,17 @@ class Plots:
 
     Parameters
     ----------
-    rows : callable
-        ``(chart, metric) -> DataFrame``: the requests or chunks that a chart reads.
+    runs : Runs
+        What is drawn.
 
     Examples
     --------
-    >>> frame = DataFrame({"run": ["a"] * 3, "ttft": [0.1, 0.3, 0.2], "success": 1})
-    >>> plot = Plots(lambda chart, metric: frame)
-    >>> plot.ecdf("ttft").get_ylabel()
-    'share of requests'
-    >>> plot("hist").get_xlabel()
-    'time to first token [ms]'
+    >>> runs.plot.ecdf("ttft", by="gpu")  # doctest: +SKIP
+    >>> runs.plot("hist", "tpot")  # doctest: +SKIP
     """
 
-    def __init__(self, rows: Callable[[Chart, str | None], DataFrame]) -> None:
-        self._rows = rows
+    def __init__(self, runs: Drawable) -> None:
+        self._runs = runs
 
     def __call__(self, chart: str, metric: str | None = None, **options: Any) -> Axes:
         """Draw a chart by its name.
@@ -54,7 +80,7 @@ class Plots:
         """
         found = find(chart)
         metric = metric or found.metric
-        return found.draw(self._rows(found, metric), metric, **options)
+        return found.draw(rows_for(self._runs, found, metric, options.get("by")), metric, **options)
 
     def __getattr__(self, name: str) -> Callable[..., Axes]:
         if name not in CHARTS:
@@ -65,9 +91,9 @@ class Plots:
             return self(name, metric, **options)
 
         signature = inspect.signature(found.draw)
-        draw.__name__ = name
-        draw.__doc__ = found.draw.__doc__
-        draw.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
+        given = [parameter for parameter in signature.parameters.values()][1:]
+        draw.__name__, draw.__doc__ = name, found.draw.__doc__
+        draw.__signature__ = signature.replace(parameters=given)  # type: ignore[attr-defined]
         return draw
 
     def __dir__(self) -> list[str]:
@@ -75,3 +101,22 @@ class Plots:
 
     def __repr__(self) -> str:
         return "\n".join(f"plot.{chart.name}: {chart.sentence}" for chart in CHARTS.values())
+
+
+def rows_for(runs: Drawable, chart: Chart, metric: str | None, by: str | None) -> DataFrame:
+    """Return the requests or chunks that a chart draws, with what it must say about their runs."""
+    rows = runs.chunks if chart.needs == "chunks" else runs.requests
+    if by is not None and by not in rows and chart.needs == "requests":
+        rows = rows.join(runs.column(by))
+    levels = {label: verdict.level if verdict else None for label, verdict in runs.verdicts.items()}
+    return rows.assign(
+        verdict=rows["run"].map(levels),
+        basis=rows["run"].map(_bases(runs.table, metric)),
+        run=rows["run"].astype(pd.CategoricalDtype(list(runs.palette))),
+    )
+
+
+def _bases(table: DataFrame, metric: str | None) -> dict[str, str | None]:
+    """Return what the metric of each run rests on: its stamps, unless its file says otherwise."""
+    stored: Mapping[str, str] = table["basis"].dropna().to_dict()
+    return {label: json.loads(stored[label]).get(metric) if label in stored else "stamps" for label in table.index}

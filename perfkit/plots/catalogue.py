@@ -1,4 +1,4 @@
-"""The table of charts: what is registered here appears in ``runs.plot``, the exports, the explorer and the command line."""
+"""The table of charts: what is registered here is in ``runs.plot``, exports, the explorer and the command line."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

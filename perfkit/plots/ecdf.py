@@ -2,14 +2,13 @@
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
 from pandas import DataFrame
 
 from perfkit.plots import notes
+from perfkit.plots.canvas import canvas
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, stacked
-from perfkit.plots.quantity import Quantity, logarithmic, quantity, widely_spread
-from perfkit.plots.style import canvas
+from perfkit.plots.quantity import Quantity, percent, quantity, scale, widely_spread
 from perfkit.stats import BEYOND, Floats
 
 VERTICES = 2000
@@ -60,12 +59,11 @@ def ecdf(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", a
         pooled = np.concatenate(values) if values else np.empty(0)
         if not pooled.size:
             notes.empty(ax, shown.label, parts)
-        elif widely_spread(pooled):
-            logarithmic(ax.xaxis, pooled)
-        ax.set(xlabel=shown.title, ylabel="share of requests", ylim=(0, 1.01))
-        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        scale(ax.xaxis, shown.title, pooled, log=widely_spread(pooled))
+        ax.set(ylabel="share of requests", ylim=(0, 1.01))
+        percent(ax.yaxis)
         legend(ax, by)
-        notes.write(ax, notes.remarks(requests, metric))
+        notes.write(ax, [notes.FAINT], notes.remarks(requests, metric))
     return ax
 
 

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.legend import Legend
 from pandas import DataFrame, Series
 
 from perfkit.errors import UsageError, nearest
-from perfkit.plots.style import ChartAxes, Style, current
+from perfkit.plots.canvas import Style, current, letters_across
 from perfkit.plots.text import plain, shortened, width
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -21,6 +23,8 @@ LISTED = 20
 """Groups that a legend lists."""
 DISTINCT = 24
 """Numbers with more distinct values than this are cut into quarters, not shown one by one."""
+SAMPLE = 8
+"""Width of the sample of a line in a legend, and the space around it, in letters."""
 REST = "#c4c4c4"
 
 
@@ -142,6 +146,13 @@ def _group(key: str, name: str, rows: DataFrame, slot: int, count: int, style: S
     return Group(key, name, rows, palette[slot % len(palette)], dash, marker)
 
 
+def mark_failures(ax: Axes, group: Group, where: npt.ArrayLike) -> None:
+    """Put a cross on the upper edge for each failed request."""
+    at = np.asarray(where, dtype=float)
+    upper = ax.get_xaxis_transform()
+    ax.plot(at, np.full(at.shape, 0.985), "x", color=group.colour, transform=upper, clip_on=False, gid="failed")
+
+
 def stacked(tables: Iterable[DataFrame]) -> DataFrame:
     """Put the tables of several groups under each other."""
     several = list(tables)
@@ -153,26 +164,22 @@ def legend(ax: Axes, title: str | None) -> Legend | None:
     handles, labels = ax.get_legend_handles_labels()
     if not handles:
         return None
-    title = plain(title) if title else None
+    # Runs name themselves; other groups need to be told what their values are of.
+    title = plain(title.replace("_", " ")) if title and title != "run" else None
     if len(handles) > LISTED:
         more = len(handles) - LISTED
         handles, labels = handles[: LISTED + 1], [*labels[:LISTED], f"… and {more} more"]
-    if len(handles) > NAMED:
-        return ax.legend(handles, labels, title=title, loc="upper left", bbox_to_anchor=(1.02, 1), alignment="left")
-    return ax.legend(
-        handles,
-        labels,
-        title=title,
-        loc="lower left",
-        bbox_to_anchor=(0, 1.02),
-        ncols=_columns(ax, labels),
-        alignment="left",
-    )
+    room, widths = letters_across(ax, 0.9), [width(label) + SAMPLE for label in labels]
+    if len(handles) > NAMED and max(widths) < 0.4 * room:
+        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.02, 1)}
+    else:
+        place = {"loc": "lower left", "bbox_to_anchor": (0, 1.02), "ncols": _columns(widths, room)}
+    return ax.legend(handles, labels, title=title, alignment="left", markerscale=1.6, **place)
 
 
-def _columns(ax: Axes, labels: list[str]) -> int:
-    """Return how many columns fit above the axes, a letter being about 0.58 of its height wide."""
-    size = mpl.rcParams["font.size"] if not isinstance(ax, ChartAxes) else ax.style.settings()["font.size"]
-    points = ax.figure.get_size_inches()[0] * 72 * 0.86
-    entry = (max(map(width, labels)) * 0.56 + 5) * size
-    return max(1, min(len(labels), int(points / entry)))
+def _columns(widths: list[int], room: int) -> int:
+    """Return how many columns of entries fit beside each other; matplotlib fills them one after the other."""
+    for columns in range(len(widths), 1, -1):
+        if sum(max(part) for part in np.array_split(widths, columns)) <= room:
+            return columns
+    return 1

@@ -2,14 +2,13 @@
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
 from pandas import DataFrame
 
 from perfkit.plots import notes
+from perfkit.plots.canvas import canvas
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, stacked
-from perfkit.plots.quantity import Quantity, logarithmic, quantity
-from perfkit.plots.style import canvas
+from perfkit.plots.quantity import Quantity, percent, quantity, scale
 from perfkit.stats import Floats, percentile
 
 BINS = 40
@@ -63,12 +62,11 @@ def hist(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", a
             _draw(ax, group, _bars(group, shown, edges), filled=len(parts) <= 3)
         if not pooled.size:
             notes.empty(ax, shown.label, parts)
-        elif _skewed(pooled):
-            logarithmic(ax.xaxis, pooled)
-        ax.set(xlabel=shown.title, ylabel="share of requests")
-        ax.yaxis.set_major_formatter(PercentFormatter(1))
+        scale(ax.xaxis, shown.title, pooled, log=_skewed(pooled))
+        ax.set(ylabel="share of requests")
+        percent(ax.yaxis)
         legend(ax, by)
-        notes.write(ax, notes.remarks(requests, metric))
+        notes.write(ax, [], notes.remarks(requests, metric))
     return ax
 
 
@@ -78,7 +76,7 @@ def _pooled(parts: list[Group], shown: Quantity) -> Floats:
 
 def _skewed(values: Floats) -> bool:
     """Tell whether ranges of one width would put nearly all requests into the first few."""
-    return bool(values.min() > 0 and values.max() > 10 * percentile(values, 50))
+    return bool(values.size and values.min() > 0 and values.max() > 10 * percentile(values, 50))
 
 
 def _edges(values: Floats) -> Floats:

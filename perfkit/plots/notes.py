@@ -1,12 +1,11 @@
 """What a chart must say about itself: runs that are not VALID, numbers of different origin, tails of few requests."""
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from pandas import DataFrame
 
+from perfkit.plots.canvas import letter_of, letters_across
 from perfkit.plots.groups import Group
-from perfkit.plots.style import ChartAxes
 from perfkit.plots.text import listed, plain, shortened, wrapped
 from perfkit.stats import BEYOND
 
@@ -67,12 +66,16 @@ def _runs(rows: DataFrame) -> str:
     return listed([plain(shortened(str(run))) for run in pd.unique(rows["run"])])
 
 
-def write(ax: Axes, sentences: list[str]) -> None:
-    """Write small sentences beneath the axes, below the name of the x axis."""
+def write(ax: Axes, legend: list[str], sentences: list[str]) -> None:
+    """Write beneath the axes, small: how to read the signs, in one line, then a sentence each."""
+    if any(line.get_gid() == "failed" for line in ax.lines):
+        legend = [*legend, "crosses: failed requests"]
+    if legend:
+        sentences = ["; ".join(legend), *sentences]
     if not sentences:
         return
-    size = _letter(ax) * 0.85
-    letters = int(ax.figure.get_size_inches()[0] * 72 * 0.86 / (0.55 * size))
+    size = 0.85 * letter_of(ax)
+    letters = letters_across(ax, 0.85)
     ax.annotate(
         "\n".join(wrapped(sentence, letters) for sentence in sentences),
         xy=(0, 0),
@@ -91,8 +94,4 @@ def empty(ax: Axes, label: str, drawn: list[Group]) -> None:
     failures = sum(group.failures for group in drawn)
     why = f"no request has a {label}" + (f" ({failures:,} failed)" if failures else "")
     ax.text(0.5, 0.5, plain(why), transform=ax.transAxes, ha="center", va="center", color="#666666", gid="empty")
-
-
-def _letter(ax: Axes) -> float:
-    settings = ax.style.settings() if isinstance(ax, ChartAxes) else mpl.rcParams
-    return float(settings["font.size"])
+    ax.set(xticks=[], yticks=[])

@@ -2,13 +2,14 @@
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 from pandas import DataFrame
 
 from perfkit.plots import notes
+from perfkit.plots.canvas import canvas, letter_of
 from perfkit.plots.catalogue import chart
-from perfkit.plots.groups import Group, groups, legend, stacked
-from perfkit.plots.quantity import Quantity, logarithmic, quantity, widely_spread
-from perfkit.plots.style import canvas
+from perfkit.plots.groups import Group, groups, legend, mark_failures, stacked
+from perfkit.plots.quantity import Quantity, quantity, scale, widely_spread
 from perfkit.stats import Floats, present
 
 RATES_DRAWN = ("output_throughput", "request_throughput", "concurrency")
@@ -46,7 +47,7 @@ def over_time(
     Returns
     -------
     Axes
-        Failed requests are crosses on the lower edge, at their end.
+        Failed requests are crosses on the upper edge, at their end.
 
     Raises
     ------
@@ -73,16 +74,14 @@ def over_time(
             _draw(ax, group, _line(group, shown, width), shown)
         _shade(ax, requests)
         _scale(ax, parts, shown)
-        ax.set(xlabel=_TIME, ylabel=_ylabel(shown, width))
+        ax.set(xlabel=_TIME)
         legend(ax, by)
-        notes.write(ax, notes.remarks(requests, metric))
+        notes.write(ax, _beneath(shown, width), notes.remarks(requests, metric))
     return ax
 
 
-def _ylabel(shown: Quantity, width: float) -> str:
-    if shown.name in RATES_DRAWN or not width:
-        return shown.title
-    return f"{shown.title}, line: median of {width:g} s"
+def _beneath(shown: Quantity, width: float) -> list[str]:
+    return [f"lines: {'means' if shown.name in RATES_DRAWN else 'medians'} of {width:g} s"] if width else []
 
 
 def _ends(rows: DataFrame) -> Floats:
@@ -103,48 +102,40 @@ def _interval(parts: list[Group]) -> float:
 
 def _line(group: Group, shown: Quantity, width: float) -> DataFrame:
     rows = group.rows
-    if shown.name == "concurrency":
-        at, values = _in_flight(rows)
-    elif shown.name in RATES_DRAWN:
-        at, values = _throughput(rows, shown.name, width)
-    else:
-        at, values = _medians(rows, shown, width)
+    at, values = _rate(rows, shown.name, width) if shown.name in RATES_DRAWN else _medians(rows, shown, width)
     return DataFrame({"group": group.key, _TIME: at, shown.title: values})
 
 
-def _in_flight(rows: DataFrame) -> tuple[Floats, Floats]:
-    """Count requests in flight after each start and each end."""
+def _rate(rows: DataFrame, name: str, width: float) -> tuple[Floats, Floats]:
+    """Return the mean rate in each interval, at the interval's start; the last one may be longer or shorter."""
     rows = rows[rows["completed_time"].notna()]
-    times = np.concatenate([rows["t"], _ends(rows)])
-    steps = np.repeat([1.0, -1.0], len(rows))
-    order = np.lexsort((steps, times))
-    return times[order], steps[order].cumsum()
-
-
-def _throughput(rows: DataFrame, name: str, width: float) -> tuple[Floats, Floats]:
-    """Return the rate in each interval, at the interval's start; the last one may be shorter."""
-    rows = rows[(rows["success"] == 1) & rows["completed_time"].notna()]
-    ends = _ends(rows)
     if not len(rows) or not width:
         return np.empty(0), np.empty(0)
-    edges = np.append(np.arange(0, ends.max() - width / 4, width), ends.max())
-    if name == "request_throughput":
-        done = np.searchsorted(np.sort(ends), edges, side="right").astype(float)
-    else:
-        done = _tokens_by(edges, rows, ends)
-    rate = np.diff(done, prepend=0.0)[1:] / np.diff(edges)
+    amount, first, last = _spread(rows, name)
+    edges = np.append(np.arange(0, last.max() - width / 4, width), last.max())
+    # An answer in one piece comes all at once: a span of no length would divide by zero.
+    span = np.maximum(last - first, 1e-6)
+    done = np.array([float(amount @ np.clip(1 - (last - edge) / span, 0, 1)) for edge in edges])
+    rate = np.diff(done) / np.diff(edges)
     return edges, np.append(rate, rate[-1:])
 
 
-def _tokens_by(edges: Floats, rows: DataFrame, ends: Floats) -> Floats:
-    """Return how many output tokens had come by each time."""
+def _spread(rows: DataFrame, name: str) -> tuple[Floats, Floats, Floats]:
+    """Return what each request adds up to, and from when to when: seconds in flight, one answer, or its tokens."""
+    start, ends = rows["t"].to_numpy(dtype=float), _ends(rows)
+    if name == "concurrency":
+        return ends - start, start, ends
+    good = np.asarray(rows["success"] == 1, dtype=float)
+    if name == "request_throughput":
+        return good, ends, ends
+    first = start + rows["first_chunk_latency"].to_numpy(dtype=float)
+    last = start + (rows["last_token_time"] - rows["start_time"]).to_numpy(dtype=float)
     tokens = rows["completion_tokens"].fillna(0).to_numpy(dtype=float)
-    first = (rows["t"] + rows["first_chunk_latency"]).to_numpy(dtype=float)
-    last = (rows["t"] + rows["last_token_time"] - rows["start_time"]).to_numpy(dtype=float)
-    first, last = np.where(np.isnan(first), ends, first), np.where(np.isnan(last), ends, last)
-    # An answer in one piece comes all at once: a span of no length would divide by zero.
-    span = np.maximum(last - first, 1e-9)
-    return np.array([float(tokens @ np.clip((edge - first) / span, 0, 1)) for edge in edges])
+    return good * tokens, _or(first, ends), _or(last, ends)
+
+
+def _or(times: Floats, instead: Floats) -> Floats:
+    return np.asarray(np.where(np.isnan(times), instead, times), dtype=float)
 
 
 def _medians(rows: DataFrame, shown: Quantity, width: float) -> tuple[Floats, Floats]:
@@ -154,33 +145,33 @@ def _medians(rows: DataFrame, shown: Quantity, width: float) -> tuple[Floats, Fl
     return (middle.index.to_numpy(dtype=float) + 0.5) * width, middle.to_numpy()
 
 
-def _draw(ax: Axes, group: Group, line: DataFrame, shown: Quantity) -> None:
-    at, values = line[_TIME], line[shown.title]
+def _draw(ax: Axes, group: Group, points: DataFrame, shown: Quantity) -> None:
+    at, values = points[_TIME], points[shown.title]
     if shown.name in RATES_DRAWN:
         ax.step(at, values, where="post", label=group.label(len(group.rows) - group.failures), **group.line)
     else:
         dots = shown.of(group.rows).dropna()
         faint = float(np.clip(12 / max(len(dots), 1) ** 0.5, 0.1, 0.5))
+        size = 0.08 * letter_of(ax) ** 2
         start = group.rows["t"].reindex(dots.index)
-        ax.scatter(start, dots, s=8, color=group.colour, alpha=faint, linewidths=0, rasterized=len(dots) > 4000)
-        ax.plot(at, values, label=group.label(len(dots)), **group.line)
-    failed = group.rows[group.rows["success"] == 0] if "success" in group.rows else group.rows.iloc[:0]
-    if len(failed):
-        where = _ends(failed)
-        lower = ax.get_xaxis_transform()
-        ax.plot(where, np.full(len(where), 0.02), "x", color=group.colour, transform=lower, clip_on=False, gid="failed")
+        ax.scatter(start, dots, s=size, color=group.colour, alpha=faint, linewidths=0, rasterized=len(dots) > 4000)
+        line = ax.plot(at, values, label=group.label(len(dots)), **group.line)[0]
+        line.set_path_effects([withStroke(linewidth=line.get_linewidth() + 2, foreground="white")])
+    if group.failures:
+        mark_failures(ax, group, _ends(group.rows[group.rows["success"] == 0]))
 
 
 def _scale(ax: Axes, parts: list[Group], shown: Quantity) -> None:
+    ax.margins(y=0.08)
     if shown.name in RATES_DRAWN:
+        scale(ax.yaxis, shown.title, np.empty(0), log=False)
         ax.set_ylim(bottom=0)
         return
     pooled = present(np.concatenate([np.empty(0), *(shown.of(group.rows) for group in parts)]))
     if not pooled.size:
         notes.empty(ax, shown.label, parts)
-    elif widely_spread(pooled):
-        logarithmic(ax.yaxis, pooled)
-    else:
+    scale(ax.yaxis, shown.title, pooled, log=widely_spread(pooled))
+    if pooled.size and not widely_spread(pooled):
         ax.set_ylim(bottom=min(0.0, pooled.min()))
 
 

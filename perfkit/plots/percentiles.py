@@ -5,10 +5,10 @@ from matplotlib.axes import Axes
 from pandas import DataFrame
 
 from perfkit.plots import notes
+from perfkit.plots.canvas import canvas
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, stacked
-from perfkit.plots.quantity import Quantity, logarithmic, quantity, widely_spread
-from perfkit.plots.style import canvas
+from perfkit.plots.quantity import Quantity, quantity, scale, widely_spread
 from perfkit.stats import Floats, present, thin
 
 TICKS = (0, 50, 75, 90, 95, 99, 99.9, 99.99, 99.999)
@@ -60,13 +60,14 @@ def percentiles(requests: DataFrame, metric: str = "ttft", *, by: str | None = "
         values = present(stacked(points)[shown.title]) if parts else np.empty(0)
         if not values.size:
             notes.empty(ax, shown.label, parts)
-        elif widely_spread(values) or values.max() > 20 * np.median(values) > 0:
-            logarithmic(ax.yaxis, values)
+        # This chart is about the largest values, not about the 99th percentile.
+        far = bool(values.size and values.max() > 20 * np.median(values) > 0)
+        scale(ax.yaxis, shown.title, values, log=far or widely_spread(values))
         longest = max((len(curve) for curve in points), default=0)
         _nines(ax, longest)
-        ax.set(xlabel="percentile of requests", ylabel=shown.title)
+        ax.set(xlabel="percentile of requests")
         legend(ax, by)
-        notes.write(ax, [notes.FAINT, *notes.remarks(requests, metric)])
+        notes.write(ax, [notes.FAINT], notes.remarks(requests, metric))
     return ax
 
 

@@ -30,12 +30,15 @@ class Quantity:
         As shown; empty for a bare number.
     factor : float
         Shown value over stored value: 1000 for seconds shown in milliseconds.
+    pooled : bool
+        True where a request has several values, such as the gaps between its tokens.
     """
 
     name: str
     label: str
     unit: str
     factor: float = 1.0
+    pooled: bool = False
 
     @property
     def title(self) -> str:
@@ -82,7 +85,7 @@ def quantity(name: str) -> Quantity:
     """
     if name in METRICS:
         metric = METRICS[name]
-        return Quantity(name, metric.label, metric.display_unit, metric.scale())
+        return Quantity(name, metric.label, metric.display_unit, metric.scale(), metric.pooled)
     if name in RATES:
         return Quantity(name, RATES[name].label, RATES[name].unit)
     if name == "t":
@@ -104,24 +107,34 @@ def widely_spread(values: Floats) -> bool:
     return bool(middle > 0 and percentile(values, 99) > 10 * middle)
 
 
-def logarithmic(axis: Axis, values: Floats) -> None:
-    """Make an axis logarithmic, with ticks in plain numbers.
+def scale(axis: Axis, shown: str, values: Floats, *, log: bool) -> None:
+    """Name an axis and set its scale and ticks, which are plain numbers.
 
-    Values at or below zero (a lag may be) stay on the axis: it is linear below the smallest percent of the positive ones.
+    Values at or below zero (a lag may be) stay on a logarithmic axis: below the smallest of the positive ones it is
+    linear.
     """
+    axis.set_label_text(shown)
     positive = values[values > 0]
-    if not positive.size:
-        return
+    if log and positive.size:
+        _logarithmic(axis, positive, reaches_zero=positive.size < values.size)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: plain_number(value)))
+
+
+def _logarithmic(axis: Axis, positive: Floats, *, reaches_zero: bool) -> None:
     smallest = percentile(positive, 1)
     scaled = axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale
-    if (values <= 0).any():
+    if reaches_zero:
         scaled("symlog", linthresh=smallest)
     else:
         scaled("log")
     decades = np.log10(positive.max() / smallest)
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,), numticks=12))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: plain_number(value)))
     axis.set_minor_formatter(NullFormatter())
+
+
+def percent(axis: Axis) -> None:
+    """Show the shares of an axis as percent, without needless digits."""
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g}%"))
 
 
 def plain_number(value: float) -> str:

@@ -5,9 +5,9 @@ from matplotlib.axes import Axes
 from pandas import DataFrame
 
 from perfkit.plots import notes
+from perfkit.plots.canvas import canvas
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, stacked
-from perfkit.plots.style import canvas
 from perfkit.records import TOKEN_KINDS
 
 ANSWERS = 40
@@ -31,7 +31,7 @@ def raster(chunks: DataFrame, metric: str | None = None, *, by: str | None = "ru
     metric : None
         This chart has none.
     by : str or None
-        The column whose values have a colour each, one above the other.
+        The column whose values have a colour each, one below the other.
     ax : Axes, optional
         Where to draw; default: a figure of its own.
 
@@ -57,13 +57,14 @@ def raster(chunks: DataFrame, metric: str | None = None, *, by: str | None = "ru
         height = 0
         for group in groups(chunks, by):
             height += _draw(ax, group, _ticks(group, share), height)
-        ax.set(xlabel="time since the request was sent [ms]", ylabel="answers", ylim=(-1, max(height, 1)))
+        ax.set(xlabel="time since the request was sent [ms]", ylabel="answers", ylim=(max(height, 1), -1))
+        ax.set_xlim(left=0)
         ax.set_yticks([])
         ax.grid(axis="y", visible=False)
         if not height:
             notes.empty(ax, "chunk", [])
         legend(ax, by)
-        notes.write(ax, ["grey: no token; short: came with a later chunk in one read", *notes.remarks(chunks)])
+        notes.write(ax, ["grey: no token", "short: came with a later chunk in one read"], notes.remarks(chunks))
     return ax
 
 
@@ -80,7 +81,7 @@ def _ticks(group: Group, answers: int) -> DataFrame:
             "row": np.searchsorted(np.sort(kept), rows["request"]),
             "arrival [ms]": rows["arrival"] * 1e3,
             "kind": rows["kind"],
-            "censored": rows["censored"] if "censored" in rows else False,
+            "censored": rows.get("censored", False),
         }
     )
 
@@ -92,5 +93,5 @@ def _draw(ax: Axes, group: Group, ticks: DataFrame, above: int) -> int:
         half = np.where(some["censored"].astype(bool), 0.18, 0.4)
         at = some["row"] + above
         ax.vlines(some["arrival [ms]"], at - half, at + half, colors=colour, linewidths=0.9)
-    ax.plot([], [], color=group.colour, linewidth=3, label=f"{group.name} ({answers} answers)")
+    ax.plot([], [], color=group.colour, linestyle="-", linewidth=3, label=f"{group.name} ({answers} answers)")
     return answers

@@ -6,11 +6,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from pandas import DataFrame
 
+from perfkit.errors import UsageError
 from perfkit.plots import notes
+from perfkit.plots.canvas import canvas, letter_of
 from perfkit.plots.catalogue import chart
-from perfkit.plots.groups import Group, groups, legend, stacked
-from perfkit.plots.quantity import Quantity, logarithmic, quantity, widely_spread
-from perfkit.plots.style import canvas
+from perfkit.plots.groups import Group, groups, legend, mark_failures, stacked
+from perfkit.plots.quantity import Quantity, quantity, scale, widely_spread
 
 MANY = 4000
 """Dots beyond which a vector file holds a picture of them instead."""
@@ -61,39 +62,40 @@ def scatter(
     --------
     >>> frame = DataFrame({"run": "a", "ttft": [0.1, 0.3], "prompt_tokens": [10, 30], "success": 1})
     >>> scatter(frame).get_xlabel()
-    'prompt tokens'
+    'prompt length [tokens]'
     """
     across, shown = quantity(x), quantity(metric)
     parts = groups(notes.measured(requests), by)
     with canvas(ax) as ax:
         dots = [_dots(group, across, shown) for group in parts]
-        look = _look(sum(map(len, dots)))
+        look = _look(sum(map(len, dots)), letter_of(ax))
         for group, some in zip(parts, dots, strict=True):
             _draw(ax, group, some, across, look)
         everything = stacked(dots)
         if everything.empty:
             notes.empty(ax, shown.label, parts)
-        else:
-            for axis, name in ((ax.xaxis, across.title), (ax.yaxis, shown.title)):
-                if widely_spread(everything[name].to_numpy()):
-                    logarithmic(axis, everything[name].to_numpy())
-        ax.set(xlabel=across.title, ylabel=shown.title)
+        for axis, name in ((ax.xaxis, across.title), (ax.yaxis, shown.title)):
+            values = everything[name].to_numpy() if name in everything else np.empty(0)
+            scale(axis, name, values, log=widely_spread(values))
         legend(ax, by)
-        notes.write(ax, notes.remarks(requests, metric))
+        notes.write(ax, [], notes.remarks(requests, metric))
     return ax
 
 
 def _dots(group: Group, across: Quantity, shown: Quantity) -> DataFrame:
+    for each in (across, shown):
+        if each.pooled:
+            raise UsageError(f"{each.name} has several values per request and cannot be drawn as one dot")
     dots = DataFrame({across.title: across.of(group.rows), shown.title: shown.of(group.rows)}).dropna()
     dots.insert(0, "group", group.key)
     return dots
 
 
-def _look(n: int) -> dict[str, Any]:
+def _look(n: int, letter: float) -> dict[str, Any]:
     """Make dots fainter and smaller the more there are."""
     return {
         "alpha": float(np.clip(30 / max(n, 1) ** 0.5, 0.12, 0.8)),
-        "s": 18 if n < 500 else 10 if n < 5000 else 4,
+        "s": (18 if n < 500 else 10 if n < 5000 else 4) * (letter / 10) ** 2,
         "linewidths": 0,
         "rasterized": n > MANY,
     }
@@ -103,8 +105,5 @@ def _draw(ax: Axes, group: Group, dots: DataFrame, across: Quantity, look: dict[
     values = dots.drop(columns="group").to_numpy().T
     drawn = ax.scatter(*values, label=group.label(len(dots)), color=group.colour, marker=group.marker, **look)
     drawn.set_zorder(1.5 if group.rest else 2)
-    if not group.failures:
-        return
-    where = across.of(group.rows[group.rows["success"] == 0]).dropna()
-    upper = ax.get_xaxis_transform()
-    ax.plot(where, np.full(len(where), 0.985), "x", color=group.colour, transform=upper, clip_on=False, gid="failed")
+    if group.failures:
+        mark_failures(ax, group, across.of(group.rows[group.rows["success"] == 0]).dropna())

@@ -1,6 +1,7 @@
 """How a metric grows with the load: its percentiles, or a rate, against users or requests per second."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,11 +11,11 @@ from pandas import DataFrame
 from perfkit.errors import UsageError
 from perfkit.metrics import RATES
 from perfkit.plots import notes
+from perfkit.plots.canvas import canvas
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, stacked
-from perfkit.plots.quantity import Quantity, logarithmic, plain_number, quantity
-from perfkit.plots.style import canvas
-from perfkit.stats import percentile, percentile_interval, present, thin
+from perfkit.plots.quantity import Quantity, plain_number, quantity, scale
+from perfkit.stats import BEYOND, percentile, percentile_interval, present, thin
 
 LOADS = {"parallel": "users", "rate": "requested rate [requests/s]"}
 PERCENTILES = (50, 95, 99)
@@ -90,10 +91,11 @@ def sweep(
         points = sweep_table(inside, metric, by=by, x=x, percentiles=percentiles)
         for group in parts:
             _draw(ax, group, points[points["group"] == group.key], shown, lone=len(parts) == 1)
+        ax.margins(0.07)
         _axes(ax, points, shown)
-        ax.set(xlabel=LOADS.get(x, x), ylabel=shown.title)
+        ax.set(xlabel=LOADS.get(x, x))
         legend(ax, by)
-        notes.write(ax, [*_beneath(inside, points, x), *notes.remarks(requests, metric)])
+        notes.write(ax, _beneath(inside, points, x), notes.remarks(requests, metric))
     return ax
 
 
@@ -105,7 +107,7 @@ def _load(requests: DataFrame) -> str:
     return max(different, key=different.__getitem__)
 
 
-def _point(group: Group, load: float, rows: DataFrame, shown: Quantity, percentiles: Sequence[float]) -> DataFrame:
+def _point(group: Group, load: Any, rows: DataFrame, shown: Quantity, percentiles: Sequence[float]) -> DataFrame:
     """Return what is drawn of one group at one load."""
     head = {"group": group.key, "load": load, "requests": len(rows), "failed": int((rows["success"] == 0).sum())}
     if shown.name in RATES:
@@ -133,7 +135,9 @@ def _draw(ax: Axes, group: Group, points: DataFrame, shown: Quantity, *, lone: b
         value = line[shown.title]
         # An interval that runs out of the sample on one side has no end to draw.
         error = np.abs(np.vstack([value - line["low"], line["high"] - value]))
-        ax.errorbar(line["load"], value, yerr=np.nan_to_num(error), fmt="none", ecolor=group.colour, alpha=0.6)
+        ax.errorbar(
+            line["load"], value, yerr=np.nan_to_num(error), fmt="none", ecolor=group.colour, capsize=2, alpha=0.6
+        )
         ax.plot(line["load"], value, label=name, color=group.colour, linestyle=dash)
         for hollow, some in line.groupby("thin"):
             face = "white" if hollow else group.colour
@@ -144,14 +148,15 @@ def _draw(ax: Axes, group: Group, points: DataFrame, shown: Quantity, *, lone: b
 def _axes(ax: Axes, points: DataFrame, shown: Quantity) -> None:
     values = present(points[shown.title])
     if values.size and values.min() > 0 and values.max() > 20 * values.min() and shown.name not in RATES:
-        logarithmic(ax.yaxis, values)
+        scale(ax.yaxis, shown.title, values, log=True)
     else:
+        scale(ax.yaxis, shown.title, values, log=False)
         ax.set_ylim(bottom=0)
     loads = np.unique(points["load"])
     if loads.min() > 0 and loads.max() >= 8 * loads.min():
         ax.set_xscale("log", base=2)
     if len(loads) <= 12:
-        ax.xaxis.set_major_locator(FixedLocator(loads))
+        ax.xaxis.set_major_locator(FixedLocator(loads.tolist()))
         ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: plain_number(value)))
 
@@ -160,14 +165,15 @@ def _beneath(requests: DataFrame, points: DataFrame, x: str) -> list[str]:
     counts = points.drop_duplicates(["group", "load"])
     least, most = counts["requests"].min(), counts["requests"].max()
     failed = counts["failed"].sum()
-    sentence = f"n={least:,}" if least == most else f"n={least:,} to {most:,}"
-    sentences = [f"{sentence} requests a point" + (f", {failed:,} failed in all" if failed else "")]
+    signs = [f"n={least:,} a point" if least == most else f"n={least:,} to {most:,} a point"]
+    if failed:
+        signs.append(f"{failed:,} failed")
     if points["low"].notna().any():
-        sentences[0] += "; bars: 95 % intervals"
+        signs.append("bars: 95 % intervals")
     if points["thin"].any():
-        sentences[0] += "; open: fewer than 10 requests beyond"
+        signs.append(f"open: fewer than {BEYOND} requests beyond")
     left_out = requests[requests[x].isna()]
     if "run" in requests and len(left_out):
         runs = left_out["run"].nunique()
-        sentences.append(f"{runs} run{'s' * (runs > 1)} without {LOADS.get(x, x).split(' [')[0]} left out")
-    return sentences
+        signs.append(f"{runs} run{'s' * (runs > 1)} without {LOADS.get(x, x).split(' [')[0]} left out")
+    return signs

@@ -8,12 +8,12 @@ LONGEST = 40
 
 
 def plain(text: str) -> str:
-    """Keep a name from being read as mathematics, and letters that nobody sees out of it.
+    r"""Keep a name from being read as mathematics, and letters that nobody sees out of it.
 
     Examples
     --------
-    >>> print(plain("$5\\n run"))
-    \\$5 run
+    >>> print(plain("$5\n run"))
+    \$5 run
     """
     seen = "".join(letter if unicodedata.category(letter)[0] != "C" else " " for letter in text)
     return " ".join(seen.split()).replace("$", r"\$")
@@ -45,12 +45,12 @@ def width(text: str) -> int:
 
 
 def wrapped(sentence: str, letters: int) -> str:
-    """Break a sentence into lines of at most so many letters.
+    r"""Break a sentence into lines of at most so many letters.
 
     Examples
     --------
     >>> wrapped("one two three", 8)
-    'one two\\nthree'
+    'one two\nthree'
     """
     return "\n".join(textwrap.wrap(sentence, max(letters, 8)))
 

@@ -7,10 +7,10 @@ from matplotlib.lines import Line2D
 from pandas import DataFrame
 
 from perfkit.plots import notes
+from perfkit.plots.canvas import canvas, current
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, stacked
 from perfkit.plots.quantity import quantity
-from perfkit.plots.style import canvas
 
 FAILED = "#b2182b"
 
@@ -30,9 +30,9 @@ def timeline(requests: DataFrame, metric: str | None = None, *, by: str | None =
         Columns ``t``, ``start_time``, ``completed_time`` and, where they are, ``scheduled_time`` and
         ``first_chunk_latency``, in seconds. Warm-up and cool-down are drawn too.
     metric : str, optional
-        Put the requests in the order of this metric, largest on top; default: in the order of their starts.
+        Put the requests in the order of this metric, smallest on top; default: in the order of their starts.
     by : str or None
-        The column whose values are drawn one above the other.
+        The column whose values are drawn one below the other.
     ax : Axes, optional
         Where to draw; default: a figure of its own.
 
@@ -60,11 +60,11 @@ def timeline(requests: DataFrame, metric: str | None = None, *, by: str | None =
             height += _draw(ax, group, _spans(group, metric), height)
         order = quantity(metric).label if metric else "start"
         ax.set(xlabel="time since the run's start [s]", ylabel=f"requests, in order of {order}")
-        ax.set_ylim(-1, max(height, 1))
+        ax.set_ylim(max(height, 1), -1)
         ax.set_xlim(left=min(0.0, ax.dataLim.x0) if height else 0.0)
         ax.grid(axis="y", visible=False)
         legend(ax, by)
-        notes.write(ax, notes.remarks(requests))
+        notes.write(ax, ["grey: due, not yet sent", "pale: no token yet"], notes.remarks(requests))
     return ax
 
 
@@ -103,7 +103,8 @@ def _draw(ax: Axes, group: Group, spans: DataFrame, above: int) -> int:
         ends = np.stack([some[[left, right]].to_numpy(), np.repeat(row[some.index].to_numpy()[:, None], 2, 1)], axis=2)
         ax.add_collection(LineCollection(list(ends), colors=[colour], alpha=alpha, linewidths=thick, gid=right))
     failed = spans[spans["failed"]]
-    ax.plot(failed["end"], row[failed.index], "x", color=FAILED, gid="failed")
+    if len(failed):
+        ax.plot(failed["end"], row[failed.index], "x", color="black" if current().grey else FAILED, gid="failed")
     # Collections do not tell their colour to a legend.
     ax.add_line(Line2D([], [], color=group.colour, linewidth=3, label=group.label(int((~spans["failed"]).sum()))))
     ax.autoscale_view()

@@ -49,6 +49,10 @@ _PAPER = {
     "grid.linewidth": 0.5,
     "xtick.major.size": 2.0,
     "ytick.major.size": 2.0,
+    "legend.handlelength": 2.2,
+    "legend.columnspacing": 1.2,
+    "figure.constrained_layout.h_pad": 0.03,
+    "figure.constrained_layout.w_pad": 0.03,
     "savefig.dpi": 600,
 }
 
@@ -78,7 +82,7 @@ class Style:
             settings |= _PAPER
         width, height = settings["figure.figsize"]
         wanted = self.width or (PAPER_WIDTH if self.size == "paper" else width)
-        settings["figure.figsize"] = (wanted, wanted * (0.68 if self.size == "paper" else height / width))
+        settings["figure.figsize"] = (wanted, wanted * (0.74 if self.size == "paper" else height / width))
         settings["font.family"] = list(installed_fonts())
         return settings
 
@@ -165,9 +169,20 @@ class ChartAxes(Axes):
     style: Style
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
-        figure = _figure(self)
-        width, height = figure.get_size_inches() * 100
+        width, height = figure_of(self).get_size_inches() * 100
         return render(self, "png", dpi=200), {"width": round(width), "height": round(height)}
+
+
+def letters_across(ax: Axes, size: float = 1.0) -> int:
+    """Return how many letters fit across some axes, set in a size relative to their labels."""
+    points = 72 * figure_of(ax).get_size_inches()[0] * 0.86
+    return int(points / (0.56 * size * letter_of(ax)))
+
+
+def letter_of(ax: Axes) -> float:
+    """Return the height of the letters of a chart, in points."""
+    settings = ax.style.settings() if isinstance(ax, ChartAxes) else mpl.rcParams
+    return float(settings["font.size"])
 
 
 @contextmanager
@@ -178,15 +193,17 @@ def canvas(ax: Axes | None, style: Style | None = None) -> Iterator[Axes]:
         return
     style = style or current()
     with drawing(style):
-        fresh = Figure(layout="constrained").add_subplot(axes_class=ChartAxes)
+        figure = Figure()
+        fresh = ChartAxes(figure, 1, 1, 1)
         fresh.style = style
+        figure.add_subplot(fresh)
         yield fresh
 
 
 @contextmanager
 def drawing(style: Style) -> Iterator[None]:
     """Hold matplotlib's settings at a style; one thread at a time."""
-    with DRAWING, mpl.rc_context(style.settings()):
+    with DRAWING, mpl.rc_context(style.settings()):  # type: ignore[arg-type]
         yield
 
 
@@ -199,14 +216,15 @@ def render(ax: Axes, format: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     with drawing(style), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        _figure(ax).savefig(buffer, format=format, metadata=_UNDATED.get(format), **options)
+        figure_of(ax).savefig(buffer, format=format, metadata=_UNDATED.get(format), **options)
     _say_missing_letters([str(warning.message) for warning in caught])
     return buffer.getvalue()
 
 
-def _figure(ax: Axes) -> Figure:
+def figure_of(ax: Axes) -> Figure:
+    """Return the figure that holds some axes, at whatever depth."""
     figure = ax.get_figure(root=True)
-    if figure is None:
+    if not isinstance(figure, Figure):
         raise UsageError("these axes were removed from their figure")
     return figure
 
@@ -239,7 +257,7 @@ def installed_fonts() -> tuple[str, ...]:
 
 @cache
 def _sheet() -> dict[str, Any]:
-    return dict(mpl.rc_params_from_file(SHEET, use_default_template=False))
+    return dict(mpl.rc_params_from_file(SHEET, use_default_template=False))  # type: ignore[arg-type]
 
 
 def _cycle(key: str) -> tuple[Any, ...]:

@@ -1,0 +1,94 @@
+import inspect
+
+import pytest
+
+import perfkit as pk
+from perfkit.plots import CHARTS, chart
+from perfkit.plots.canvas import canvas
+from tests.run_files import failure, request, write_run
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Three runs of ten requests in one file, the last with a failure and two tags."""
+    path = tmp_path / "runs.db"
+    for users, name in ((1, "one"), (4, "four"), (16, "many")):
+        rows = [request(i, i, ttft=0.1 * users + 0.01 * i) for i in range(10)]
+        rows += [failure(10, 10)] if name == "many" else []
+        write_run(
+            path,
+            [request(None, -1, phase="preflight"), *rows],
+            name=name,
+            parallel=users,
+            tags={"gpu": "H100" if users > 1 else "A100"},
+            arguments={"max_tokens": users * 10},
+        )
+    return pk.open(path)
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+@pytest.mark.parametrize("name", sorted(CHARTS))
+def test_every_chart_can_be_drawn_of_a_run_file(runs, name):
+    picture, _ = runs.plot(name)._repr_png_()
+    assert picture.startswith(b"\x89PNG")
+
+
+def test_runs_are_drawn_without_their_preflight_requests(runs):
+    assert texts(runs.plot.ecdf("ttft")) == ["one (n=10)", "four (n=10)", "many (n=10, 1 failed)"]
+
+
+def test_a_run_keeps_its_colour_when_it_is_picked(runs):
+    together, alone = runs.plot.ecdf(), runs.pick("many").plot.ecdf()
+    colour = {
+        text: line.get_color() for text, line in zip(texts(together), together.get_legend().get_lines(), strict=True)
+    }
+    assert alone.lines[0].get_color() == colour["many (n=10, 1 failed)"]
+
+
+def test_a_run_keeps_its_colour_under_another_name(runs):
+    renamed = runs.rename(many="lots").pick("lots").plot.ecdf()
+    assert renamed.lines[0].get_color() == runs.pick("many").plot.ecdf().lines[0].get_color()
+
+
+def test_tags_and_arguments_can_group(runs):
+    assert texts(runs.plot.ecdf(by="gpu")) == ["A100 (n=10)", "H100 (n=20, 1 failed)"]
+    assert texts(runs.plot.hist(by="max_tokens"))[0] == "10 (n=10)"
+
+
+def test_gaps_between_tokens_are_pooled(runs):
+    assert texts(runs.pick("one").plot.ecdf("itl")) == ["one (n=20)"]
+
+
+def test_a_filter_reaches_the_chart(runs):
+    assert texts(runs.where("ttft > 1600ms").plot.ecdf()) == ["many (n=9)"]
+
+
+def test_methods_have_the_signature_of_their_chart_without_the_requests(runs):
+    assert list(inspect.signature(runs.plot.scatter).parameters) == ["metric", "by", "ax", "x"]
+    assert "ecdf" in dir(runs.plot)
+
+
+def test_an_unknown_method_names_the_charts(runs):
+    with pytest.raises(AttributeError, match="ecdf, hist"):
+        runs.plot.pie("ttft")
+
+
+@pytest.fixture
+def dots():
+    @chart("dots", metric="e2e")
+    def dots(requests, metric="e2e", *, by="run", ax=None):
+        """Draw a dot per request."""
+        with canvas(ax) as ax:
+            ax.plot(requests[metric], "o")
+        return ax
+
+    yield dots
+    del CHARTS["dots"]
+
+
+def test_a_chart_of_ones_own_appears_beside_the_others(runs, dots):
+    assert "dots" in dir(runs.plot)
+    assert runs.pick("one").plot.dots().lines[0].get_ydata()[0] == pytest.approx(0.6)

@@ -1,0 +1,85 @@
+import pandas as pd
+import pytest
+
+from perfkit.plots import ecdf, style
+from perfkit.plots.groups import NAMED, REST, groups
+
+
+def frame(names, **columns):
+    return pd.DataFrame({"run": names, "success": 1, "ttft": 0.1, **columns})
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_names_stand_in_order_of_appearance_and_numbers_in_order():
+    assert [group.name for group in groups(frame(["b", "a", "b"]))] == ["b", "a"]
+    assert [group.name for group in groups(frame(["x"] * 3, parallel=[64, 1, 8]), "parallel")] == ["1", "8", "64"]
+
+
+def test_a_category_keeps_its_colour_where_the_others_are_absent():
+    both = frame(pd.Categorical(["a", "b"], categories=["a", "b"]))
+    alone = groups(both[both["run"] == "b"])
+    assert [group.colour for group in alone] == [groups(both)[1].colour]
+
+
+def test_groups_differ_by_colour_and_by_line_style():
+    six = groups(frame(list("abcdef")))
+    assert len({group.colour for group in six}) == len({str(group.dash) for group in six}) == 6
+
+
+def test_a_second_round_of_colours_meets_other_line_styles():
+    eight = groups(frame(list("abcdefgh")))
+    assert len({(group.colour, str(group.dash)) for group in eight}) == 8
+
+
+def test_groups_too_many_to_tell_apart_are_grey_and_thin():
+    many = groups(frame([f"run {i}" for i in range(12)]))
+    assert [group.colour == REST for group in many] == [False] * NAMED + [True] * 4
+
+
+def test_many_numbers_go_from_dark_to_light():
+    many = groups(frame(["x"] * 12, parallel=range(12)), "parallel")
+    brightness = [sum(group.colour[:3]) for group in many]
+    assert brightness == sorted(brightness)
+
+
+def test_a_legend_of_very_many_groups_says_how_many_it_leaves_out():
+    ax = ecdf(frame([f"run {i}" for i in range(30)]))
+    assert texts(ax)[-1] == "… and 10 more"
+
+
+def test_numbers_of_many_values_are_cut_into_quarters():
+    parts = groups(frame(["x"] * 100, prompt_tokens=range(100)), "prompt_tokens")
+    assert [len(group.rows) for group in parts] == [25, 25, 25, 25]
+
+
+def test_a_missing_value_is_a_group_of_its_own():
+    assert [group.name for group in groups(frame(["x"] * 2, gpu=["H100", None]), "gpu")] == ["H100", "not given"]
+
+
+def test_dollars_in_a_name_are_no_mathematics():
+    ax = ecdf(frame(["$a_b$"]))
+    assert texts(ax) == [r"\$a_b\$ (n=1)"]
+
+
+def test_a_long_name_keeps_its_ends():
+    (group,) = groups(frame(["meta-llama/Meta-Llama-3.1-70B-Instruct, tensor parallel 8"]))
+    assert group.name.startswith("meta-llama/")
+    assert group.name.endswith("parallel 8")
+    assert len(group.name) == 40
+
+
+def test_names_that_would_become_equal_stay_whole():
+    names = ["a" * 30 + middle + "z" * 30 for middle in "xy"]
+    assert [group.name for group in groups(frame(names))] == names
+
+
+@pytest.mark.parametrize("size", ["notebook", "paper"])
+def test_the_legend_stays_within_the_picture(size):
+    style(size)
+    ax = ecdf(frame([f"run {i} of a model with a name" for i in range(7)]))
+    figure = ax.figure
+    figure.draw_without_rendering()
+    assert ax.get_legend().get_window_extent().x1 <= figure.bbox.x1

@@ -1,0 +1,89 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from perfkit.plots import over_time
+from perfkit.plots.over_time import over_time_table
+from tests.served import served
+
+
+def answers(*rows):
+    """Rows of (start, first token, end, tokens), seconds since the run's start; no tokens: failed."""
+    frame = pd.DataFrame(rows, columns=["t", "first", "end", "completion_tokens"])
+    return pd.DataFrame(
+        {
+            "run": "a",
+            "t": frame["t"],
+            "start_time": 50 + frame["t"],
+            "completed_time": 50 + frame["end"],
+            "last_token_time": 50 + frame["end"],
+            "first_chunk_latency": frame["first"] - frame["t"],
+            "latency": frame["end"] - frame["t"],
+            "completion_tokens": frame["completion_tokens"],
+            "success": frame["completion_tokens"].notna(),
+        }
+    )
+
+
+def test_tokens_are_spread_from_the_first_to_the_last():
+    table = over_time_table(answers((0, 6, 12, 600)), "output_throughput")
+    values = table["output throughput [tokens/s]"].to_numpy()
+    middle = len(values) // 2
+    assert values[: middle - 1] == pytest.approx(0)
+    assert values[middle + 1 :] == pytest.approx(100)
+
+
+def test_the_area_under_the_throughput_is_the_number_of_tokens():
+    requests = served("a", parallel=16, number=200, failing=0.1)
+    table = over_time_table(requests, "output_throughput")
+    at, rate = table.iloc[:, 1].to_numpy(), table.iloc[:, 2].to_numpy()
+    assert (np.diff(at) * rate[:-1]).sum() == pytest.approx(requests["completion_tokens"].sum())
+
+
+def test_concurrency_counts_requests_in_flight_failed_ones_too():
+    table = over_time_table(answers((0, 1, 12, 10), (0, 1, 6, None)), "concurrency")
+    values = table["concurrency [requests]"].to_numpy()
+    assert values[0] == pytest.approx(2)
+    assert values[-1] == pytest.approx(1)
+
+
+def test_the_closed_model_keeps_its_users_busy():
+    table = over_time_table(served("a", parallel=8, number=300), "concurrency")
+    values = table["concurrency [requests]"].to_numpy()
+    assert values[5 : len(values) // 2] == pytest.approx(8, rel=0.01)
+
+
+def test_requests_are_counted_when_they_end():
+    table = over_time_table(answers((0, 0.5, 1, 5), (0, 0.5, 60, 5)), "request_throughput")
+    at, rate = table.iloc[:, 1].to_numpy(), table.iloc[:, 2].to_numpy()
+    assert (np.diff(at) * rate[:-1]).sum() == pytest.approx(2)
+
+
+def test_failures_are_crosses_at_their_end():
+    ax = over_time(answers((0, 1, 10, 10), (2, 3, 6, None)))
+    (crosses,) = (line for line in ax.lines if line.get_gid() == "failed")
+    assert crosses.get_xdata().tolist() == [6]
+    assert "crosses: failed requests" in ax.texts[-1].get_text()
+
+
+def test_a_metric_is_a_dot_per_request_and_a_line_of_medians():
+    ax = over_time(served("a", parallel=4, number=100), "ttft")
+    assert len(ax.collections[0].get_offsets()) == 100
+    assert ax.get_ylabel() == "time to first token [ms]"
+    assert "lines: medians of" in ax.texts[-1].get_text()
+
+
+def test_warm_up_is_drawn_and_shaded():
+    requests = served("a", parallel=4, number=100)
+    requests.loc[requests["t"] < 5, "phase"] = "warmup"
+    ax = over_time(requests)
+    (shade,) = (patch for patch in ax.patches if patch.get_gid() == "outside")
+    assert shade.get_x() == pytest.approx(0, abs=1e-3)
+    assert shade.get_x() + shade.get_width() == pytest.approx(requests.loc[requests["phase"] == "steady", "t"].min())
+
+
+def test_the_preflight_request_is_not_drawn():
+    requests = served("a", parallel=4, number=20)
+    requests.loc[0, "phase"] = "preflight"
+    ax = over_time(requests, "ttft")
+    assert len(ax.collections[0].get_offsets()) == 19

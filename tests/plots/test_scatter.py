@@ -1,0 +1,39 @@
+import pandas as pd
+import pytest
+
+from perfkit.errors import UsageError
+from perfkit.plots import scatter
+from tests.served import served, together
+
+
+def test_a_dot_stands_at_the_values_of_its_request():
+    frame = pd.DataFrame({"run": "a", "success": 1, "ttft": [0.1, 0.3], "prompt_tokens": [10, 30]})
+    assert scatter(frame).collections[0].get_offsets().tolist() == [[10, 100], [30, 300]]
+
+
+def test_groups_differ_by_marker_too():
+    ax = scatter(together(served("a", parallel=4, number=20), served("b", parallel=4, number=20)))
+    first, second = (dots.get_paths()[0].vertices.shape for dots in ax.collections)
+    assert first != second
+
+
+def test_failures_are_crosses_where_their_prompt_length_is():
+    frame = pd.DataFrame({"run": "a", "success": [1, 0], "ttft": [0.1, None], "prompt_tokens": [10, 30]})
+    (crosses,) = (line for line in scatter(frame).lines if line.get_gid() == "failed")
+    assert crosses.get_xdata().tolist() == [30]
+
+
+def test_both_axes_can_be_chosen():
+    ax = scatter(served("a", parallel=4, number=20), "tpot", x="output_tokens")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("answer length [tokens]", "time per output token [ms]")
+
+
+def test_many_dots_are_a_picture_inside_a_vector_file():
+    many = served("a", parallel=8, number=5000)
+    assert scatter(many).collections[0].get_rasterized()
+
+
+def test_a_metric_of_many_values_per_request_is_refused():
+    frame = served("a", parallel=2, number=5).assign(inter_token_latencies="[0.01, 0.02]")
+    with pytest.raises(UsageError, match="itl has several values per request"):
+        scatter(frame, "itl")

@@ -1,0 +1,72 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from perfkit.errors import UsageError
+from perfkit.plots import sweep
+from perfkit.plots.sweep import sweep_table
+from tests.served import served, together
+
+
+@pytest.fixture(scope="module")
+def closed():
+    return together(*(served(f"u{users}", parallel=users, number=40 * users, seed=users) for users in (1, 4, 16)))
+
+
+def notes(ax):
+    return ax.texts[-1].get_text().replace("\n", " ")
+
+
+def test_each_point_is_the_percentile_of_its_load(closed):
+    table = sweep_table(closed, "ttft").set_index(["load", "what"])
+    of_four = closed.loc[closed["parallel"] == 4, "first_chunk_latency"]
+    assert table.loc[(4, "p95"), "time to first token [ms]"] == pytest.approx(1000 * np.percentile(of_four, 95))
+
+
+def test_ticks_are_the_loads_that_were_measured(closed):
+    ax = sweep(closed)
+    assert list(ax.get_xticks()) == [1, 4, 16]
+    assert ax.get_xlabel() == "users"
+
+
+def test_percentiles_differ_by_line_style(closed):
+    legend = sweep(closed).get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["p50", "p95", "p99"]
+    assert len({line.get_linestyle() for line in legend.get_lines()}) == 3
+
+
+def test_percentiles_of_few_requests_have_open_markers(closed):
+    ax = sweep(closed)
+    thin = [line.get_xdata().tolist() for line in ax.lines if line.get_gid() == "thin"]
+    assert thin == [[1, 4], [1, 4, 16]]
+    assert "open: fewer than 10 requests beyond" in notes(ax)
+
+
+def test_a_rate_is_one_line(closed):
+    ax = sweep(closed, "output_throughput")
+    assert ax.get_ylabel() == "output throughput [tokens/s]"
+    table = sweep_table(closed, "output_throughput")
+    alone = closed[closed["parallel"] == 1]
+    window = alone["completed_time"].max() - alone["start_time"].min()
+    assert table["output throughput [tokens/s]"].iloc[0] == pytest.approx(alone["completion_tokens"].sum() / window)
+
+
+def test_runs_of_another_load_model_are_left_out_and_counted(closed):
+    ax = sweep(together(closed, served("poisson", rate=5, number=50)))
+    assert "1 run without users left out" in notes(ax)
+
+
+def test_a_sweep_over_rates_is_recognised():
+    ax = sweep(together(*(served(f"r{rate}", rate=rate, number=40) for rate in (2, 4))))
+    assert ax.get_xlabel() == "requested rate [requests/s]"
+
+
+def test_several_sweeps_have_a_colour_each(closed):
+    both = together(closed, closed.assign(model="other"))
+    names = [text.get_text() for text in sweep(both, by="model", percentiles=[50]).get_legend().get_texts()]
+    assert names == ["qwen2.5-7b-instruct p50", "other p50"]
+
+
+def test_requests_without_a_load_are_refused():
+    with pytest.raises(UsageError, match="neither users nor a requested rate"):
+        sweep(pd.DataFrame({"run": ["a"], "ttft": [0.1], "success": [1]}))
