@@ -33,24 +33,36 @@ def lines_of(path: Path) -> Iterator[str]:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
 
 
+def values_of(path: Path) -> Iterator[tuple[int, Json]]:
+    """Yield the values of a JSONL file with the numbers of their lines, from 1; empty lines are passed over.
+
+    Raises
+    ------
+    UsageError
+        A line is not JSON; the message gives file and line.
+    """
+    for number, line in enumerate(lines_of(path), 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            raise UsageError(f"{path}:{number} is not JSON: {error}") from None
+        yield number, value
+
+
 def objects_of(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the objects of a JSONL file with the numbers of their lines, from 1; empty lines are passed over.
+    """Yield the objects of a JSONL file with the numbers of their lines, from 1.
 
     Raises
     ------
     UsageError
         A line is no JSON object; the message gives file and line.
     """
-    for number, line in enumerate(lines_of(path), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise UsageError(f"{path}:{number} is not JSON: {error}") from None
-        if not isinstance(record, dict):
-            raise UsageError(f"{path}:{number} is no JSON object: {line.strip()[:60]}")
-        yield number, record
+    for number, value in values_of(path):
+        if not isinstance(value, dict):
+            raise UsageError(f"{path}:{number} is no JSON object: {json.dumps(value, ensure_ascii=False)[:60]}")
+        yield number, value
 
 
 def items_of(path: Path) -> Iterator[Json]:
@@ -67,7 +79,7 @@ def items_of(path: Path) -> Iterator[Json]:
                 file.seek(0)
                 yield from _array_items(file, path)
             else:
-                yield from (record for _, record in objects_of(path))
+                yield from (value for _, value in values_of(path))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
 

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from perfkit.apis.bodies import BODY_FIELDS
 from perfkit.datasets.base import Content, DatasetPluginBase, Item
-from perfkit.datasets.files import arrow_rows, items_of, objects_of, rows_of
+from perfkit.datasets.files import arrow_rows, items_of, objects_of, rows_of, values_of
 from perfkit.datasets.text import SAMPLE
 from perfkit.errors import UsageError
 from perfkit.records import Json, Prompt
@@ -14,15 +15,22 @@ from perfkit.records import Json, Prompt
 TEXT_COLUMNS = ("prompt", "question", "instruction", "input", "text", "query", "content")
 """Looked for in this order when ``dataset_args`` names no ``column``."""
 
+REQUEST_FIELDS = frozenset(
+    {*BODY_FIELDS, "messages", "n", "stream", "stream_options", "max_completion_tokens", "top_logprobs", "logit_bias"}
+    | {"tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "user", "ignore_eos"}
+)
+"""What is sent of a record beside its messages; anything else is a note of whoever made the file."""
+
 _NOT_SENT = ("request_id", "session_id", "turn", "timestamp")
 
 
 class Jsonl(DatasetPluginBase):
     """A JSON object per line.
 
-    A record with a ``model`` is a whole body. ``messages`` are sent as they are; else the text of the first of the
-    usual columns is, or of the one that ``dataset_args`` names as ``column``. ``image`` and ``images`` (URLs) become
-    content parts, ``request_id``, ``session_id`` and ``turn`` go with the request.
+    A record with a ``model`` is a whole body. ``messages`` are sent with the request fields beside them; else the text
+    of the first of the usual columns is sent, or of the one that ``dataset_args`` names as ``column``. ``image`` and
+    ``images`` (URLs) become content parts; ``request_id``, ``session_id`` and ``turn`` go with the request. A line
+    may also be a list of messages.
     """
 
     where_to_get = "a JSONL file with a prompt, a question or messages in each line"
@@ -30,11 +38,16 @@ class Jsonl(DatasetPluginBase):
     def build_messages(self) -> Iterator[Item]:
         """Yield an item per line."""
         path = self.path
-        return self.items(((f"{path}:{number}", record) for number, record in objects_of(path)))
+        return self.items(((f"{path}:{number}", record) for number, record in values_of(path)))
 
-    def items(self, records: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[Item]:
+    def items(self, records: Iterable[tuple[str, Any]]) -> Iterator[Item]:
         """Yield the items of records that each come with their place in the file."""
         for place, record in records:
+            if isinstance(record, list):
+                yield record
+                continue
+            if not isinstance(record, dict):
+                raise UsageError(f"{place} is neither a JSON object nor a list of messages: {str(record)[:60]}")
             item = self.item(record, place)
             if item is not None:
                 yield Prompt(item, **self.identity(record))
@@ -51,7 +64,8 @@ class Jsonl(DatasetPluginBase):
             return {name: value for name, value in record.items() if name not in _NOT_SENT}
         column = self.option("column")
         if column is None and "messages" in record:
-            return list(record["messages"])
+            body = {name: value for name, value in record.items() if name in REQUEST_FIELDS}
+            return body if len(body) > 1 else list(body["messages"])
         names = TEXT_COLUMNS if column is None else (column,)
         text = next((record[name] for name in names if record.get(name)), None)
         if not isinstance(text, str):
