@@ -7,10 +7,9 @@ from perfkit.simulator.connection import Connection, Request
 from perfkit.simulator.dialects import Ask, Dialect, Script
 from perfkit.simulator.faults import Fault, Outcome
 from perfkit.simulator.options import Simulation
-from perfkit.simulator.replies import LAST_CHUNK, chunk, reply, stream_head
+from perfkit.simulator.replies import reply, stream_head
 from perfkit.simulator.truth import RequestTruth
-
-_PING = b": ping\n\n"
+from perfkit.simulator.wire import Wire
 
 
 class House(Protocol):
@@ -51,17 +50,16 @@ class Exchange:
         "_generated",
         "_head",
         "_headers",
-        "_held",
         "_house",
         "_last",
         "_max_late",
         "_open_streams",
         "_opened",
-        "_plain",
         "_script",
         "_sent",
         "_sent_bytes",
         "_stop",
+        "_wire",
         "ask",
         "connection",
         "dialect",
@@ -72,7 +70,6 @@ class Exchange:
     def __init__(
         self, house: House, connection: Connection, request: Request, dialect: Dialect, ask: Ask, fault: Fault
     ) -> None:
-        simulation = house.simulation
         self._house = house
         self.connection = connection
         self.request = request
@@ -80,11 +77,9 @@ class Exchange:
         self.ask = ask
         self._fault = fault
         self._script: Script = dialect.script(ask)
-        self._plain = not (fault.rewrite or fault.keep_back or simulation.crlf or simulation.ping_every)
-        self._plain = self._plain and fault.chunked
+        self._wire = Wire(house.simulation, fault)
         self._stop = int(ask.output_tokens * fault.share)
         self._head = b""
-        self._held = b""
         self._opened = self.over = False
         self._generated = self._sent = self._events = self._sent_bytes = 0
         self._headers = self._first = self._last = self._max_late = 0
@@ -113,7 +108,7 @@ class Exchange:
         self._opened = True
         opening = self._script.opening()
         if opening:
-            self._write(self._take_head() + self._frame(opening))
+            self._write(self._take_head() + self._wire.frame(opening))
 
     def token(self, due: int) -> None:
         """Take the next token, due now."""
@@ -166,7 +161,7 @@ class Exchange:
             events: list[bytes] = []
             for at in range(first, until, per_event):
                 events += self._script.token(at, min(per_event, until - at))
-            data = self._take_head() + self._frame(events)
+            data = self._take_head() + self._wire.frame(events)
             now = monotonic_ns()
             self._write(data)
             self._sent = until
@@ -179,7 +174,7 @@ class Exchange:
             self._end()
 
     def _send_whole(self, due: int) -> None:
-        if self._fault.end != "finish":
+        if not self._fault.completes:
             self._end()
             return
         data = reply(200, self._script.whole(), headers={"x-request-id": str(self.ask.number)})
@@ -200,27 +195,22 @@ class Exchange:
     def _end(self) -> None:
         """End as the fault has it; without one, with the closing events."""
         fault = self._fault
-        status = fault.status if fault.reply is not None else 200 if self._headers else 0
         if fault.end == "stall":
             return
-        if self._head or (self._headers and self.ask.stream):
+        if self.ask.stream and (self._head or self._headers):
             self._send_closing()
-        self._finish(fault.outcome, status)
+        self._finish(fault.outcome, fault.status if fault.reply is not None or self._headers else 0)
         if fault.end == "reset":
             self.connection.reset()
-        keep_alive = self.request.keep_alive and fault.end in ("finish", "cut") and fault.chunked
-        self.connection.answered(keep_alive=keep_alive)
+        self.connection.answered(keep_alive=self.request.keep_alive and not fault.closes)
 
     def _send_closing(self) -> None:
         fault = self._fault
         closing = [fault.insert] if fault.insert else []
-        closing += self._script.closing() if fault.end == "finish" else []
-        data = self._take_head() + (self._frame(closing) if closing else b"")
-        if self._held:
-            data += self._framed(self._held)
-            self._held = b""
-        if fault.end in ("finish", "cut") and fault.chunked:
-            data += LAST_CHUNK
+        if fault.completes:
+            closing += self._script.closing()
+        data = self._take_head() + self._wire.frame(closing)
+        data += self._wire.end(complete=fault.completes or fault.end == "cut")
         if data:
             self._write(data)
 
@@ -243,27 +233,3 @@ class Exchange:
     def _write(self, data: bytes) -> None:
         self._sent_bytes += len(data)
         self.connection.send(data)
-
-    def _frame(self, events: list[bytes]) -> bytes:
-        if self._plain:
-            return b"".join([b"%x\r\n%b\r\n" % (len(event), event) for event in events])
-        return b"".join(map(self._framed, self._disturbed(events)))
-
-    def _framed(self, data: bytes) -> bytes:
-        return chunk(data) if self._fault.chunked else data
-
-    def _disturbed(self, events: list[bytes]) -> list[bytes]:
-        """Return the events as the fault and the options want them on the wire."""
-        simulation, fault = self._house.simulation, self._fault
-        if simulation.ping_every and self._events % simulation.ping_every == 0:
-            events = [_PING, *events]
-        if fault.rewrite:
-            events = list(map(fault.rewrite, events))
-        if simulation.crlf:
-            events = [event.replace(b"\n", b"\r\n") for event in events]
-        if not fault.keep_back:
-            return events
-        data = self._held + b"".join(events)
-        keep = len(data) - fault.keep_back(data)
-        self._held = data[keep:]
-        return [data[:keep]]

@@ -76,6 +76,11 @@ class Passage:
             return self.token(first)
         return b"".join(map(self.token, range(first, first + count)))
 
+    def text(self, first: int, end: int) -> str:
+        """Return the tokens from ``first`` to before ``end`` as text."""
+        text: str = orjson.loads(b'"%b"' % self.tokens(first, end - first))
+        return text
+
 
 def count_tokens(text: str) -> int:
     """Count a prompt the way the simulator does: words between white space, and one per CJK character.

@@ -5,7 +5,7 @@ prebuilt bytes.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import orjson
@@ -56,6 +56,10 @@ class Ask:
         """How many of the output tokens, from the first, are reasoning."""
         return min(self.simulation.reasoning_tokens, self.output_tokens)
 
+    def without_output(self) -> "Ask":
+        """Return the ask of a dialect that generates no text: its answer counts as one token."""
+        return replace(self, output_tokens=1, finish="stop")
+
     def passage(self, choice: int = 0) -> Passage:
         """Return the text of a choice."""
         return Passage(self.simulation.text, self.simulation.seed + choice, self.number)
@@ -75,6 +79,25 @@ class Script(Protocol):
 
     def whole(self) -> bytes:
         """Return the body of the answer that is not streamed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unstreamed:
+    """The script of a dialect that is never streamed: nothing but a body, made when it is due."""
+
+    whole: Callable[[], bytes]
+
+    def opening(self) -> list[bytes]:
+        """Return nothing."""
+        return []
+
+    def token(self, first: int, count: int) -> list[bytes]:
+        """Return nothing."""
+        return []
+
+    def closing(self) -> list[bytes]:
+        """Return nothing."""
+        return []
 
 
 @dataclass(frozen=True, slots=True)

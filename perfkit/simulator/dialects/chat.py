@@ -104,9 +104,9 @@ class ChatScript:
 
     def _choice(self, choice: int) -> dict[str, Json]:
         reasoning, length = self._ask.reasoning_tokens, self._ask.output_tokens
-        message: dict[str, Json] = {"role": "assistant", "content": self._text(choice, reasoning, length)}
+        message: dict[str, Json] = {"role": "assistant", "content": self._passages[choice].text(reasoning, length)}
         if reasoning:
-            message["reasoning_content"] = self._text(choice, 0, reasoning)
+            message["reasoning_content"] = self._passages[choice].text(0, reasoning)
         if self._tool:
             arguments = orjson.dumps({"query": message["content"]}).decode()
             call: dict[str, Json] = {"id": self._call_id(choice), "type": "function"}
@@ -114,10 +114,6 @@ class ChatScript:
             message |= {"content": None, "tool_calls": [call]}
         finish = "tool_calls" if self._tool else self._ask.finish
         return {"index": choice, "message": message, "logprobs": None, "finish_reason": finish}
-
-    def _text(self, choice: int, first: int, end: int) -> str:
-        text: str = orjson.loads(b'"%b"' % self._passages[choice].tokens(first, end - first))
-        return text
 
     def _head(self) -> dict[str, Json]:
         identity = f"chatcmpl-{self._ask.id}"

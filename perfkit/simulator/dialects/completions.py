@@ -67,15 +67,12 @@ class CompletionScript:
 
     def whole(self) -> bytes:
         """Return the ``text_completion`` object."""
+        texts = [passage.text(0, self._ask.output_tokens) for passage in self._passages]
         choices = [
-            {"index": index, "text": self._text(index), "logprobs": None, "finish_reason": self._ask.finish}
-            for index in range(self._ask.choices)
+            {"index": index, "text": text, "logprobs": None, "finish_reason": self._ask.finish}
+            for index, text in enumerate(texts)
         ]
         return orjson.dumps(self._head() | {"choices": choices, "usage": usage(self._ask)})
-
-    def _text(self, choice: int) -> str:
-        text: str = orjson.loads(b'"%b"' % self._passages[choice].tokens(0, self._ask.output_tokens))
-        return text
 
     def _logprobs(self) -> Json:
         if self._ask.body.get("logprobs") is None:
