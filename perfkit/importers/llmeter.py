@@ -1,0 +1,75 @@
+"""llmeter: ``responses.jsonl``, a line a request, with ``summary.json`` and ``run_config.json`` beside it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from perfkit.evalscope import whole
+from perfkit.importers.registry import ImportedRun, importer
+from perfkit.importers.text import beside, json_lines, seconds, section, unix, without_secrets
+from perfkit.records import Json
+
+
+@importer("llmeter")
+class Llmeter:
+    """Responses of llmeter 0.2, whose requests are dated to the whole second."""
+
+    def matches(self, path: Path, head: bytes) -> bool:
+        """Tell by the first response."""
+        first = head.partition(b"\n")[0]
+        return head.startswith(b"{") and b'"response_text"' in first and b'"num_tokens_input"' in head
+
+    def read(self, path: Path) -> Iterator[ImportedRun]:
+        """Yield the one run of the file."""
+        summary, config = beside(path, "summary.json"), beside(path, "run_config.json")
+        yield ImportedRun(_run(summary, config), map(_result, json_lines(path)))
+
+
+def _run(summary: dict[str, Json], config: dict[str, Json]) -> dict[str, Json]:
+    start = unix(summary.get("start_time"))
+    duration = seconds(summary.get("total_test_time"))
+    endpoint = without_secrets(section(config, "endpoint", "__llmeter_state__"))
+    return {
+        "name": summary.get("run_name"),
+        "note": summary.get("run_description"),
+        "model": summary.get("model_id"),
+        "target": endpoint.get("base_url"),
+        "load": "closed",
+        "parallel": whole(summary.get("clients")),
+        "number": whole(summary.get("total_requests")),
+        "arguments": without_secrets(config) or None,
+        "start_time": start,
+        "end_time": start + duration if start and duration else None,
+        "duration": duration,
+        "basis": dict.fromkeys(("ttft", "tpot", "e2e"), "stored:llmeter") | {"itl": None, "clock": "whole seconds"},
+    }
+
+
+def _result(response: dict[str, Json]) -> dict[str, Json]:
+    error = response.get("error")
+    start, latency = unix(response.get("request_time")), seconds(response.get("time_to_last_token"))
+    first = seconds(response.get("time_to_first_token"))
+    succeeded = error is None and latency is not None
+    payload, prompt = response.get("input_payload"), response.get("input_prompt")
+    measured = {
+        "latency": latency,
+        "first_chunk_latency": first,
+        "time_per_output_token": seconds(response.get("time_per_output_token")),
+        "prompt_tokens": whole(response.get("num_tokens_input")),
+        "completion_tokens": whole(response.get("num_tokens_output")),
+        "cached_tokens": whole(response.get("num_tokens_input_cached")),
+        "reasoning_tokens": whole(response.get("num_tokens_output_reasoning")),
+        "last_token_time": start + latency if start and latency else None,
+        "completed_time": start + latency if start and latency else None,
+    }
+    return {
+        "request": json.dumps(payload) if isinstance(payload, dict) else None,
+        "success": int(succeeded),
+        "start_time": start,
+        "is_stream": int(first is not None) if succeeded else None,
+        "server_request_id": response.get("id"),
+        "prompt_text": prompt[:4000] if isinstance(prompt, str) else None,
+        "output_text": response.get("response_text"),
+        "error": None if error is None else str(error),
+        **(measured if succeeded else {}),
+    }
