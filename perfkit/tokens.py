@@ -88,3 +88,61 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     except Exception as error:  # noqa: BLE001 - both libraries raise plain Exception for a damaged file
         sentence = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"cannot read a tokenizer from {folder}: {sentence}") from None
+
+
+class Calibration:
+    """Tokens per character, learnt from texts whose tokens the server has counted.
+
+    A least-squares fit through the origin with two rates, one for ASCII and one for all other characters: scripts
+    differ by more than models do. What it says is an estimate and must be marked as one.
+
+    Examples
+    --------
+    >>> calibration = Calibration()
+    >>> for text, tokens in (("a" * 40, 10), ("a" * 80, 20), ("b" * 12, 3), ("字" * 10, 10), ("a" * 4 + "字", 2)):
+    ...     calibration.learn(text, tokens)
+    >>> calibration.estimate("a" * 20 + "字" * 5)
+    10
+    """
+
+    ENOUGH = 5
+
+    def __init__(self) -> None:
+        self.texts = 0
+        self._aa = self._ao = self._oo = self._at = self._ot = 0.0
+
+    def learn(self, text: str, tokens: int) -> None:
+        """Note a text and its tokens; one without text or tokens teaches nothing."""
+        if not text or tokens <= 0:
+            return
+        ascii_count, other = _characters(text)
+        self.texts += 1
+        self._aa += ascii_count * ascii_count
+        self._ao += ascii_count * other
+        self._oo += other * other
+        self._at += ascii_count * tokens
+        self._ot += other * tokens
+
+    def estimate(self, text: str) -> int | None:
+        """Return the tokens that a text probably has, None until five texts were learnt."""
+        if self.texts < self.ENOUGH:
+            return None
+        ascii_rate, other_rate = self._rates()
+        ascii_count, other = _characters(text)
+        return max(1, round(ascii_rate * ascii_count + other_rate * other)) if text else 0
+
+    def _rates(self) -> tuple[float, float]:
+        determinant = self._aa * self._oo - self._ao**2
+        if determinant > 1e-9 * self._aa * self._oo:
+            ascii_rate = (self._at * self._oo - self._ot * self._ao) / determinant
+            other_rate = (self._ot * self._aa - self._at * self._ao) / determinant
+            if ascii_rate >= 0 and other_rate >= 0:
+                return ascii_rate, other_rate
+        # One script only, or always in the same mixture: one rate for both.
+        both = (self._at + self._ot) / (self._aa + 2 * self._ao + self._oo)
+        return both, both
+
+
+def _characters(text: str) -> tuple[int, int]:
+    ascii_count = len(text.encode("ascii", "ignore"))
+    return ascii_count, len(text) - ascii_count

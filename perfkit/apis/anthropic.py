@@ -3,8 +3,7 @@
 from typing import Any
 
 from perfkit.apis.answers import text_of
-from perfkit.apis.base import DefaultApiPlugin
-from perfkit.apis.bodies import as_messages, from_template, sampling_fields, with_extras
+from perfkit.apis.bodies import BodyApi, as_messages, sampling_fields, with_extras
 from perfkit.arguments import Arguments
 from perfkit.records import Json, Message
 
@@ -15,8 +14,15 @@ _NAMES = {"stop": "stop_sequences"}
 _FIELDS = ("max_tokens", "temperature", "top_p", "top_k", "stop")
 
 
-class Anthropic(DefaultApiPlugin):
-    """Messages: the system prompt apart, ``max_tokens`` always."""
+class Anthropic(BodyApi):
+    """Messages: the system prompt apart, ``max_tokens`` always.
+
+    Examples
+    --------
+    >>> talk = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}]
+    >>> Anthropic(Arguments(model="claude")).build_request(talk)["system"]
+    'Be brief.'
+    """
 
     path = "/v1/messages"
 
@@ -25,28 +31,17 @@ class Anthropic(DefaultApiPlugin):
         key = {"x-api-key": param.api_key} if param.api_key else {}
         return {"anthropic-version": "2023-06-01", **key}
 
-    def build_request(self, messages: Any, param: Arguments | None = None) -> dict[str, Json] | None:
-        """Make a body of messages, of a prompt, or of a whole body.
+    def asking(self, asked: Any, param: Arguments) -> dict[str, Json]:
+        """Return the messages, and the system prompt beside them."""
+        return _split(as_messages(asked))
 
-        Examples
-        --------
-        >>> body = Anthropic(Arguments(model="claude")).build_request(
-        ...     [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}])
-        >>> body["system"], body["messages"], body["max_tokens"]
-        ('Be brief.', [{'role': 'user', 'content': 'hi'}], 1024)
-        """
-        param = param or self.param
-        body, placed = from_template(param.query_template, messages, param.model)
-        if isinstance(messages, dict):
-            body = messages
-        elif not placed:
-            body.update(_split(as_messages(messages)))
+    def finished(self, body: dict[str, Json], param: Arguments) -> dict[str, Json]:
+        """Return the body with those of the run's fields that this API has."""
         given = sampling_fields(param)
         fields = {_NAMES.get(name, name): given[name] for name in _FIELDS if name in given}
         if isinstance(fields.get("stop_sequences"), str):
             fields["stop_sequences"] = [fields["stop_sequences"]]
-        model = {"model": param.model} if param.model else {}
-        body = {"max_tokens": DEFAULT_MAX_TOKENS, **body, **model, "stream": body.get("stream", param.stream)}
+        body = {"max_tokens": DEFAULT_MAX_TOKENS, **body, "stream": body.get("stream", param.stream)}
         return with_extras({**body, **fields}, param)
 
 

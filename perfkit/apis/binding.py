@@ -14,7 +14,7 @@ llmuses     PerfPluginBase                                 perfkit  JSON texts, 
 import inspect
 import json
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Literal
@@ -25,7 +25,7 @@ from perfkit.apis.bodies import prompt_of as prompt_of
 from perfkit.arguments import Arguments
 from perfkit.errors import PluginFailure, UsageError
 from perfkit.records import Answer, Json, Prompt
-from perfkit.tokens import Tokenizer, load_tokenizer
+from perfkit.tokens import Calibration, Tokenizer, load_tokenizer
 
 Generation = Literal["A", "B", "C", "C-own", "llmuses"]
 
@@ -48,6 +48,10 @@ class BoundApi:
     generation: Generation
     arguments: Arguments
     tokenizer: Tokenizer | None = field(default=None, repr=False)
+    calibrations: tuple[Calibration, Calibration] = field(
+        default_factory=lambda: (Calibration(), Calibration()), repr=False
+    )
+    """Of prompts and of answers: what is estimated where neither server nor tokenizer counts."""
 
     @property
     def sends(self) -> bool:
@@ -134,11 +138,30 @@ class BoundApi:
             The plugin's ``parse_responses`` raised.
         """
         if _counted(answer):
-            answer.token_source = answer.token_source or "server"
+            answer.token_source = "server"
         if self._asks_plugin(answer):
             self._count_by_plugin(messages, body, answer)
-        if not _counted(answer) and self.tokenizer is not None:
-            _count_by(self.tokenizer, body, answer)
+        texts = prompt_of(body), "".join(text for _, _, text, _ in answer.pieces)
+        if answer.token_source == "server":
+            self._calibrate(texts, answer)
+        elif not _counted(answer):
+            self._fill(texts, answer)
+
+    def _calibrate(self, texts: tuple[str, str], answer: Answer) -> None:
+        for calibration, text, tokens in zip(self.calibrations, texts, _counts(answer), strict=True):
+            calibration.learn(text, tokens or 0)
+
+    def _fill(self, texts: tuple[str, str], answer: Answer) -> None:
+        """Count what nobody has counted by the tokenizer, else estimate it, else leave it unknown."""
+        known = _counts(answer)
+        if self.tokenizer is not None:
+            counts: list[int | None] = [self.tokenizer.count(text) for text in texts]
+        else:
+            counts = [calibration.estimate(text) for calibration, text in zip(self.calibrations, texts, strict=True)]
+        filled = [count if given is None else given for given, count in zip(known, counts, strict=True)]
+        if filled != list(known):
+            answer.prompt_tokens, answer.completion_tokens = filled
+            answer.token_source = "tokenizer" if self.tokenizer is not None else "estimate"
 
     def _asks_plugin(self, answer: Answer) -> bool:
         if self.generation in ("A", "B", "llmuses"):
@@ -251,13 +274,9 @@ def _place(function: Callable[..., Any]) -> str:
     return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
 
 
+def _counts(answer: Answer) -> tuple[int | None, int | None]:
+    return answer.prompt_tokens, answer.completion_tokens
+
+
 def _counted(answer: Answer) -> bool:
-    return answer.prompt_tokens is not None and answer.completion_tokens is not None
-
-
-def _count_by(tokenizer: Tokenizer, body: Mapping[str, Json], answer: Answer) -> None:
-    if answer.prompt_tokens is None:
-        answer.prompt_tokens = tokenizer.count(prompt_of(body))
-    if answer.completion_tokens is None:
-        answer.completion_tokens = tokenizer.count("".join(text for _, _, text, _ in answer.pieces))
-    answer.token_source = "tokenizer"
+    return None not in _counts(answer)

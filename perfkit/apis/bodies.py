@@ -1,4 +1,4 @@
-"""Request bodies: the fields that Arguments give, templates, and messages as one API or another takes them."""
+"""Request bodies: the fields that Arguments give, templates, whole bodies, and what all built-in APIs share."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from perfkit.apis.answers import text_of
-from perfkit.apis.base import ApiPluginBase
+from perfkit.apis.base import ApiPluginBase, DefaultApiPlugin
 from perfkit.arguments import Arguments
 from perfkit.errors import UsageError
 from perfkit.records import Json, Message
@@ -69,7 +69,7 @@ def read_template(template: str) -> dict[str, Json]:
     return body
 
 
-def from_template(template: str | None, messages: Any, model: str | None) -> tuple[dict[str, Json], bool]:
+def from_template(template: str | None, asked: Any, model: str | None) -> tuple[dict[str, Json], bool]:
     """Fill a template: ``%m`` becomes the model, ``%p`` the prompt.
 
     Returns
@@ -86,17 +86,55 @@ def from_template(template: str | None, messages: Any, model: str | None) -> tup
         return {}, False
     body = read_template(template)
     placed = "%p" in json.dumps(body)
-    ApiPluginBase.replace_values(body, model or "", as_text(messages) if placed else "")
+    ApiPluginBase.replace_values(body, model or "", as_text(asked) if placed else "")
     return body, placed
 
 
-def finished(body: dict[str, Json], param: Arguments) -> dict[str, Json]:
-    """Return a body with model, stream and the sampling fields that were given; a body's own stream stays."""
-    model = {"model": param.model} if param.model else {}
-    body = {**body, **model, "stream": body.get("stream", param.stream)}
-    if body["stream"]:
-        body.setdefault("stream_options", {"include_usage": True})
-    return with_extras({**body, **sampling_fields(param)}, param)
+def apart(given: Any) -> tuple[Any, dict[str, Json]]:
+    """Separate what is asked from the other fields, if a whole body is given.
+
+    Returns
+    -------
+    (list, str or None, dict)
+        None when the body holds neither messages nor a prompt.
+
+    Examples
+    --------
+    >>> apart("hi"), apart({"prompt": "hi", "max_tokens": 5})
+    (('hi', {}), ('hi', {'max_tokens': 5}))
+    """
+    if not isinstance(given, dict):
+        return given, {}
+    name = next((name for name in ("messages", "prompt") if name in given), None)
+    return (given[name] if name else None), {field: value for field, value in given.items() if field != name}
+
+
+class BodyApi(DefaultApiPlugin):
+    """An API whose body is what is asked, under one field or another, with the run's fields around it.
+
+    Subclasses say where a prompt stands (``asking``) and what goes with it (``finished``). A template that has
+    ``%p`` says it by itself; the fields of a whole body stay, and those that the run gives win over them.
+    """
+
+    def build_request(self, messages: Any, param: Arguments | None = None) -> dict[str, Json] | None:
+        """Make the body of messages, of a prompt, or of a whole body."""
+        param = param or self.param
+        asked, fields = apart(messages)
+        body, placed = from_template(param.query_template, asked, param.model)
+        if asked is not None and not placed:
+            body.update(self.asking(asked, param))
+        return self.finished({**body, **fields, **({"model": param.model} if param.model else {})}, param)
+
+    def asking(self, asked: Any, param: Arguments) -> dict[str, Json]:
+        """Return the field or fields that ask."""
+        return {"messages": as_messages(asked)}
+
+    def finished(self, body: dict[str, Json], param: Arguments) -> dict[str, Json]:
+        """Return the body with all other fields."""
+        body = {**body, "stream": body.get("stream", param.stream)}
+        if body["stream"]:
+            body.setdefault("stream_options", {"include_usage": True})
+        return with_extras({**body, **sampling_fields(param)}, param)
 
 
 def as_messages(messages: Any) -> list[Message]:

@@ -1,77 +1,70 @@
-"""OpenAI's APIs, and the many servers that imitate them: chat, completions, responses, embeddings."""
+"""OpenAI's APIs, and the many servers that imitate them: chat, completions, responses, embeddings, rerank."""
 
 from typing import Any
 from urllib.parse import urlsplit
 
 from perfkit.apis.base import DefaultApiPlugin
-from perfkit.apis.bodies import as_messages, as_text, finished, from_template, sampling_fields, with_extras
+from perfkit.apis.bodies import BodyApi, as_text, sampling_fields, with_extras
 from perfkit.arguments import Arguments
 from perfkit.records import Json, Message
 
 
-class OpenAI(DefaultApiPlugin):
-    """Chat completions; completions when the URL ends with ``/completions`` alone."""
+class Completions(BodyApi):
+    """Completions: a prompt in, its continuation out.
 
-    path = "/v1/chat/completions"
-
-    def build_request(self, messages: Any, param: Arguments | None = None) -> dict[str, Json] | None:
-        """Make a chat body of messages, of a prompt, or of a whole body.
-
-        Examples
-        --------
-        >>> OpenAI(Arguments(model="qwen", stream=False)).build_request("hi")
-        {'messages': [{'role': 'user', 'content': 'hi'}], 'model': 'qwen', 'stream': False}
-        """
-        param = param or self.param
-        if isinstance(messages, dict):
-            return finished(messages, param)
-        body, placed = from_template(param.query_template, messages, param.model)
-        if not placed and self.chats(param):
-            body["messages"] = as_messages(messages)
-        elif not placed:
-            body["prompt"] = as_text(messages)
-        return finished(body, param)
-
-    def chats(self, param: Arguments) -> bool:
-        """Say whether bodies carry messages rather than a prompt."""
-        path = urlsplit(param.endpoint(self.path)).path
-        return path.endswith("/chat/completions") or not path.endswith("/completions")
-
-
-class Completions(OpenAI):
-    """Completions: a prompt in, its continuation out."""
+    Examples
+    --------
+    >>> Completions(Arguments(model="qwen", stream=False)).build_request("Once upon")
+    {'prompt': 'Once upon', 'model': 'qwen', 'stream': False}
+    """
 
     path = "/v1/completions"
 
-    def chats(self, param: Arguments) -> bool:
-        """Bodies carry a prompt."""
-        return False
+    def asking(self, asked: Any, param: Arguments) -> dict[str, Json]:
+        """Return the prompt: text, or token ids as they are."""
+        chat = isinstance(asked, list) and all(isinstance(item, dict) for item in asked)
+        return {"prompt": as_text(asked) if chat else asked}
 
 
-class Responses(DefaultApiPlugin):
-    """OpenAI's responses API."""
+class OpenAI(Completions):
+    """Chat completions; completions when the URL ends with ``/completions`` alone.
+
+    Examples
+    --------
+    >>> OpenAI(Arguments(model="qwen", stream=False)).build_request("hi")
+    {'messages': [{'role': 'user', 'content': 'hi'}], 'model': 'qwen', 'stream': False}
+    """
+
+    path = "/v1/chat/completions"
+
+    def asking(self, asked: Any, param: Arguments) -> dict[str, Json]:
+        """Return messages, or the prompt where the URL wants one."""
+        path = urlsplit(param.endpoint(self.path)).path
+        completes = path.endswith("/completions") and not path.endswith("/chat/completions")
+        return super().asking(asked, param) if completes else BodyApi.asking(self, asked, param)
+
+
+class Responses(BodyApi):
+    """OpenAI's responses API.
+
+    Examples
+    --------
+    >>> Responses(Arguments(model="qwen", max_tokens=8)).build_request("hi")
+    {'input': 'hi', 'model': 'qwen', 'stream': True, 'max_output_tokens': 8}
+    """
 
     path = "/v1/responses"
 
-    def build_request(self, messages: Any, param: Arguments | None = None) -> dict[str, Json] | None:
-        """Make a body whose ``input`` is the messages or the prompt.
+    def asking(self, asked: Any, param: Arguments) -> dict[str, Json]:
+        """Return the input: text, or messages with this API's content parts."""
+        return {"input": asked if isinstance(asked, str) else [_as_input(message) for message in asked]}
 
-        Examples
-        --------
-        >>> Responses(Arguments(model="qwen", max_tokens=8)).build_request("hi")
-        {'input': 'hi', 'model': 'qwen', 'stream': True, 'max_output_tokens': 8}
-        """
-        param = param or self.param
-        body, placed = from_template(param.query_template, messages, param.model)
-        if isinstance(messages, dict):
-            body = messages
-        elif not placed:
-            body["input"] = messages if isinstance(messages, str) else [_as_input(message) for message in messages]
-        fields = sampling_fields(param)
-        if "max_tokens" in fields:
-            fields["max_output_tokens"] = fields.pop("max_tokens")
-        model = {"model": param.model} if param.model else {}
-        return with_extras({**body, **model, "stream": body.get("stream", param.stream), **fields}, param)
+    def finished(self, body: dict[str, Json], param: Arguments) -> dict[str, Json]:
+        """Return the body with the run's fields; the longest answer has another name here."""
+        body = {**body, "stream": body.get("stream", param.stream), **sampling_fields(param)}
+        if "max_tokens" in body:
+            body["max_output_tokens"] = body.pop("max_tokens")
+        return with_extras(body, param)
 
 
 _INPUT_TYPES = {"text": "input_text", "image_url": "input_image"}
