@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from perfkit.errors import PerfkitError, UnsafeFile, UnsafePickle, UsageError
 from perfkit.frame import Run, Source
+from perfkit.importers import open_imported, recognise
 from perfkit.labels import Candidate, labels
 from perfkit.records import Json
 from perfkit.safe_file import open_live, quoted, stored_columns
@@ -17,7 +18,7 @@ from perfkit.safe_pickle import decode_cell
 from perfkit.store.schema import APPLICATION_ID, RESULT_NAMES, RUN, SCHEMA_VERSION
 
 SUFFIXES = (".db", ".sqlite", ".sqlite3")
-"""What a folder is searched for."""
+"""What a folder is searched for, beside what an importer recognises."""
 
 Place = str | os.PathLike[str]
 
@@ -80,7 +81,7 @@ def paths(places: Place | Iterable[Place]) -> list[str]:
 
 def _expanded(place: str) -> list[str]:
     if os.path.isdir(place):
-        found = sorted(str(path) for path in Path(place).rglob("*") if path.suffix in SUFFIXES and path.is_file())
+        found = sorted(str(path) for path in Path(place).rglob("*") if path.is_file() and _is_result(path))
     elif os.path.lexists(place):
         return [place]
     else:
@@ -88,6 +89,11 @@ def _expanded(place: str) -> list[str]:
     if not found:
         raise UsageError(f"no result file in {place!r}; give a file, a folder or a pattern such as 'outputs/**/*.db'")
     return found
+
+
+def _is_result(path: Path) -> bool:
+    """Tell by the name, so that a damaged database is reported, else by the content."""
+    return path.suffix in SUFFIXES or recognise(path) is not None
 
 
 def open_source(path: str, base: int = 0) -> Source:
@@ -98,7 +104,7 @@ def open_source(path: str, base: int = 0) -> Source:
     UnsafeFile
         It cannot be opened safely, or holds no results that perfkit knows.
     """
-    connection = open_live(path)
+    connection = open_imported(path) if recognise(path) else open_live(path)
     try:
         _check_tables(path, connection)
         (height,) = connection.execute("SELECT coalesce(max(rowid), 0) FROM result").fetchone()

@@ -33,6 +33,9 @@ class Evalscope:
             return False
         try:
             with reading(path) as connection:
+                # The mark of a run that is being written may still be in its log.
+                if connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,):
+                    return False
                 return set(stored_columns(connection, "result", COLUMNS)) >= REQUIRED
         except UnsafeFile:
             # Recognised all the same, so that reading it says why it is refused.
