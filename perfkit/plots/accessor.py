@@ -118,5 +118,5 @@ def rows_for(runs: Drawable, chart: Chart, metric: str | None, by: str | None) -
 
 def _bases(table: DataFrame, metric: str | None) -> dict[str, str | None]:
     """Return what the metric of each run rests on: its stamps, unless its file says otherwise."""
-    stored: Mapping[str, str] = table["basis"].dropna().to_dict()
+    stored = table["basis"].dropna()
     return {label: json.loads(stored[label]).get(metric) if label in stored else "stamps" for label in table.index}

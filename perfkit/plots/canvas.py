@@ -143,6 +143,18 @@ def current() -> Style:
     return _current
 
 
+@contextmanager
+def styled(chosen: Style) -> Iterator[None]:
+    """Draw in a style for a while, whatever ``style`` says; other threads wait."""
+    global _current
+    with DRAWING:
+        before, _current = _current, chosen
+        try:
+            yield
+        finally:
+            _current = before
+
+
 def inches(length: str | float) -> float:
     """Read a length such as ``"89mm"``; a bare number is inches.
 
@@ -186,12 +198,12 @@ def letter_of(ax: Axes) -> float:
 
 
 @contextmanager
-def canvas(ax: Axes | None, style: Style | None = None) -> Iterator[Axes]:
+def canvas(ax: Axes | None) -> Iterator[Axes]:
     """Give the axes to draw on: the caller's, untouched, or new ones in house style."""
     if ax is not None:
         yield ax
         return
-    style = style or current()
+    style = current()
     with drawing(style):
         figure = Figure()
         fresh = ChartAxes(figure, 1, 1, 1)

@@ -14,7 +14,8 @@ from pandas import DataFrame, Series
 
 from perfkit.errors import UsageError, nearest
 from perfkit.plots.canvas import Style, current, letters_across
-from perfkit.plots.text import plain, shortened, width
+from perfkit.plots.text import plain, shortened
+from perfkit.tables import width
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 NAMED = 8

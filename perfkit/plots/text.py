@@ -33,17 +33,6 @@ def shortened(name: str, longest: int = LONGEST) -> str:
     return f"{name[: longest - 1 - half]}…{name[-half:]}"
 
 
-def width(text: str) -> int:
-    """Return the width of a text in letters; Chinese, Japanese and Korean ones are two wide.
-
-    Examples
-    --------
-    >>> width("run"), width("通义")
-    (3, 4)
-    """
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
-
-
 def wrapped(sentence: str, letters: int) -> str:
     r"""Break a sentence into lines of at most so many letters.
 
