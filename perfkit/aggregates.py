@@ -16,6 +16,7 @@ from perfkit.where import parse
 from perfkit.where.tree import Comparison, Constant
 
 QUANTILES = (50, 90, 95, 99)
+_LEFT_OUT = {"preflight": "preflight", "warmup": "warm-up", "ramp": "ramp", "cooldown": "cool-down"}
 NO_RATE = "no rates: the rows were chosen by their outcome, and a choice of outcomes has no throughput"
 NO_WINDOW = "no rates: these groups are parts of runs, and a rate belongs to a whole run"
 
@@ -148,7 +149,7 @@ def head(runs: Sequence[Run]) -> str:
             counts[phase] += count
             failed += count if phase == "steady" and not success else 0
     steady = counts.pop("steady", 0)
-    left_out = ", ".join(f"{count} {phase}" for phase, count in counts.items())
+    left_out = ", ".join(f"{counts[phase]} {words}" for phase, words in _LEFT_OUT.items() if counts[phase])
     parts = [f"{len(runs)} run{'s' * (len(runs) != 1)}, {steady} request{'s' * (steady != 1)}"]
     parts += [f"{failed} failed"] if failed else []
     return ", ".join(parts) + (f" (left out: {left_out})" if left_out else "")

@@ -6,12 +6,17 @@ from dataclasses import replace
 
 import pandas as pd
 
-from perfkit.errors import UsageError, nearest
+from perfkit.errors import UnsafePickle, UsageError, nearest
 from perfkit.frame import Condition, Part, Run, is_stored, requests
 from perfkit.metrics import METRICS
+from perfkit.records import Json
+from perfkit.safe_pickle import decode_cell
 from perfkit.store.schema import NARROW, RESULT_NAMES, RUN
 from perfkit.where import Condition as Expression
 from perfkit.where import evaluate, names_in, parse, to_sql
+
+_LONGEST_SETTING = 80
+"""Characters of a setting that ``requests`` repeats: a prompt given as an argument is not worth a column."""
 
 SETTINGS = ("model", "api", "load", "parallel", "rate", "dataset", "source")
 """Settings of a run that ``requests`` repeats on each of its rows."""
@@ -112,8 +117,35 @@ def everything(runs: Sequence[Run]) -> list[str]:
     first = ["run", "run_id", "seq", "phase", "t"]
     metrics = [name for name, metric in METRICS.items() if not metric.pooled]
     settings = [name for name in SETTINGS if any(run.settings.get(name) is not None for run in runs)]
+    asked = [name for run in runs for name, value in run.arguments.items() if _is_short(value)]
     tags = [name for run in runs for name in run.tags]
-    return list(dict.fromkeys([*first, *NARROW, "inter_token_latencies", *metrics, *settings, *tags]))
+    return list(dict.fromkeys([*first, *NARROW, "inter_token_latencies", *metrics, *settings, *asked, *tags]))
+
+
+def _is_short(value: Json) -> bool:
+    return isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= _LONGEST_SETTING)
+
+
+def basis(run: Run, metric: str | None) -> str:
+    """Return what a metric of a run rests on: ``stamps``, ``recomputed`` or ``stored:`` and whose definition."""
+    try:
+        bases = decode_cell(run.record.get("basis"), "basis")
+    except UnsafePickle:
+        bases = None
+    return str(bases.get(metric, "stamps")) if isinstance(bases, dict) else "stamps"
+
+
+def mixed_bases(runs: Sequence[Run], metrics: Iterable[str]) -> list[str]:
+    """Say of each metric whose numbers rest on different things what they rest on."""
+    sentences = []
+    for name in metrics:
+        by_basis: dict[str, list[str]] = {}
+        for run in runs:
+            by_basis.setdefault(basis(run, name), []).append(run.label)
+        if len(by_basis) > 1:
+            parts = (f"{of} ({', '.join(labels)})" for of, labels in by_basis.items())
+            sentences.append(f"{name} is not measured the same way: {', '.join(parts)}")
+    return sentences
 
 
 def of_runs(runs: Sequence[Run], names: Iterable[str]) -> bool:

@@ -49,7 +49,8 @@ def open(places: Place | Iterable[Place]) -> "Runs":
     perfkit.errors.UsageError: no result file in 'no/such/folder'; give a file, a folder or a pattern such as \
 'outputs/**/*.db'
     """
-    return Runs(*opening.open_all(places))
+    runs, problems = opening.open_all(places)
+    return Runs(runs, problems, palette=tuple(run.label for run in runs))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -130,7 +131,9 @@ class Runs(Selection):
         by = _names(by)
         reason = self._no_rates(by)
         table = self.percentiles(metrics or metrics_shown(), by=by, unit=unit)
-        notes = [*([reason] if reason else []), *(f"not opened: {problem.reason}" for problem in self.problems)]
+        mixed = columns.mixed_bases(self.members, table.index.unique("metric"))
+        unread = [f"not opened: {problem.reason}" for problem in self.problems]
+        notes = [*([reason] if reason else []), *mixed, *unread]
         rates = aggregates.run_rates(self.members, by, reason)
         return Summary(aggregates.head(self.members), table, rates, self.verdicts, tuple(notes))
 
@@ -202,14 +205,7 @@ class Runs(Selection):
         """Charts of these runs: ``runs.plot.ecdf("ttft", by="model")``."""
         from perfkit.plots import Plots
 
-        return Plots(lambda chart, metric: self.chunks if chart.needs == "chunks" else self._charted(metric))
-
-    def _charted(self, metric: str | None) -> pd.DataFrame:
-        """Return ``requests`` with what a chart says beneath itself: the verdicts, and the basis of its metric."""
-        verdicts = {label: verdict.level if verdict else None for label, verdict in self.verdicts.items()}
-        bases = {run.label: columns.basis(run, metric) for run in self.members}
-        label = self.requests["run"]
-        return self.requests.assign(verdict=label.map(verdicts), basis=label.map(bases))
+        return Plots(self)
 
     def show(self, which: str = "slowest", count: int = 3, *, metric: str = "e2e") -> Shown:
         """Show a few requests with their prompts and answers.

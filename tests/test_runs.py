@@ -199,8 +199,72 @@ def test_texts_of_files_are_escaped_in_a_notebook(tmp_path):
 
 
 def test_a_narrow_scan_never_walks_the_pages_of_the_texts(runs):
-    run = runs._runs[0]
+    run = runs.members[0]
     sql, parameters = run.query(["start_time", "latency", "first_chunk_latency", "prompt_tokens"], "steady")
     plan = " ".join(row[3] for row in run.source.connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters))
     assert "COVERING INDEX result_narrow" in plan
     assert "TEMP B-TREE" not in plan
+
+
+def test_a_run_keeps_its_place_in_the_palette_when_others_leave(runs):
+    assert runs.pick("slow").palette == ("fast", "slow")
+    assert runs.rename(slow="late").pick("late").palette == ("fast", "late")
+
+
+def test_a_file_that_is_saved_opens_with_the_same_rows_and_tags(runs, tmp_path):
+    path = runs.where("ttft > 1 or success = 0").tag(lab="north").save(tmp_path / "saved.db")
+    saved = pk.open(path)
+    assert saved.labels == ["fast", "slow"]
+    assert saved.pick("slow").requests["ttft"].tolist() == pytest.approx([1.2, 1.4, 1.6, 1.8, 2.0])
+    assert saved.requests["lab"].unique().tolist() == ["north"]
+    assert saved.decoded()["prompt"].iloc[-1] == "prompt 9"
+
+
+def test_a_file_saved_without_bodies_keeps_the_numbers(runs, tmp_path):
+    saved = pk.open(runs.save(tmp_path / "thin.db", body=False))
+    assert saved.percentiles("ttft").equals(runs.percentiles("ttft"))
+    assert saved.decoded()["prompt"].isna().all()
+
+
+def test_saving_never_overwrites(runs, folder):
+    with pytest.raises(UsageError, match="exists"):
+        runs.save(folder / "both.db")
+
+
+def test_trim_chooses_the_steady_state_by_count_share_and_time(runs):
+    fast = runs["fast"]
+    assert fast.trim(warmup=3).steady["seq"].min() == 3
+    assert fast.trim(warmup=0.2).steady["seq"].min() == 2
+    assert fast.trim(warmup="2500ms").steady["seq"].min() == 3
+    # The failure's second ends the run at 11 s.
+    assert fast.trim(cooldown="4s").steady["seq"].max() == 7
+    assert fast.trim(warmup=3, cooldown=2).steady["seq"].tolist() == [3, 4, 5, 6, 7, 8]
+    assert "3 warm-up, 2 cool-down" in str(fast.trim(warmup=3, cooldown=2).summary())
+
+
+@pytest.mark.parametrize("amount", [-1, "soon", "10", 11])
+def test_a_trim_that_means_nothing_is_an_error(runs, amount):
+    with pytest.raises(UsageError):
+        runs["fast"].trim(warmup=amount)
+
+
+def test_stored_warm_up_is_left_out_until_trim_takes_it_in(tmp_path):
+    rows = [request(0, 0, phase="warmup", ttft=9.0), request(1, 1), request(2, 2)]
+    runs = pk.open(write_run(tmp_path / "w.db", rows))
+    assert runs.percentiles("ttft")["n"].tolist() == [2]
+    assert runs.trim().percentiles("ttft")["n"].tolist() == [3]
+    assert "left out: 1 warm-up" in str(runs)
+
+
+def test_show_decodes_the_slowest_with_prompt_and_answer(runs):
+    shown = runs.show("slowest", 2)
+    assert shown.frame["run"].tolist() == ["slow", "slow"]
+    assert shown.frame["seq"].tolist() == [9, 8]
+    assert "> prompt 9" in str(shown)
+    assert "failed: http_status" in str(runs.show("failed"))
+
+
+def test_numbers_of_different_origin_are_named(tmp_path):
+    write_run(tmp_path / "x.db", [request(0)], name="ours")
+    write_run(tmp_path / "x.db", [request(0)], name="theirs", basis='{"ttft": "stored:vllm"}')
+    assert "ttft is not measured the same way: stamps (ours), stored:vllm (theirs)" in str(pk.open(tmp_path))

@@ -1,0 +1,110 @@
+"""``perfkit show`` and ``perfkit ls``: what result files hold, on a terminal or as JSON."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+
+import perfkit as pk
+from perfkit.records import Json
+from perfkit.tables import Cell, as_text, label, number
+
+_SINCE_2001 = 1e9
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register ``show`` and ``ls``."""
+    show = subparsers.add_parser("show", help="print the summary of result files")
+    add_sources(show)
+    show.add_argument("--by", nargs="+", default=["run"], metavar="COLUMN", help="group by columns, settings or tags")
+    show.add_argument("--metric", nargs="+", metavar="NAME", help="only these metrics")
+    show.add_argument("--warmup", type=amount, help="left out at the start: a count, a share, a time such as 10s, auto")
+    show.add_argument("--cooldown", type=amount, help="left out at the end: a count, a share, a time such as 10s")
+    show.add_argument("--json", action="store_true", help="print JSON")
+    show.set_defaults(function=show_files)
+
+    ls = subparsers.add_parser("ls", help="list the runs in files and folders")
+    ls.add_argument("path", nargs="+", help="files, folders or patterns")
+    ls.add_argument("--json", action="store_true", help="print JSON")
+    ls.set_defaults(function=list_files)
+
+
+def add_sources(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that choose runs and rows, the same for each command that reads files."""
+    parser.add_argument("path", nargs="+", help="files, folders or patterns")
+    parser.add_argument(
+        "--pick", nargs="+", default=[], metavar="LABEL", help="only these runs; patterns such as 'tp*'"
+    )
+    parser.add_argument("--where", metavar="CONDITION", help="only requests for which this holds: 'ttft > 1s'")
+
+
+def sources(options: argparse.Namespace) -> "pk.Runs":
+    """Open what ``add_sources`` asked for."""
+    runs = pk.open(options.path)
+    runs = runs.pick(*options.pick) if options.pick else runs
+    return runs.where(options.where) if options.where else runs
+
+
+def amount(text: str) -> int | float | str:
+    """Read a count, a share or a time.
+
+    Examples
+    --------
+    >>> amount("20"), amount("0.1"), amount("10s")
+    (20, 0.1, '10s')
+    """
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        return text
+
+
+def show_files(options: argparse.Namespace) -> int:
+    """Print the summary of some runs."""
+    runs = sources(options)
+    if options.warmup is not None or options.cooldown is not None:
+        runs = runs.trim(options.warmup, options.cooldown)
+    summary = runs.summary(options.metric, by=options.by)
+    print(as_json(summary.to_dict()) if options.json else summary)
+    return 0
+
+
+def list_files(options: argparse.Namespace) -> int:
+    """Print one line a run."""
+    runs = pk.open(options.path)
+    table = runs.table.reset_index()
+    records = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+    if options.json:
+        print(as_json([{name: _known(value) for name, value in record.items()} for record in records]))
+    else:
+        print(
+            as_text(
+                ["run", "model", "load", "requests", "failed", "started", "verdict", "file"], list(map(_line, records))
+            )
+        )
+    for problem in runs.problems:
+        print(f"not opened: {problem.reason}", file=sys.stderr)
+    return 0
+
+
+def as_json(value: Json) -> str:
+    """Return JSON that a script reads, and a person too."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _line(record: dict[str, Json]) -> Sequence[Cell]:
+    record = {name: _known(value) for name, value in record.items()}
+    load = {"closed": f"{record['parallel']} users", "open": f"{record['rate']}/s"}.get(str(record["load"]), "")
+    started = record["start_time"]
+    date = datetime.fromtimestamp(started).strftime("%Y-%m-%d %H:%M") if started and started > _SINCE_2001 else ""
+    counts = [Cell(number(record[name])) for name in ("sent", "failed")]
+    texts = [record["run"], record["model"] or "", load]
+    return [*map(label, texts), *counts, *map(label, [date, record["verdict"] or "", record["path"]])]
+
+
+def _known(value: Json) -> Json:
+    """Return None for a missing value, and whole numbers as such: a column with gaps holds floats."""
+    if value is None or value != value:
+        return None
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e6 else value

@@ -1,0 +1,64 @@
+import argparse
+import json
+
+import pytest
+
+from perfkit.cli import show
+from tests.run_files import failure, request, write_run
+
+
+@pytest.fixture
+def path(tmp_path):
+    rows = [*(request(i, i, ttft=0.1 * (i + 1)) for i in range(10)), failure(10, 10)]
+    write_run(tmp_path / "a.db", rows, name="a", sent=11, failed=1, tags={"gpu": "H100"})
+    return str(tmp_path / "a.db")
+
+
+@pytest.fixture
+def run():
+    parser = argparse.ArgumentParser()
+    show.add(parser.add_subparsers())
+
+    def run(*words: str) -> int:
+        options = parser.parse_args(words)
+        return options.function(options)
+
+    return run
+
+
+def test_show_prints_what_a_notebook_shows(run, path, capsys):
+    assert run("show", path) == 0
+    assert "time to first token [ms]" in capsys.readouterr().out
+
+
+def test_show_json_is_plain_numbers_for_scripts(run, path, capsys):
+    run("show", path, "--json", "--metric", "ttft")
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["metrics"][0]["p50"] == pytest.approx(0.55)
+    assert summary["rates"][0]["failed"] == 1
+
+
+def test_show_filters_groups_and_trims(run, path, capsys):
+    run("show", path, "--where", "prompt_tokens = 10", "--by", "gpu", "--warmup", "2", "--json")
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["metrics"][0]["gpu"] == "H100"
+    assert summary["rates"][0]["requests"] == 9
+
+
+def test_ls_has_a_line_a_run(run, path, capsys):
+    assert run("ls", path) == 0
+    _, line = capsys.readouterr().out.splitlines()
+    assert line.split()[:2] == ["a", "m"]
+    assert "1 users" in line
+
+
+def test_ls_json_has_every_column_of_the_run(run, path, capsys):
+    run("ls", path, "--json")
+    (record,) = json.loads(capsys.readouterr().out)
+    assert (record["sent"], record["rate"], record["gpu"]) == (11, None, "H100")
+
+
+def test_ls_names_files_it_could_not_open(run, path, tmp_path, capsys):
+    (tmp_path / "bad.db").write_bytes(b"x" * 200)
+    run("ls", str(tmp_path))
+    assert "bad.db" in capsys.readouterr().err

@@ -1,0 +1,95 @@
+import pytest
+
+import perfkit as pk
+from perfkit.checks import evidence, verdict_of
+from perfkit.chunks import NO_LAG, Chunks, pack
+from perfkit.verdict import LIMITS, Evidence, verdict
+from tests.run_files import START, failure, request, write_run
+
+
+@pytest.mark.parametrize("name", [name for name in LIMITS if name != "missed_rate"])
+def test_each_piece_of_evidence_is_judged_at_its_own_limits(name):
+    limit = LIMITS[name]
+    assert verdict(Evidence(**{name: limit.suspect * 0.99})).level == "VALID"
+    assert verdict(Evidence(**{name: limit.suspect})).level == "SUSPECT"
+    if limit.bound != float("inf"):
+        assert verdict(Evidence(**{name: limit.bound})).level == "CLIENT-BOUND"
+
+
+def test_a_run_without_evidence_is_not_accused():
+    assert verdict(Evidence()).level == "VALID"
+
+
+def test_a_missed_rate_counts_unless_a_cap_held_it_back():
+    assert verdict(Evidence(requested_rate=10, achieved_rate=9)).level == "SUSPECT"
+    assert verdict(Evidence(requested_rate=10, achieved_rate=9, capped=True)).level == "VALID"
+
+
+def test_a_platform_that_was_not_checked_is_at_best_suspect():
+    assert verdict(Evidence(exact_clock=False)).level == "SUSPECT"
+    assert verdict(Evidence(exact_clock=False, cpu_share=0.99)).level == "CLIENT-BOUND"
+
+
+def test_the_worst_check_comes_first_and_each_has_a_remedy():
+    found = verdict(Evidence(loop_lag=0.02, cpu_share=0.99, backlog=20_000))
+    assert [check.name for check in found.checks] == ["cpu", "loop lag", "backlog"]
+    assert all(check.remedy for check in found.checks)
+
+
+def opened(tmp_path, rows, **record):
+    return pk.open(write_run(tmp_path / "v.db", rows, **record)).members[0]
+
+
+def test_evidence_is_read_from_samples_and_rows(tmp_path):
+    rows = [request(i, i, scheduled_time=START + i - 0.03) for i in range(99)] + [failure(99, 99, kind="connect")]
+    samples = {"loop_lag": [0.001] * 99 + [0.5], "cpu_share": [0.5, 0.7], "gc_pause": [0.01, 0.03], "backlog": [5.0]}
+    found = evidence(opened(tmp_path, rows, samples=samples, load="open", rate=1.0))
+    assert found.loop_lag == pytest.approx(0.001 + 0.01 * 0.499)
+    assert found.cpu_share == pytest.approx(0.6)
+    assert found.gc_pause == 0.03
+    assert found.backlog == 5
+    assert found.send_lag == pytest.approx(0.03)
+    assert found.turnaround is None
+    assert found.connect_failures == 0.01
+
+
+def test_lag_of_a_closed_model_is_the_clients_turn_around(tmp_path):
+    found = evidence(opened(tmp_path, [request(i, i, scheduled_time=START + i - 0.03) for i in range(5)]))
+    assert (found.send_lag, found.turnaround) == (None, pytest.approx(0.03))
+
+
+def test_a_rate_is_held_against_the_schedule_not_against_its_mean(tmp_path):
+    rows = [request(i, 2 * i, scheduled_time=START + i) for i in range(11)]
+    found = evidence(opened(tmp_path, rows, load="open", rate=50.0))
+    assert (found.requested_rate, found.achieved_rate) == (pytest.approx(1.0), pytest.approx(0.5))
+    assert found.missed_rate == pytest.approx(0.5)
+
+
+def test_tokens_that_share_a_read_with_a_later_token_are_censored(tmp_path):
+    # Content, content (one read), content: the first token's arrival is an upper bound, the last gap's is exact.
+    blob = pack(Chunks([100, 100, 300], [NO_LAG] * 3, [0, 0, 1], [1, 1, 1], [0] * 3, [0, 1, 2]))
+    found = evidence(opened(tmp_path, [request(0, chunks=blob), request(1, 1)]))
+    assert found.censored_first == 0.5
+    assert found.censored_gaps == 0
+
+
+def test_a_finish_chunk_in_the_read_of_a_token_censors_nothing(tmp_path):
+    blob = pack(Chunks([100, 200, 200], [NO_LAG] * 3, [0, 1, 1], [1, 1, 5], [0] * 3, [0, 1, 2]))
+    found = evidence(opened(tmp_path, [request(0, chunks=blob)]))
+    assert (found.censored_first, found.censored_gaps) == (0, 0)
+
+
+def test_the_worse_of_stored_and_recomputed_verdict_stands(tmp_path):
+    run = opened(tmp_path, [request(0)], verdict="CLIENT-BOUND", reasons='["the pipe was full; use more workers"]')
+    found = verdict_of(run)
+    assert found.level == "CLIENT-BOUND"
+    assert found.reasons == ["the pipe was full; use more workers"]
+
+
+def test_runs_of_other_tools_are_not_judged(tmp_path):
+    assert verdict_of(opened(tmp_path, [request(0)], source="evalscope")) is None
+
+
+def test_a_filter_does_not_change_the_verdict(tmp_path):
+    path = write_run(tmp_path / "f.db", [request(i, i, scheduled_time=START + i - 0.5) for i in range(9)])
+    assert pk.open(path).where("seq = 100").verdicts["run"].level == "CLIENT-BOUND"
