@@ -330,7 +330,8 @@ def simulate_arrivals(arrivals: Sequence[float], model: Model, work: Work | Sequ
     schedule = model.schedule()
     due: list[list[float]] = [[] for _ in times]
     for number, (arrival, each) in enumerate(zip(times, works, strict=True)):
-        _collect(schedule, arrival, due)
+        # Up to the moment before: requests that arrive together go into the same step.
+        _collect(schedule, arrival - 1, due)
         schedule.arrive(number, arrival, each)
     while (last := schedule.next_due()) is not None:
         _collect(schedule, last, due)

@@ -17,6 +17,11 @@ def ask(server, path=CHAT, *, headers=None, timeout=5, **body):
         connection.close()
 
 
+def answer(server, path, *, headers=None, **body):
+    """POST a body; return the bytes of the answer's body."""
+    return ask(server, path, headers=headers, **body)[2]
+
+
 def chat(server, *, headers=None, timeout=5, **body):
     """Ask for a chat completion; return the bytes of its body."""
     return ask(server, headers=headers, timeout=timeout, **({"messages": [user("hello you")]} | body))[2]

@@ -64,8 +64,10 @@ def test_the_server_ends_when_its_parent_is_killed():
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe, env=environment) as parent:
-        with socket.create_connection(("127.0.0.1", int(parent.stdout.readline())), timeout=10) as connection:
-            get(connection.getpeername()[1], "/health")  # by now the connection made before this one is accepted
-            parent.kill()
-            assert connection.recv(1) == b""
+    with (
+        subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe, env=environment) as parent,
+        socket.create_connection(("127.0.0.1", int(parent.stdout.readline())), timeout=10) as connection,
+    ):
+        get(connection.getpeername()[1], "/health")  # by now the connection made before this one is accepted
+        parent.kill()
+        assert connection.recv(1) == b""
