@@ -100,17 +100,18 @@ def load_file(path: Path) -> ModuleType:
     UsageError
         It cannot be read, or its code raises.
     """
-    # cloudpickle carries the classes of a module that no import finds by value, as a worker needs them.
+    if not path.is_file():
+        raise UsageError(f"no plugin file at {path}")
+    path = path.resolve()
     name = f"perfkit_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up by name.
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except FileNotFoundError as error:
-        raise UsageError(f"no plugin file at {error.filename or path}") from None
     except Exception as error:
         raise UsageError(f"plugin {_where(error, path)}: {type(error).__name__}: {error}") from error
     return module

@@ -59,8 +59,8 @@ def _read_any(message: Message, answer: Answer, event: str) -> None:
     before = len(answer.pieces)
     _reader(message)(message, answer)
     usage = message.get("usage")
-    if isinstance(usage, dict):
-        read_usage(usage, answer)
+    usage = usage if isinstance(usage, dict) else {}
+    read_usage(usage, answer)
     if len(answer.pieces) == before:
         answer.chunk(Kind.USAGE if usage else Kind.OTHER)
     for name in ("id", "request_id"):

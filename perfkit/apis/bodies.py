@@ -158,7 +158,8 @@ def as_text(messages: Any) -> str:
     """
     if isinstance(messages, str):
         return messages
-    return "\n\n".join(text_of(message.get("content")) for message in messages)
+    items = messages if isinstance(messages, list) else ()
+    return "\n\n".join(text_of(item.get("content") if isinstance(item, dict) else item) for item in items)
 
 
 def prompt_of(body: Mapping[str, Json]) -> str:
@@ -171,5 +172,8 @@ def prompt_of(body: Mapping[str, Json]) -> str:
     """
     held = body.get("input", body)
     if not isinstance(held, dict):
-        return as_text(held) if isinstance(held, str) else "\n\n".join(map(str, held))
-    return as_text(held.get("messages") or held.get("prompt") or held.get("input_text") or "")
+        return as_text(held)
+    return as_text(next((held[name] for name in _ASKING if held.get(name)), ""))
+
+
+_ASKING = ("messages", "prompt", "input_text", "query")

@@ -1,0 +1,155 @@
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perfkit.arguments import Arguments
+from perfkit.errors import UsageError
+
+
+def test_arguments_cannot_be_changed_only_replaced():
+    given = Arguments(max_tokens=8)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        given.max_tokens = 9  # type: ignore[misc]
+    assert (given.replace(max_tokens=9).max_tokens, given.max_tokens) == (9, 8)
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(Arguments), ids=lambda field: field.name)
+def test_every_field_says_what_it_means(field: "dataclasses.Field[Any]"):
+    assert field.metadata["meaning"]
+    assert field.metadata["group"]
+
+
+def test_keyword_arguments_a_dict_and_a_file_give_the_same(tmp_path: Path):
+    (tmp_path / "run.toml").write_text('model = "qwen"\nparallel = [1, 8]\n[parameters]\ntop_p = 0.8\n')
+    words = {"model": "qwen", "parallel": [1, 8], "parameters": {"top_p": 0.8}}
+    assert Arguments(**words) == Arguments.from_mapping(words) == Arguments.from_file(tmp_path / "run.toml")
+
+
+def test_the_documented_constructor_calls_are_taken():
+    given = Arguments(
+        model="your-model-name",
+        url="https://your-api-endpoint",
+        api_key=None,
+        api="custom",
+        dataset="openqa",
+        number=1,
+        max_tokens=10,
+        stream=True,
+        debug=True,
+        extra_args=None,  # type: ignore[arg-type]
+    )
+    assert (given.number, dict(given.extra_args)) == (1, {})
+    # The documented datasets compare with these without asking whether they were given.
+    assert given.min_prompt_length < 10 < given.max_prompt_length
+
+
+def test_headers_are_text_split_at_the_first_equals_sign_and_shown_masked():
+    given = Arguments(headers=["Authorization=Bearer a=b", "X-DashScope-SSE=enable=True"])  # type: ignore[arg-type]
+    assert dict(given.headers) == {"Authorization": "Bearer a=b", "X-DashScope-SSE": "enable=True"}
+    assert "Bearer" not in repr(given)
+    assert Arguments(headers={"X-Num": 42}).headers == {"X-Num": "42"}  # type: ignore[dict-item]
+
+
+def test_parameters_are_typed_and_extra_args_may_be_json():
+    given = Arguments(parameters=["top_p=0.8", "n=2", "echo=true", "tag=v1"], extra_args='{"a": {"b": 1}}')  # type: ignore[arg-type]
+    assert dict(given.parameters) == {"top_p": 0.8, "n": 2, "echo": True, "tag": "v1"}
+    assert dict(given.extra_args) == {"a": {"b": 1}}
+
+
+def test_a_list_of_one_is_no_sweep():
+    assert Arguments(number=[5], parallel=[2]).number == 5
+
+
+@pytest.mark.parametrize(
+    ("given", "points"),
+    [
+        ({}, [(1, None)]),
+        ({"parallel": [1, 8], "number": 10}, [(1, 10), (8, 10)]),
+        ({"parallel": [1, 8], "number": [10, 80]}, [(1, 10), (8, 80)]),
+    ],
+)
+def test_a_sweep_has_a_point_for_each_load(given: dict[str, Any], points: list[tuple[int, int | None]]):
+    assert [(point.parallel, point.number) for point in Arguments(**given).points()] == points
+
+
+def test_what_is_stored_and_shown_holds_no_secret():
+    given = Arguments(
+        url="https://me:secret-word@host/v1?api_key=secret-word&n=1",
+        api_key="secret-word",
+        wandb_api_key="secret-word",
+        headers={"X-Key": "secret-word", "Accept": "text/html"},
+        model="qwen",
+    )
+    shown = given.shown()
+    assert "secret-word" not in str(shown)
+    assert shown["model"] == "qwen"
+    assert shown["headers"] == {"X-Key": "***", "Accept": "text/html"}
+
+
+def test_a_key_is_taken_from_the_environment_or_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("MY_KEY", "sk-from-env")
+    (tmp_path / "key").write_text("sk-from-file\n")
+    assert Arguments(api_key="env:MY_KEY").api_key == "sk-from-env"
+    assert Arguments(api_key=f"@{tmp_path / 'key'}").api_key == "sk-from-file"
+
+
+def test_a_prompt_is_read_from_its_file(tmp_path: Path):
+    (tmp_path / "prompt.txt").write_text("hello\n")
+    assert Arguments(prompt=f"@{tmp_path / 'prompt.txt'}").prompt_text() == "hello\n"
+    with pytest.raises(UsageError, match="cannot read the prompt file /nowhere: No such file"):
+        Arguments(prompt="@/nowhere").prompt_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"rate": 0}, "rate must be above 0 requests/s, or -1 for all at once, got 0"),
+        ({"rate": math.nan}, "rate must be above 0"),
+        ({"rate": math.inf}, "rate must be above 0"),
+        ({"rate": "fast"}, "rate must be a number, got 'fast'"),
+        ({"rate": 1, "parallel": 1}, "rate and parallel exclude each other.*max_concurrency"),
+        ({"parallel": 0}, "parallel must be at least 1 user, got 0"),
+        ({"parallel": 1.5}, "parallel must be a whole number, got 1.5"),
+        ({"parallel": True}, "parallel must be a whole number, got True"),
+        ({"parallel": []}, "parallel is empty"),
+        ({"number": 0}, "number must be at least 1 request, got 0"),
+        ({"number": "ten"}, "number must be a whole number, got 'ten'"),
+        ({"duration": 0}, "duration must be above 0, got 0"),
+        ({"max_tokens": 0}, "max_tokens must be at least 1, got 0"),
+        ({"temperature": -1}, "temperature must not be negative, got -1"),
+        ({"temperature": "hot"}, "temperature must be a number, got 'hot'"),
+        ({"stream": "yes"}, "stream must be true or false, got 'yes'"),
+        ({"model": 5}, "model must be a text, got 5"),
+        ({"arrival": "possion"}, "arrival must be one of poisson, constant, gamma; got 'possion'"),
+        ({"warmup": "soon"}, "warmup must be a count such as 20 or a time such as 10s, got 'soon'"),
+        ({"warmup": -1}, "warmup must be a count"),
+        ({"connect_timeout": 0}, "connect_timeout must be above 0, got 0"),
+        ({"min_prompt_length": 9, "max_prompt_length": 5}, "min_prompt_length 9 is above max_prompt_length 5"),
+        ({"url": "ftp://host"}, "url must look like http://host:port, got 'ftp://host'"),
+        ({"url": "http://"}, "url must look like http://host:port"),
+        ({"url": "http://host:port"}, "url must look like http://host:port"),
+        ({"url": ""}, "url must look like http://host:port"),
+        ({"extra_args": "{1}"}, "extra_args is not JSON"),
+        ({"parameters": ["top_p"]}, "parameters takes KEY=VALUE, got 'top_p'"),
+        ({"tags": 5}, "tags must be a mapping"),
+        ({"stop": [1]}, "stop must be a text, got 1"),
+        ({"stop_token_ids": ["a"]}, "stop_token_ids must be a whole number, got 'a'"),
+        ({"api_key": "env:NO_SUCH_KEY"}, "set the environment variable NO_SUCH_KEY"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_told_at_the_door(given: dict[str, Any], told: str):
+    with pytest.raises(UsageError, match=told):
+        Arguments(**given)
+
+
+def test_numbers_of_points_that_do_not_fit_are_told():
+    with pytest.raises(UsageError, match="number has 2 values for 3 points of parallel"):
+        Arguments(parallel=[1, 2, 3], number=[1, 2]).points()
+
+
+def test_an_unknown_word_suggests_the_nearest():
+    with pytest.raises(UsageError, match="no argument is called 'tempreature'; did you mean 'temperature'"):
+        Arguments.from_mapping({"tempreature": 1})
