@@ -43,7 +43,7 @@ _ROOMS = {
     "METRICS": "perfkit.metrics",
     "chart": "perfkit.plots",
     "style": "perfkit.plots",
-    "explore": "perfkit.notebook",
+    "explore": "perfkit.notebook.explorer",
 }
 
 __all__ = sorted(_CONTRACT)

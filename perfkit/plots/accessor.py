@@ -9,6 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from pandas import DataFrame
 
+from perfkit.errors import UsageError
+from perfkit.metrics import RATES
 from perfkit.plots.catalogue import CHARTS, Chart, find
 from perfkit.verdict import Verdict
 
@@ -35,6 +37,10 @@ class Drawable(Protocol):
     @property
     def verdicts(self) -> Mapping[str, Verdict | None]:
         """The verdict on each run, by its label."""
+
+    @property
+    def by_outcome(self) -> bool:
+        """True after a filter on outcomes."""
 
     def column(self, *names: str) -> DataFrame:
         """Return columns that ``requests`` may lack: arguments of the run."""
@@ -80,6 +86,8 @@ class Plots:
         """
         found = find(chart)
         metric = metric or found.metric
+        if metric in RATES and self._runs.by_outcome:
+            raise UsageError(f"{metric} cannot be drawn of requests chosen by their outcome: such a choice has no rate")
         return found.draw(rows_for(self._runs, found, metric, options.get("by")), metric, **options)
 
     def __getattr__(self, name: str) -> Callable[..., Axes]:
