@@ -5,7 +5,7 @@ tokens are due: the server asks it against the real clock, ``simulate_arrivals``
 Times are integer nanoseconds, as stamps are; parameters are seconds.
 """
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush, heapreplace
@@ -203,7 +203,7 @@ class EngineSchedule:
     """One step under way at most; what it emits is settled when it begins."""
 
     engine: Engine
-    _waiting: deque[tuple[int, _Job]] = field(default_factory=deque)
+    _waiting: OrderedDict[int, _Job] = field(default_factory=OrderedDict)
     _running: dict[int, _Job] = field(default_factory=dict)
     _emitting: list[int] = field(default_factory=list)
     _step_end: int | None = None
@@ -212,19 +212,22 @@ class EngineSchedule:
     def arrive(self, number: int, now: int, work: Work) -> int | None:
         """Queue a request; when its first token is due depends on what else will arrive."""
         ready = now + round(self.engine.base_latency * SECOND)
-        self._waiting.append((number, _Job(ready, work.prompt_tokens, work.output_tokens)))
+        self._waiting[number] = _Job(ready, work.prompt_tokens, work.output_tokens)
         return None
 
     def leave(self, number: int) -> None:
         """Free a request's slot, or its place in the queue."""
-        if self._running.pop(number, None) is None:
-            self._waiting = deque(entry for entry in self._waiting if entry[0] != number)
+        self._running.pop(number, None)
+        self._waiting.pop(number, None)
 
     def next_due(self) -> int | None:
         """Return when the step under way ends, or the next one can begin."""
         if self._step_end is not None:
             return self._step_end
-        return self._waiting[0][1].ready if self._waiting else None
+        return self._next_ready()
+
+    def _next_ready(self) -> int | None:
+        return next(iter(self._waiting.values())).ready if self._waiting else None
 
     def take(self, now: int) -> list[Due]:
         """Run the engine up to now."""
@@ -246,8 +249,8 @@ class EngineSchedule:
         return emitted
 
     def _begin_step(self, now: int) -> None:
-        while self._waiting and self._waiting[0][1].ready <= now and len(self._running) < self.engine.slots:
-            number, job = self._waiting.popleft()
+        while len(self._running) < self.engine.slots and (ready := self._next_ready()) is not None and ready <= now:
+            number, job = self._waiting.popitem(last=False)
             self._running[number] = job
         if not self._running:
             return

@@ -95,7 +95,7 @@ class Server:
             raise ValueError(f"the body must be a JSON object, got {type(body).__name__}")
         ask = dialect.ask(number, body, request.headers, self.simulation)
         wanted = body.get("x_fault") or request.headers.get("x-fault")
-        return ask, named(wanted) if wanted else periodic(number, self.simulation)
+        return ask, named(str(wanted)) if wanted else periodic(number, self.simulation)
 
     def _begin(self, exchange: Exchange) -> Exchange | None:
         ask = exchange.ask
@@ -129,15 +129,17 @@ class Server:
         due, exchanges = self._due, self._exchanges
         if not due:
             due.extend(self._schedule.take(monotonic_ns()))
-        for _ in range(min(len(due), _TOKENS_PER_TURN)):
-            time, number = due.popleft()
-            exchange = exchanges.get(number)
-            if exchange is not None:
-                exchange.token(time)
-        if due:
-            self._loop.call_soon(self._advance)
-        else:
-            self._set_alarm()
+        try:
+            for _ in range(min(len(due), _TOKENS_PER_TURN)):
+                time, number = due.popleft()
+                exchange = exchanges.get(number)
+                if exchange is not None:
+                    exchange.token(time)
+        finally:  # one answer that fails must not silence all others
+            if due:
+                self._loop.call_soon(self._advance)
+            else:
+                self._set_alarm()
 
     def _set_alarm(self) -> None:
         if self._due:

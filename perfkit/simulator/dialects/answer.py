@@ -6,7 +6,7 @@ prebuilt bytes.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import orjson
 
@@ -28,6 +28,7 @@ _COUNT = f'"{COUNT}"'.encode()
 _TOKENS_OF_A_PART = 256  # an image or a recording
 DEFAULT_LENGTH = 64
 
+T = TypeVar("T")
 Body = dict[str, Json]
 Headers = Mapping[str, str]
 
@@ -193,6 +194,36 @@ def required(body: Body, field: str) -> Json:
     if not body.get(field):
         raise ValueError(f"{field!r} is required")
     return body[field]
+
+
+def optional(body: Body, field: str, kind: type[T], default: T) -> T:
+    """Return a field of the body, or the default when it is missing or null.
+
+    Raises
+    ------
+    ValueError
+        It is of another kind.
+    """
+    value = body.get(field)
+    if value is None:
+        return default
+    if not isinstance(value, kind):
+        raise ValueError(f"{field!r} must be {kind.__name__}, got {type(value).__name__}")
+    return value
+
+
+def count_choices(body: Body) -> int:
+    """Return ``n``, how many choices are asked for.
+
+    Raises
+    ------
+    ValueError
+        It is not from 1 to 128.
+    """
+    choices = optional(body, "n", int, 1)
+    if not 1 <= choices <= 128:
+        raise ValueError(f"n must be from 1 to 128, got {choices}")
+    return choices
 
 
 def count_content(content: Json) -> int:

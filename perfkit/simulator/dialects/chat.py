@@ -11,9 +11,11 @@ from perfkit.simulator.dialects.answer import (
     Dialect,
     Headers,
     ask,
+    count_choices,
     count_content,
     event,
     fill,
+    optional,
     required,
 )
 from perfkit.simulator.dialects.openai import DONE, SHAPES, usage, usage_wanted
@@ -24,7 +26,15 @@ _ARGUMENTS = (b'{\\"query\\":\\"', b'\\"}')
 
 
 def read(request: int, body: Body, headers: Headers, simulation: Simulation) -> Ask:
-    """Read a chat request."""
+    """Read a chat request.
+
+    Raises
+    ------
+    ValueError
+        A field is missing or of the wrong kind.
+    """
+    optional(body, "stream_options", dict, {})
+    _tool_name(body)
     return ask(
         request,
         body,
@@ -32,7 +42,7 @@ def read(request: int, body: Body, headers: Headers, simulation: Simulation) -> 
         prompt_tokens=count_content(required(body, "messages")),
         stream=body.get("stream") is True,
         limit=body.get("max_completion_tokens") or body.get("max_tokens"),
-        choices=body.get("n") or 1,
+        choices=count_choices(body),
     )
 
 
@@ -137,10 +147,13 @@ class ChatScript:
 
 def _tool_name(body: Body) -> str:
     """The tool an answer calls: the first one offered, unless the request forbids calls."""
-    tools = body.get("tools")
+    tools = optional(body, "tools", list, [])
     if not tools or body.get("tool_choice") == "none":
         return ""
-    return str(tools[0].get("function", {}).get("name", "tool"))
+    match tools[0]:
+        case {"function": {"name": str(name)}}:
+            return name
+    raise ValueError("each of 'tools' must have a 'function' with a 'name'")
 
 
 def _tool_delta(function: dict[str, Json], head: dict[str, Json] | None = None) -> dict[str, Json]:

@@ -11,9 +11,11 @@ from perfkit.simulator.dialects.answer import (
     Dialect,
     Headers,
     ask,
+    count_choices,
     count_content,
     event,
     fill,
+    optional,
     required,
 )
 from perfkit.simulator.dialects.openai import DONE, SHAPES, usage, usage_wanted
@@ -21,7 +23,14 @@ from perfkit.simulator.options import Simulation
 
 
 def read(request: int, body: Body, headers: Headers, simulation: Simulation) -> Ask:
-    """Read a completion request; several prompts make as many choices."""
+    """Read a completion request; several prompts make as many choices.
+
+    Raises
+    ------
+    ValueError
+        A field is missing or of the wrong kind.
+    """
+    optional(body, "stream_options", dict, {})
     prompt = required(body, "prompt")
     prompts = len(prompt) if isinstance(prompt, list) and not isinstance(prompt[0], int) else 1
     return ask(
@@ -31,7 +40,7 @@ def read(request: int, body: Body, headers: Headers, simulation: Simulation) -> 
         prompt_tokens=count_content(prompt),
         stream=body.get("stream") is True,
         limit=body.get("max_tokens"),
-        choices=prompts * (body.get("n") or 1),
+        choices=prompts * count_choices(body),
     )
 
 

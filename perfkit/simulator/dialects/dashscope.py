@@ -3,7 +3,19 @@
 import orjson
 
 from perfkit.records import Json
-from perfkit.simulator.dialects.answer import COUNT, TEXT, Ask, Body, Dialect, Headers, ask, count_content, fill, number
+from perfkit.simulator.dialects.answer import (
+    COUNT,
+    TEXT,
+    Ask,
+    Body,
+    Dialect,
+    Headers,
+    ask,
+    count_content,
+    fill,
+    number,
+    optional,
+)
 from perfkit.simulator.options import Simulation
 
 PATH = "/api/v1/services/aigc/text-generation/generation"
@@ -17,7 +29,8 @@ def read(request: int, body: Body, headers: Headers, simulation: Simulation) -> 
     ValueError
         There is neither.
     """
-    given = body.get("input") or {}
+    given = optional(body, "input", dict, {})
+    parameters = optional(body, "parameters", dict, {})
     prompt = given.get("messages") or given.get("prompt")
     if not prompt:
         raise ValueError("'input' must have 'messages' or 'prompt'")
@@ -27,7 +40,7 @@ def read(request: int, body: Body, headers: Headers, simulation: Simulation) -> 
         simulation,
         prompt_tokens=count_content(prompt),
         stream=headers.get("x-dashscope-sse", "").lower() == "enable" or headers.get("accept") == "text/event-stream",
-        limit=(body.get("parameters") or {}).get("max_tokens"),
+        limit=parameters.get("max_tokens"),
     )
 
 

@@ -7,16 +7,35 @@ from functools import partial
 import orjson
 
 from perfkit.records import Json
-from perfkit.simulator.dialects.answer import Ask, Body, Dialect, Headers, Unstreamed, ask, count_content, required
+from perfkit.simulator.dialects.answer import (
+    Ask,
+    Body,
+    Dialect,
+    Headers,
+    Unstreamed,
+    ask,
+    count_content,
+    optional,
+    required,
+)
 from perfkit.simulator.model import mix
 from perfkit.simulator.options import Simulation
 
 _DIMENSIONS = 64
+_MOST_DIMENSIONS = 8192
 
 
 def read(request: int, body: Body, headers: Headers, simulation: Simulation) -> Ask:
-    """Read an embeddings request."""
+    """Read an embeddings request.
+
+    Raises
+    ------
+    ValueError
+        A field is missing or of the wrong kind.
+    """
     tokens = count_content(required(body, "input"))
+    if not 1 <= optional(body, "dimensions", int, _DIMENSIONS) <= _MOST_DIMENSIONS:
+        raise ValueError(f"dimensions must be from 1 to {_MOST_DIMENSIONS}, got {body['dimensions']}")
     return ask(request, body, simulation, prompt_tokens=tokens, stream=False, limit=1).without_output()
 
 

@@ -5,14 +5,31 @@ from functools import partial
 import orjson
 
 from perfkit.records import Json
-from perfkit.simulator.dialects.answer import Ask, Body, Dialect, Headers, Unstreamed, ask, count_content, required
+from perfkit.simulator.dialects.answer import (
+    Ask,
+    Body,
+    Dialect,
+    Headers,
+    Unstreamed,
+    ask,
+    count_content,
+    optional,
+    required,
+)
 from perfkit.simulator.model import mix
 from perfkit.simulator.options import Simulation
 
 
 def read(request: int, body: Body, headers: Headers, simulation: Simulation) -> Ask:
-    """Read a rerank request: the query is counted once per document."""
-    query, documents = required(body, "query"), required(body, "documents")
+    """Read a rerank request: the query is counted once per document.
+
+    Raises
+    ------
+    ValueError
+        A field is missing or of the wrong kind.
+    """
+    query, documents = required(body, "query"), optional(body, "documents", list, [])
+    optional(body, "top_n", int, 0)
     tokens = count_content(query) * len(documents) + count_content(documents)
     return ask(request, body, simulation, prompt_tokens=tokens, stream=False, limit=1).without_output()
 
