@@ -21,15 +21,24 @@ NO_RATE = "no rates: the rows were chosen by their outcome, and a choice of outc
 NO_WINDOW = "no rates: these groups are parts of runs, and a rate belongs to a whole run"
 
 
-def percentiles(
-    runs: Sequence[Run], metrics: Iterable[str], quantiles: Iterable[float], by: Sequence[str], unit: str | None
+def rows_for(
+    runs: Sequence[Run], by: Sequence[str], metrics: Iterable[str] = (), rates: Iterable[str] = ()
 ) -> pd.DataFrame:
-    """Return n, mean and percentiles of metrics over steady, successful requests.
+    """Load the steady requests with what metrics, rates and groups need, in one pass over the file."""
+    needed = [column for name in metrics for column in metric_named(name).columns]
+    needed += [column for name in rates for column in RATES[name].columns]
+    return columns.load(runs, [*by, *needed, "success"], "steady")
+
+
+def percentiles(
+    rows: pd.DataFrame, metrics: Iterable[str], quantiles: Iterable[float], by: Sequence[str], unit: str | None
+) -> pd.DataFrame:
+    """Return n, mean and percentiles of metrics over successful requests.
 
     Parameters
     ----------
-    runs : sequence of Run
-        Whose requests.
+    rows : DataFrame
+        Requests with the columns of the metrics and groups.
     metrics : iterable of str
         Names in ``METRICS``.
     quantiles : iterable of float
@@ -46,7 +55,6 @@ def percentiles(
     """
     chosen = [metric_named(name) for name in metrics]
     quantiles = tuple(quantiles)
-    rows = requests_with(runs, [column for metric in chosen for column in metric.columns], by)
     table = [
         {**dict(zip(by, key, strict=True)), "metric": metric.name, **_row(metric, group, quantiles, unit)}
         for key, group in grouped(rows, by)
@@ -54,11 +62,6 @@ def percentiles(
     ]
     names = [*by, "metric", "unit", "n", "mean", *(f"p{q:g}" for q in quantiles)]
     return pd.DataFrame(table, columns=names).set_index([*by, "metric"])
-
-
-def requests_with(runs: Sequence[Run], needed: Iterable[str], by: Sequence[str]) -> pd.DataFrame:
-    """Load the steady requests with the columns that metrics need and those to group by."""
-    return columns.load(runs, [*by, *needed, "success"], "steady")
 
 
 def grouped(rows: pd.DataFrame, by: Sequence[str]) -> Iterable[tuple[tuple[Json, ...], pd.DataFrame]]:
@@ -81,13 +84,11 @@ def _row(metric: Metric, group: pd.DataFrame, quantiles: Sequence[float], unit: 
     }
 
 
-def run_rates(runs: Sequence[Run], by: Sequence[str], reason: str | None) -> pd.DataFrame:
+def run_rates(rows: pd.DataFrame, by: Sequence[str], reason: str | None) -> pd.DataFrame:
     """Return one row per group: ``requests``, ``failed`` and every rate.
 
     ``reason`` says why there can be no rates; they are NaN then.
     """
-    needed = [column for rate in RATES.values() for column in rate.columns]
-    rows = requests_with(runs, needed, by)
     table = []
     for key, group in grouped(rows, by):
         counts = {"requests": len(group), "failed": int((~group["success"]).sum())}
@@ -99,8 +100,7 @@ def run_rates(runs: Sequence[Run], by: Sequence[str], reason: str | None) -> pd.
 def goodput(runs: Sequence[Run], slo: Mapping[str, float | str], by: Sequence[str], reason: str | None) -> pd.Series:
     """Return goodput per group; NaN where a reason says that there can be no rates."""
     bounds = {name: bound(name, limit) for name, limit in slo.items()}
-    own = [column for name in bounds for column in metric_named(name).columns]
-    rows = requests_with(runs, [*RATES["request_throughput"].columns, *own], by)
+    rows = rows_for(runs, by, bounds, ["request_throughput"])
     values = {key: float("nan") if reason else rates.goodput(group, bounds) for key, group in grouped(rows, by)}
     index = pd.DataFrame(list(values), columns=list(by)).set_index(list(by)).index
     return pd.Series(list(values.values()), index=index, name="goodput", dtype=float)

@@ -74,7 +74,7 @@ def evidence(run: Run) -> Evidence:
         None where the file says nothing.
     """
     whole = Run(run.source, run.record, run.label)
-    rows = load([whole], ["start_time", "scheduled_time", "error_kind"])
+    rows = load([whole], ["start_time", "scheduled_time"])
     samples = _samples(whole)
     waits = percentile(rows["start_time"] - rows["scheduled_time"], 99)
     late = None if np.isnan(waits) else waits
@@ -94,7 +94,7 @@ def evidence(run: Run) -> Evidence:
         capped=capped,
         backlog=_largest(samples.get("backlog")),
         starved=_largest(samples.get("starved")),
-        connect_failures=float(rows["error_kind"].isin(_CONNECT_ERRORS).mean()) if len(rows) else None,
+        connect_failures=_unconnected(whole) / len(rows) if len(rows) else None,
         censored_first=first,
         censored_gaps=gaps,
     )
@@ -107,6 +107,13 @@ def _samples(run: Run) -> dict[str, list[float]]:
         for name, value in rows:
             names.setdefault(name, []).append(value)
     return names
+
+
+def _unconnected(run: Run) -> int:
+    sql, parameters = run.restriction("load")
+    kinds = ", ".join(f"'{kind}'" for kind in _CONNECT_ERRORS)
+    query = f"SELECT count(*) FROM result WHERE {sql} AND error_kind IN ({kinds})"
+    return sum(count for rows in run.source.batches(query, parameters) for (count,) in rows)
 
 
 def _busiest(run: Run) -> float | None:

@@ -1,7 +1,8 @@
 """Requests and answers decoded from their cells: what was asked, what came back, whatever tool stored it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import orjson
 import pandas as pd
 from pandas.api.extensions import ExtensionArray
 
@@ -9,6 +10,9 @@ from perfkit.errors import UnsafePickle
 from perfkit.frame import Run, requests
 from perfkit.records import Json
 from perfkit.safe_pickle import Refused, decode_cell, read_cell
+
+_QUICK = 1 << 20
+"""Characters of an answer that may be parsed before they are weighed: they cannot grow beyond some 50 MB."""
 
 BODIES = ("request", "response_messages", "prompt_text", "output_text")
 
@@ -72,16 +76,29 @@ def as_dicts(answer: Json) -> list[dict[str, Json]]:
     [{'id': 1}, {'id': 2}, {'text': 'no json'}]
     """
     several = answer if isinstance(answer, (list, tuple)) else [answer]
-    return [_as_dict(message) for message in several if message is not None]
+    size = sum(len(message) for message in several if isinstance(message, str))
+    read = _read_quickly if size <= _QUICK else _read_carefully
+    return [_as_dict(message, read) for message in several if message is not None]
 
 
-def _as_dict(message: Json) -> dict[str, Json]:
+def _as_dict(message: Json, read: Callable[[str], Json]) -> dict[str, Json]:
     if isinstance(message, str) and message.startswith("{"):
         try:
-            message = decode_cell(message, "message")
+            message = read(message)
         except UnsafePickle:
             return {"text": message}
     return message if isinstance(message, dict) else {"text": message}
+
+
+def _read_carefully(text: str) -> Json:
+    return decode_cell(text, "message")
+
+
+def _read_quickly(text: str) -> Json:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return _read_carefully(text)  # NaN, integers beyond 64 bits, lone surrogates: some servers send them
 
 
 def prompt_of(body: Json) -> str | None:

@@ -85,7 +85,7 @@ def distinct(names: Sequence[str], settings: Sequence[Mapping[str, Json]]) -> li
         if count > 1:
             members = [at for at, other in enumerate(names) if other == name]
             for at, suffix in zip(members, _suffixes([settings[at] for at in members]), strict=True):
-                chosen[at] = f"{name} {suffix}"
+                chosen[at] = f"{name} {suffix}".rstrip()
     return chosen if len(set(chosen)) == len(chosen) else _numbered(chosen)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from perfkit import aggregates, columns, decoding, frame, opening, saving, showing
 from perfkit.checks import verdict_of
+from perfkit.metrics import RATES
 from perfkit.opening import Place
 from perfkit.selection import Selection
 from perfkit.showing import Shown
@@ -128,14 +129,18 @@ class Runs(Selection):
         Summary
             ``frame``, ``rates``, ``verdicts``, ``notes``, ``to_dict()``.
         """
-        by = _names(by)
+        by, metrics = _names(by), tuple(metrics or metrics_shown())
+        rows = aggregates.rows_for(self.members, by, metrics, RATES)
         reason = self._no_rates(by)
-        table = self.percentiles(metrics or metrics_shown(), by=by, unit=unit)
-        mixed = columns.mixed_bases(self.members, table.index.unique("metric"))
+        mixed = columns.mixed_bases(self.members, metrics)
         unread = [f"not opened: {problem.reason}" for problem in self.problems]
-        notes = [*([reason] if reason else []), *mixed, *unread]
-        rates = aggregates.run_rates(self.members, by, reason)
-        return Summary(aggregates.head(self.members), table, rates, self.verdicts, tuple(notes))
+        return Summary(
+            aggregates.head(self.members),
+            aggregates.percentiles(rows, metrics, aggregates.QUANTILES, by, unit),
+            aggregates.run_rates(rows, by, reason),
+            self.verdicts,
+            (*([reason] if reason else []), *mixed, *unread),
+        )
 
     def percentiles(
         self,
@@ -164,8 +169,9 @@ class Runs(Selection):
             Index: the groups and ``metric``; columns ``unit``, ``n``, ``mean``, ``p50``, ... Steady requests that
             succeeded.
         """
-        metrics = [metrics] if isinstance(metrics, str) else metrics
-        return aggregates.percentiles(self.members, metrics, quantiles, _names(by), unit)
+        names = [metrics] if isinstance(metrics, str) else list(metrics)
+        rows = aggregates.rows_for(self.members, _names(by), names)
+        return aggregates.percentiles(rows, names, quantiles, _names(by), unit)
 
     def goodput(self, slo: Mapping[str, float | str], *, by: By = "run") -> "pd.Series[float]":
         """Return successful requests per second that meet every objective.

@@ -22,8 +22,9 @@ def gaps(requests: pd.DataFrame) -> pd.Series:
     Series of float, seconds
         As many values as gaps; a text that is no list of numbers gives none.
     """
-    lists = [_numbers(text) for text in requests["inter_token_latencies"]]
-    index = requests.index.repeat([len(numbers) for numbers in lists])
+    texts = requests["inter_token_latencies"].dropna()
+    lists = [_numbers(text) for text in texts]
+    index = texts.index.repeat([len(numbers) for numbers in lists])
     values = np.concatenate(lists) if lists else np.empty(0)
     return pd.Series(values, index=index, name="itl", dtype=float)
 

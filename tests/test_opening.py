@@ -1,0 +1,81 @@
+import sqlite3
+
+import pytest
+
+import perfkit as pk
+from perfkit.errors import UnsafeFile, UsageError
+from perfkit.store.schema import RESULT_NAMES
+from perfkit.store.writer import Writer
+from tests.run_files import request, write_run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_run(tmp_path / "one.db", [request(0)], name=None)
+    (tmp_path / "deep").mkdir()
+    write_run(tmp_path / "deep" / "two.db", [request(0)], name=None)
+    (tmp_path / "notes.txt").write_text("nothing")
+    return tmp_path
+
+
+def test_a_folder_is_searched_at_every_depth(folder):
+    assert sorted(pk.open(folder).labels) == ["one", "two"]
+
+
+def test_a_pattern_a_path_and_several_of_them_open_alike(folder):
+    assert pk.open(f"{folder}/**/t*.db").labels == ["two"]
+    assert pk.open([folder / "one.db", str(folder / "deep" / "two.db"), folder]).labels == ["one", "two"]
+
+
+@pytest.mark.parametrize("place", ["nowhere", "nowhere/*.db"])
+def test_a_place_without_files_says_what_to_give(folder, place):
+    with pytest.raises(UsageError, match="give a file, a folder or a pattern"):
+        pk.open(folder / place)
+
+
+def test_a_database_of_another_program_is_refused(tmp_path):
+    with sqlite3.connect(tmp_path / "other.db") as connection:
+        connection.execute("CREATE TABLE photos (id)")
+    with pytest.raises(UnsafeFile, match="no result file that perfkit knows"):
+        pk.open(tmp_path / "other.db")
+
+
+def test_a_view_called_result_is_not_run(folder):
+    with sqlite3.connect(folder / "one.db") as connection:
+        connection.execute("DROP VIEW request_metrics")
+        connection.execute("ALTER TABLE result RENAME TO hidden")
+        connection.execute("CREATE VIEW result AS SELECT * FROM hidden")
+    with pytest.raises(UnsafeFile, match="no plain table"):
+        pk.open(folder / "one.db")
+
+
+def test_a_file_of_a_newer_perfkit_asks_for_an_update(folder):
+    with sqlite3.connect(folder / "one.db") as connection:
+        connection.execute("PRAGMA user_version = 999")
+    with pytest.raises(UnsafeFile, match="newer perfkit"):
+        pk.open(folder / "one.db")
+
+
+def test_a_file_that_is_being_written_is_read_as_far_as_it_was_committed(tmp_path):
+    path = write_run(tmp_path / "live.db", [request(0)], run_id="R")
+    writer = Writer(path)
+    writer.add_results([{**dict.fromkeys(RESULT_NAMES), **request(1, 1), "run_id": "R"}])
+    assert len(pk.open(path).requests) == 2
+    writer.close()
+
+
+def test_a_garbled_record_does_not_hide_its_rows(tmp_path):
+    path = write_run(tmp_path / "g.db", [request(0)])
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "UPDATE run SET tags = '{oops', arguments = '[1]', basis = 'x', reasons = '{', verdict = 'SUSPECT'"
+        )
+    runs = pk.open(path)
+    assert len(runs.requests) == 1
+    assert "SUSPECT" in str(runs)
+
+
+def test_opening_changes_neither_file_nor_folder(folder):
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    str(pk.open(folder))
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
