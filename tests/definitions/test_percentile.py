@@ -13,7 +13,7 @@ samples = st.lists(st.floats(0, 1e6), min_size=2, max_size=50).map(sorted)
 
 @given(samples, st.integers(0, 100))
 def test_linear_is_numpys(values, percent):
-    assert linear(values, percent) == pytest.approx(float(np.percentile(values, percent)), abs=1e-9)
+    assert linear(values, percent) == pytest.approx(float(np.percentile(values, percent)), rel=1e-9)
 
 
 @given(samples, st.integers(1, 99))
