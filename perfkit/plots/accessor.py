@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 import pandas as pd
@@ -12,6 +12,7 @@ from pandas import DataFrame
 from perfkit.errors import UsageError
 from perfkit.metrics import RATES
 from perfkit.plots.catalogue import CHARTS, Chart, find
+from perfkit.records import Json
 from perfkit.verdict import Verdict
 
 
@@ -124,7 +125,21 @@ def rows_for(runs: Drawable, chart: Chart, metric: str | None, by: str | None) -
     )
 
 
-def _bases(table: DataFrame, metric: str | None) -> dict[str, str | None]:
+def _bases(table: DataFrame, metric: str | None) -> dict[Hashable, Json]:
     """Return what the metric of each run rests on: its stamps, unless its file says otherwise."""
-    stored = table["basis"].dropna()
-    return {label: json.loads(stored[label]).get(metric) if label in stored else "stamps" for label in table.index}
+    return {label: as_object(stored).get(str(metric), "stamps") for label, stored in table["basis"].items()}
+
+
+def as_object(cell: object) -> dict[str, Json]:
+    """Read a cell of JSON as an object; an empty one where the cell is missing or holds something else.
+
+    Examples
+    --------
+    >>> as_object('{"ttft": "stamps"}'), as_object(None), as_object("[1"), as_object("[1]")
+    ({'ttft': 'stamps'}, {}, {}, {})
+    """
+    try:
+        found = json.loads(cell) if isinstance(cell, str) else None
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -27,6 +27,9 @@ INCHES = {"mm": 1 / 25.4, "cm": 1 / 2.54, "in": 1.0, "pt": 1 / 72}
 PAPER_WIDTH = 89 / 25.4
 """One column of a journal, in inches."""
 
+MANY = 1000
+"""Dots or lines beyond which a vector file holds a picture of them instead."""
+
 DRAWING = threading.RLock()
 """Matplotlib's settings belong to the process: whoever draws or renders in house style holds this."""
 
@@ -45,6 +48,7 @@ _PAPER = {
     "legend.title_fontsize": 6.5,
     "lines.linewidth": 1.1,
     "lines.markersize": 3.2,
+    "patch.linewidth": 1.1,
     "axes.linewidth": 0.6,
     "grid.linewidth": 0.5,
     "xtick.major.size": 2.0,

@@ -6,7 +6,7 @@ from matplotlib.patheffects import withStroke
 from pandas import DataFrame
 
 from perfkit.plots import notes
-from perfkit.plots.canvas import canvas, letter_of
+from perfkit.plots.canvas import MANY, canvas, letter_of
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, mark_failures, stacked
 from perfkit.plots.quantity import Quantity, quantity, scale, widely_spread
@@ -154,7 +154,7 @@ def _draw(ax: Axes, group: Group, points: DataFrame, shown: Quantity) -> None:
         faint = float(np.clip(12 / max(len(dots), 1) ** 0.5, 0.1, 0.5))
         size = 0.08 * letter_of(ax) ** 2
         start = group.rows["t"].reindex(dots.index)
-        ax.scatter(start, dots, s=size, color=group.colour, alpha=faint, linewidths=0, rasterized=len(dots) > 4000)
+        ax.scatter(start, dots, s=size, color=group.colour, alpha=faint, linewidths=0, rasterized=len(dots) > MANY)
         line = ax.plot(at, values, label=group.label(len(dots)), **group.line)[0]
         line.set_path_effects([withStroke(linewidth=line.get_linewidth() + 2, foreground="white")])
     if group.failures:

@@ -8,13 +8,10 @@ from pandas import DataFrame
 
 from perfkit.errors import UsageError
 from perfkit.plots import notes
-from perfkit.plots.canvas import canvas, letter_of
+from perfkit.plots.canvas import MANY, canvas, letter_of
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, mark_failures, stacked
 from perfkit.plots.quantity import Quantity, quantity, scale, widely_spread
-
-MANY = 4000
-"""Dots beyond which a vector file holds a picture of them instead."""
 
 
 def scatter_table(

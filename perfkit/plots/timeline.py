@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 from pandas import DataFrame
 
 from perfkit.plots import notes
-from perfkit.plots.canvas import canvas, current
+from perfkit.plots.canvas import MANY, canvas, current
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, stacked
 from perfkit.plots.quantity import quantity
@@ -101,7 +101,11 @@ def _draw(ax: Axes, group: Group, spans: DataFrame, above: int) -> int:
     for (left, right), colour, alpha in look:
         some = spans[spans[right] > spans[left]]
         ends = np.stack([some[[left, right]].to_numpy(), np.repeat(row[some.index].to_numpy()[:, None], 2, 1)], axis=2)
-        ax.add_collection(LineCollection(list(ends), colors=[colour], alpha=alpha, linewidths=thick, gid=right))
+        ax.add_collection(
+            LineCollection(
+                list(ends), colors=[colour], alpha=alpha, linewidths=thick, gid=right, rasterized=len(some) > MANY
+            )
+        )
     failed = spans[spans["failed"]]
     if len(failed):
         ax.plot(failed["end"], row[failed.index], "x", color="black" if current().grey else FAILED, gid="failed")
