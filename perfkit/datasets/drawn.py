@@ -98,13 +98,16 @@ class Words:
     Parameters
     ----------
     words : sequence of str
+    first : sequence of str
+        Those that a text may begin with.
     tokens : float
-        Tokens that one of them takes, on average.
+        Tokens that one of them takes after a space, on average.
     tokenizer : Tokenizer, optional
         Counts; without one characters are counted.
     """
 
     words: Sequence[str]
+    first: Sequence[str] = ()
     tokens: float = 1.0
     tokenizer: Tokenizer | None = None
 
@@ -122,9 +125,10 @@ class Words:
         alone = tokenizer.count("a")
         counts = {word: tokenizer.count(f"a {word}") - alone for word in _words()}
         single = [word for word, count in counts.items() if count == 1]
+        first = [word for word in _words() if tokenizer.count(word) == 1] or ["a"]
         if len(single) >= _ENOUGH:
-            return cls(single, 1.0, tokenizer)
-        return cls(_words(), sum(counts.values()) / len(counts), tokenizer)
+            return cls(single, first, 1.0, tokenizer)
+        return cls(_words(), first, sum(counts.values()) / len(counts), tokenizer)
 
     def text(self, length: int, rng: random.Random, start: str = "") -> str:
         """Make a text of exactly ``length`` tokens, or characters, that begins with ``start``.
@@ -136,10 +140,12 @@ class Words:
         """
         if self.tokenizer is None:
             return self._characters(length, rng, start)
-        words, fixed = ([start], 1) if start else ([], 0)
+        if length == 0:
+            return ""
+        words = [start or rng.choice(self.first)]
         for _ in range(_TRIES):
             text = " ".join(words)
-            missing = length - (self.tokenizer.count(text) if text else 0)
+            missing = length - self.tokenizer.count(text)
             if missing == 0:
                 return text
             step = max(1, int(abs(missing) / self.tokens))
@@ -147,7 +153,7 @@ class Words:
                 words += rng.choices(self.words, k=step)
             else:
                 # One word more than is too much, so that other words are drawn: the same ones might never fit.
-                del words[max(fixed, len(words) - step - 1) :]
+                del words[max(1, len(words) - step - 1) :]
         raise UsageError(f"found no text of exactly {length} tokens for this tokenizer; give another length")
 
     def _characters(self, length: int, rng: random.Random, start: str) -> str:

@@ -91,13 +91,16 @@ def _array_items(file: Any, path: Path) -> Iterator[Json]:
         text = text.lstrip(" \t\r\n,")
         if text.startswith("]"):
             return
+        item, end, problem = None, len(text), "no comma or bracket follows it"
         try:
             item, end = decode(text)
         except ValueError as error:
-            # The item may go on in the next piece of the file.
+            problem = str(error)
+        if text[end:].lstrip(" \t\r\n")[:1] not in (",", "]") or end == len(text):
+            # It may go on in the next piece of the file: the 1 of 1.5 is a number too.
             more = file.read(max(_PIECE, len(text)))
             if not more:
-                raise UsageError(f"{path}: item {count + 1} of the array is not JSON: {error}") from None
+                raise UsageError(f"{path}: item {count + 1} of the array is not JSON: {problem}")
             text += more
             continue
         yield item

@@ -47,9 +47,8 @@ class OpenedDataset:
     def prompts(self) -> Iterator[Prompt]:
         """Yield the prompts of one pass; ``row`` counts the items from 0."""
         for row, item in enumerate(self.items()):
-            prompt = item if isinstance(item, Prompt) else Prompt(item)
-            content = with_system(prompt.content, self.system) if self.system else prompt.content
-            yield replace(prompt, content=content, row=row if prompt.row is None else prompt.row)
+            prompt = replace(item, row=row) if isinstance(item, Prompt) else Prompt(item, row)
+            yield replace(prompt, content=with_system(prompt.content, self.system)) if self.system else prompt
 
     @property
     def hash(self) -> str | None:

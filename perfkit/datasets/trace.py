@@ -55,12 +55,13 @@ class Trace(Jsonl):
         given = _first(record, TIME)
         if given is None:
             raise UsageError(f"{place} has no {' or '.join(TIME)}; it has {', '.join(map(str, record))}")
+        unit = self._seconds_per_unit(record)
         try:
-            return float(given) * self._seconds_per_unit(record)
-        except ValueError:
+            return float(given) * unit
+        except (TypeError, ValueError):
             pass  # a date, perhaps
         try:
-            return datetime.fromisoformat(given).timestamp()
+            return datetime.fromisoformat(str(given)).timestamp()
         except ValueError:
             raise UsageError(f"{place}: {given!r} is neither a number nor a date") from None
 
