@@ -6,6 +6,7 @@ from typing import Protocol
 from perfkit.simulator.connection import Connection, Request
 from perfkit.simulator.dialects import Ask, Dialect, Script
 from perfkit.simulator.faults import Fault, Outcome
+from perfkit.simulator.lateness import Lateness
 from perfkit.simulator.options import Simulation
 from perfkit.simulator.replies import reply, stream_head
 from perfkit.simulator.truth import RequestTruth
@@ -16,10 +17,8 @@ class House(Protocol):
     """What an exchange asks of the server it belongs to."""
 
     simulation: Simulation
+    late: Lateness
     keeps_chunks: bool
-
-    def late(self, nanoseconds: int) -> None:
-        """Note how late a write of content was."""
 
     def sent(self, number: int, token: int, due: int, now: int) -> None:
         """Note a content event for the chunk log."""
@@ -158,17 +157,18 @@ class Exchange:
         per_event = simulation.tokens_per_event
         first, until = self._sent, min(self._sent + per_event * simulation.events_per_write, self._stop)
         if first < until:
+            starts = range(first, until, per_event)
             events: list[bytes] = []
-            for at in range(first, until, per_event):
+            for at in starts:
                 events += self._script.token(at, min(per_event, until - at))
             data = self._take_head() + self._wire.frame(events)
             now = monotonic_ns()
             self._write(data)
             self._sent = until
+            self._events += len(starts)
             self._note(now, due)
-            for at in range(first, until, per_event):
-                self._events += 1
-                if self._house.keeps_chunks:
+            if self._house.keeps_chunks:
+                for at in starts:
                     self._house.sent(self.ask.number, at, due, now)
         if until >= self._stop and not self.over:
             self._end()
@@ -188,7 +188,7 @@ class Exchange:
         if not self._first:
             self._first = now
         self._last = now
-        self._house.late(now - due)
+        self._house.late.note(now - due)
         if now - due > self._max_late:
             self._max_late = now - due
 

@@ -149,10 +149,6 @@ class Server:
         if self._truth.heavy and (due is None or due - monotonic_ns() > _IDLE):
             self._truth.flush()
 
-    def late(self, nanoseconds: int) -> None:
-        """Note how late a write of content was."""
-        self._late.note(nanoseconds)
-
     def sent(self, number: int, token: int, due: int, now: int) -> None:
         """Note a content event for the chunk log."""
         self._truth.chunk(number, token, due, now)
@@ -183,7 +179,7 @@ class Server:
 
     def stats(self) -> dict[str, Json]:
         """Return counts since the start or the last reset; lateness in seconds."""
-        late = self._late
+        late = self.late
         lateness = {"p50": late.quantile(0.5), "p99": late.quantile(0.99), "max": late.largest / SECOND}
         return {
             "requests": self._requests - self._requests_before,
@@ -197,7 +193,7 @@ class Server:
         }
 
     def _reset_counts(self) -> None:
-        self._late = Lateness()
+        self.late = Lateness()
         self._outcomes: dict[str, int] = {}
         self._most_open = len(self._exchanges)
         self._requests_before = self._requests

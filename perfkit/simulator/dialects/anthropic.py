@@ -11,6 +11,7 @@ from perfkit.simulator.dialects.answer import (
     Headers,
     ask,
     count_content,
+    cut,
     event,
     fill,
     required,
@@ -37,8 +38,8 @@ class MessageScript:
         self._ask = ask
         self._passage = ask.passage()
         self._text_index = 1 if ask.reasoning_tokens else 0
-        self._text = self._delta(self._text_index, {"type": "text_delta", "text": TEXT})
-        self._thinking = self._delta(0, {"type": "thinking_delta", "thinking": TEXT})
+        self._text = cut(self._delta(self._text_index, {"type": "text_delta", "text": TEXT}))
+        self._thinking = cut(self._delta(0, {"type": "thinking_delta", "thinking": TEXT}))
 
     def opening(self) -> list[bytes]:
         """Return ``message_start``, the start of the first block, and the ping that follows it."""

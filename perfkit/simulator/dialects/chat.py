@@ -13,6 +13,7 @@ from perfkit.simulator.dialects.answer import (
     ask,
     count_choices,
     count_content,
+    cut,
     event,
     fill,
     optional,
@@ -132,11 +133,11 @@ class ChatScript:
     def _call_id(self, choice: int) -> str:
         return f"call-{self._ask.id}-{choice}"
 
-    def _templates(self, delta: dict[str, Json]) -> list[bytes]:
+    def _templates(self, delta: dict[str, Json]) -> list[list[bytes]]:
         logprobs = None
         if self._ask.body.get("logprobs"):
             logprobs = {"content": [{"token": TEXT, "logprob": -0.25, "bytes": None, "top_logprobs": []}]}
-        return [self._chunk(choice, delta, None, logprobs) for choice in range(self._ask.choices)]
+        return [cut(self._chunk(choice, delta, None, logprobs)) for choice in range(self._ask.choices)]
 
     def _chunk(
         self, choice: int, delta: dict[str, Json], finish: str | None = None, logprobs: Json = None, **more: Json

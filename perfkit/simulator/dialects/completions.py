@@ -13,6 +13,7 @@ from perfkit.simulator.dialects.answer import (
     ask,
     count_choices,
     count_content,
+    cut,
     event,
     fill,
     optional,
@@ -51,7 +52,7 @@ class CompletionScript:
         self._ask = ask
         self._shape = SHAPES[ask.simulation.style]
         self._passages = [ask.passage(choice) for choice in range(ask.choices)]
-        self._templates = [self._chunk(choice, TEXT, None, self._logprobs()) for choice in range(ask.choices)]
+        self._templates = [cut(self._chunk(choice, TEXT, None, self._logprobs())) for choice in range(ask.choices)]
 
     def opening(self) -> list[bytes]:
         """Return nothing: text completions have no role."""

@@ -12,6 +12,7 @@ from perfkit.simulator.dialects.answer import (
     Headers,
     ask,
     count_content,
+    cut,
     fill,
     number,
     optional,
@@ -80,7 +81,7 @@ class GenerationScript:
     def _numbered(self, text: bytes, tokens: int) -> bytes:
         self._events += 1
         counted = number(self._template, tokens).replace(b'"@@TOTAL@@"', b"%d" % (self._ask.prompt_tokens + tokens))
-        return b"id:%d\n%b" % (self._events, fill(counted, text))
+        return b"id:%d\n%b" % (self._events, fill(cut(counted), text))
 
     def _output(self, finish: str, text: str) -> dict[str, Json]:
         if not self._messages:

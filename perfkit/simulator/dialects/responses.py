@@ -15,6 +15,7 @@ from perfkit.simulator.dialects.answer import (
     Headers,
     ask,
     count_content,
+    cut,
     event,
     fill,
     number,
@@ -157,7 +158,7 @@ class ResponsesScript:
         return event({"type": kind, **payload, "sequence_number": COUNT}, kind)
 
     def _delta(self, template: bytes, first: int, count: int) -> bytes:
-        return fill(number(template, next(self._sequence)), self._passage.tokens(first, count))
+        return fill(cut(number(template, next(self._sequence))), self._passage.tokens(first, count))
 
 
 DIALECT = Dialect("responses", ("/v1/responses",), read, ResponsesScript)
