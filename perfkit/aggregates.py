@@ -130,7 +130,8 @@ def failures(runs: Sequence[Run]) -> pd.DataFrame:
     failed = rows[~rows["success"]].drop(columns="success")
     groups = failed.groupby(["run", "error_kind", "status_code"], sort=False, dropna=False)
     counted = groups.agg(count=("run", "size"), example=("error", "first")).reset_index()
-    counted["share"] = counted["count"] / counted["run"].map(totals)
+    # Without failures the map is an empty column of texts, which no number can be divided by.
+    counted["share"] = counted["count"] / counted["run"].map(totals).astype(float)
     return counted[["run", "error_kind", "status_code", "count", "share", "example"]]
 
 

@@ -112,9 +112,13 @@ def _picture(runs: "Runs", chart: Chart, metric: str | None) -> Picture:
 
 def _definitions() -> Iterator[tuple[str, str]]:
     for entry in METRICS.values():
-        yield entry.label, entry.definition.splitlines()[0]
+        yield entry.label, _first_line(entry.definition)
     for rate in RATES.values():
-        yield rate.label, rate.definition.splitlines()[0]
+        yield rate.label, _first_line(rate.definition)
+
+
+def _first_line(docstring: str) -> str:
+    return docstring.splitlines()[0].replace("``", "")
 
 
 def _provenance(table: pd.DataFrame) -> Iterator[tuple[str, list[str]]]:

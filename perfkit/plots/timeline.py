@@ -1,5 +1,7 @@
 """Every request as a line in time: waiting to be sent, waiting for its first token, answering."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -55,9 +57,12 @@ def timeline(requests: DataFrame, metric: str | None = None, *, by: str | None =
     """
     parts = groups(notes.loaded(requests), by)
     with canvas(ax) as ax:
-        height = 0
-        for group in parts:
-            height += _draw(ax, group, _spans(group, metric), height)
+        spans = [_spans(group, metric) for group in parts]
+        many, height = sum(map(len, spans)), 0
+        look = {"linewidths": float(np.clip(220 / max(many, 1), 0.6, 5)), "rasterized": many > MANY}
+        for group, some in zip(parts, spans, strict=True):
+            _draw(ax, group, some.assign(row=some["row"] + height), look)
+            height += len(some)
         order = quantity(metric).label if metric else "start"
         ax.set(xlabel="time since the run's start [s]", ylabel=f"requests, in order of {order}")
         ax.set_ylim(max(height, 1), -1)
@@ -90,26 +95,16 @@ def _spans(group: Group, metric: str | None) -> DataFrame:
     return spans
 
 
-def _draw(ax: Axes, group: Group, spans: DataFrame, above: int) -> int:
-    row = spans["row"] + above
-    thick = float(np.clip(220 / max(len(spans) + above, 1), 0.6, 5))
-    look = (
-        (("due", "start"), "#bbbbbb", 0.8),
-        (("start", "first token"), group.colour, 0.35),
-        (("first token", "end"), group.colour, 1.0),
-    )
-    for (left, right), colour, alpha in look:
+def _draw(ax: Axes, group: Group, spans: DataFrame, look: dict[str, Any]) -> None:
+    parts = (("due", "start", "#bbbbbb", 0.8), ("start", "first token", group.colour, 0.35))
+    for left, right, colour, alpha in (*parts, ("first token", "end", group.colour, 1.0)):
         some = spans[spans[right] > spans[left]]
-        ends = np.stack([some[[left, right]].to_numpy(), np.repeat(row[some.index].to_numpy()[:, None], 2, 1)], axis=2)
-        ax.add_collection(
-            LineCollection(
-                list(ends), colors=[colour], alpha=alpha, linewidths=thick, gid=right, rasterized=len(some) > MANY
-            )
-        )
+        ends = some[[left, "row", right, "row"]].to_numpy(dtype=float).reshape(-1, 2, 2)
+        ax.add_collection(LineCollection(list(ends), colors=[colour], alpha=alpha, gid=right, **look))
     failed = spans[spans["failed"]]
     if len(failed):
-        ax.plot(failed["end"], row[failed.index], "x", color="black" if current().grey else FAILED, gid="failed")
+        ax.plot(failed["end"], failed["row"], "x", color="black" if current().grey else FAILED, gid="failed")
     # Collections do not tell their colour to a legend.
-    ax.add_line(Line2D([], [], color=group.colour, linewidth=3, label=group.label(int((~spans["failed"]).sum()))))
+    label = group.label(int((~spans["failed"]).sum()))
+    ax.add_line(Line2D([], [], color=group.colour, linestyle="-", linewidth=3, label=label))
     ax.autoscale_view()
-    return len(spans)
