@@ -238,6 +238,12 @@ class Runs(Selection):
 
         return export(self, folder, **options)
 
+    def report(self, path: str | Path = "report.html", **options: Any) -> Path:
+        """Write one HTML file that needs nothing else; see ``perfkit.report.report`` for the options."""
+        from perfkit.report import report
+
+        return report(self, path, **options)
+
     def save(self, path: str | Path, *, body: bool = True) -> Path:
         """Write these runs, with the rows that are looked at, to one new run file.
 
