@@ -1,16 +1,16 @@
-"""A simulated server in a process of its own, for as long as a ``with`` block lasts."""
+"""A simulated server in a process of its own."""
 
 import contextlib
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import IO, Any, Self
 
-from perfkit.errors import PerfkitError
+from perfkit.errors import PerfkitError, UsageError, nearest
 from perfkit.simulator.options import Simulation
 
 _PATIENCE = 10.0  # seconds for a server to stop by itself
@@ -18,7 +18,7 @@ _PATIENCE = 10.0  # seconds for a server to stop by itself
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """A running simulated server.
+    """A running simulated server; stops at the end of a ``with`` block, by ``stop()``, or with this process.
 
     Parameters
     ----------
@@ -31,6 +31,18 @@ class Simulated:
     url: str
     simulation: Simulation
     _process: "subprocess.Popen[str]"
+    _complaints: IO[str]
+
+    def __repr__(self) -> str:
+        return f"<simulated {self.simulation.model!r} at {self.url}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
 
     @property
     def port(self) -> int:
@@ -44,19 +56,22 @@ class Simulated:
 
     def stop(self) -> None:
         """Stop it and wait until its logs are written; a second call does nothing."""
-        if self._process.stdin and not self._process.stdin.closed:
+        if self._complaints.closed:
+            return
+        for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(BrokenPipeError):  # it has gone already
-                self._process.stdin.close()
+                if pipe:
+                    pipe.close()
         try:
             self._process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        sys.stderr.write(_said(self._complaints))
 
 
-@contextlib.contextmanager
-def simulate(simulation: Simulation | None = None, **options: Any) -> Iterator[Simulated]:
-    """Run a simulated LLM endpoint while the ``with`` block lasts.
+def simulate(simulation: Simulation | None = None, **options: Any) -> Simulated:
+    """Start a simulated LLM endpoint.
 
     It is a process of its own on a free loopback port, and ends with this one, however this one ends.
 
@@ -67,15 +82,15 @@ def simulate(simulation: Simulation | None = None, **options: Any) -> Iterator[S
     **options
         Fields of ``Simulation``, on top of it.
 
-    Yields
-    ------
+    Returns
+    -------
     Simulated
-        With ``url``, ``port``, ``pid`` and ``stop()``.
+        With ``url``, ``port``, ``pid`` and ``stop()``; also a context manager.
 
     Raises
     ------
     UsageError
-        An option is out of range.
+        An option is out of range, or there is none of that name.
     PerfkitError
         The server did not start; the message says why.
 
@@ -86,30 +101,36 @@ def simulate(simulation: Simulation | None = None, **options: Any) -> Iterator[S
     ...     b'"id":"tiny"' in urlopen(server.url + "/v1/models").read()
     True
     """
-    chosen = replace(simulation or Simulation(), **options)
-    # -P: a file called random.py beside the caller must not be what the server imports.
-    command = [sys.executable, "-P", "-m", "perfkit.simulator", "--until-eof", *chosen.argv()]
-    with tempfile.TemporaryFile("w+") as complaints:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=complaints,
-            env=_environment(),
-            text=True,
-            start_new_session=True,  # Ctrl-C is for the measurement, not for its server
-        )
-        url = _address(process)
-        if url is None:
-            complaints.seek(0)
-            raise PerfkitError(f"the simulated server did not start: {complaints.read().strip() or 'it said nothing'}")
-        simulated = Simulated(url, chosen, process)
-        try:
-            yield simulated
-        finally:
-            simulated.stop()
-            complaints.seek(0)
-            sys.stderr.write(complaints.read())
+    chosen = _chosen(simulation or Simulation(), options)
+    complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in _said
+    process = subprocess.Popen(
+        # -P: a file called random.py beside the caller must not be what the server imports.
+        [sys.executable, "-P", "-m", "perfkit.simulator", "--until-eof", *chosen.argv()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=complaints,
+        env=_environment(),
+        text=True,
+        start_new_session=True,  # Ctrl-C is for the measurement, not for its server
+    )
+    url = _address(process)
+    if url is None:
+        raise PerfkitError(f"the simulated server did not start: {_said(complaints).strip() or 'it said nothing'}")
+    return Simulated(url, chosen, process, complaints)
+
+
+def _chosen(simulation: Simulation, options: dict[str, Any]) -> Simulation:
+    known = {field.name for field in fields(Simulation)}
+    for name in options:
+        if name not in known:
+            raise UsageError(f"the simulator has no option {name!r}{nearest(name, known)}")
+    return replace(simulation, **options)
+
+
+def _said(complaints: IO[str]) -> str:
+    with complaints:
+        complaints.seek(0)
+        return complaints.read()
 
 
 def _environment() -> dict[str, str]:
@@ -124,5 +145,5 @@ def _address(process: "subprocess.Popen[str]") -> str | None:
     line = process.stdout.readline() if process.stdout else ""
     if line.startswith("listening on "):
         return line.split()[-1]
-    process.wait()
+    process.communicate()
     return None

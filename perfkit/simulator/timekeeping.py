@@ -14,7 +14,7 @@ _LIMIT = 0.001  # s
 _TTFT = 0.15  # s; time enough to take in a step's requests before their first tokens are due
 _ITL = 0.01
 _TOKENS = 20
-_STREAMS = (100, 200, 400, 800)
+_STREAMS = (50, 100, 200, 400, 800)
 _TRIES = 3
 _PATIENCE = 10.0  # s
 

@@ -37,6 +37,20 @@ def test_an_option_out_of_range_never_starts_a_process():
         pass
 
 
+def test_an_option_of_no_such_name_is_refused_with_the_nearest():
+    with pytest.raises(UsageError, match="did you mean 'slots'"):
+        simulate(slot=1)
+
+
+def test_a_server_outlives_the_statement_that_started_it():
+    server = simulate(model="kept")
+    assert get(server.port, "/v1/models")["data"][0]["id"] == "kept"
+    assert repr(server) == f"<simulated 'kept' at {server.url}>"
+    server.stop()
+    with pytest.raises(ConnectionRefusedError):
+        get(server.port, "/health")
+
+
 def test_stop_may_be_called_twice():
     with simulate() as server:
         server.stop()
