@@ -46,7 +46,7 @@ def _run(summary: dict[str, Json]) -> dict[str, Json]:
         "number": whole(phase.get("requests") or phase.get("request_count")),
         "arguments": config or None,
         "versions": {"aiperf": summary.get("aiperf_version")},
-        "basis": dict.fromkeys(("ttft", "itl", "e2e"), "stored:aiperf") | {"tpot": "recomputed"},
+        "basis": dict.fromkeys(("ttft", "itl", "e2e"), "stored:aiperf") | {"tpot": "recomputed", "chunks": "visible"},
     }
 
 

@@ -63,15 +63,17 @@ def _results(
     connection: sqlite3.Connection, columns: tuple[str, ...], run: dict[str, Json]
 ) -> Iterator[dict[str, Json]]:
     """Yield canonical rows, and note on the run what its numbers rest on."""
-    stored = False
+    stored, partial = False, False
     for row in rows(connection, columns):
         read = decode(row)
         result = canonical(read)
         stored = stored or "stored_times" in (result.get("flags") or "")
+        partial = partial or None in read.arrivals
         run["model"] = run.get("model") or read.request.get("model")
         yield result
+    kept = "events" if "chunk_times" in columns else "visible" if partial else "choices"
     basis = f"stored:evalscope-{generation(columns)}" if stored else "recomputed"
-    run["basis"] |= dict.fromkeys(("ttft", "itl", "tpot"), basis) | {"e2e": "stored:evalscope"}
+    run["basis"] |= dict.fromkeys(("ttft", "itl", "tpot"), basis) | {"e2e": "stored:evalscope", "chunks": kept}
 
 
 def readings(path: str | Path) -> list[Reading]:
