@@ -84,6 +84,8 @@ class BoundApi:
         """
         if self.generation == "llmuses" and isinstance(prompt.content, dict):
             return prompt.content  # made by the plugin's own generator, see bodies()
+        if self.generation == "llmuses" and isinstance(prompt.content, dict):
+            return prompt.content  # the plugin made it: see bodies
         build = self.api.build_request
         extra = (self.arguments,) if _takes(build, 2) else ()
         body = _called(build, prompt.content, *extra)
@@ -94,17 +96,31 @@ class BoundApi:
     def bodies(self, arguments: Arguments) -> Iterator[dict[str, Json]]:
         """Yield the bodies that a plugin of the llmuses generation makes by itself.
 
+        It is asked again and again when ``number`` or ``duration`` says how much is wanted.
+
         Raises
         ------
         PluginFailure
             The plugin raised.
+        UsageError
+            It makes no body.
         """
-        dataset = arguments.dataset_path or arguments.dataset
+        endless = arguments.number is not None or arguments.duration is not None
+        while True:
+            body = None
+            for body in self._one_pass(arguments):
+                yield body
+            if body is None:
+                raise UsageError(f"{_place(self.api.build_request)}: build_request yields no request")
+            if not endless:
+                return
+
+    def _one_pass(self, arguments: Arguments) -> Iterator[dict[str, Json]]:
         try:
             yield from self.api.build_request(
                 model=arguments.model,
                 prompt=arguments.prompt_text(),
-                dataset=dataset,
+                dataset=arguments.dataset_path or arguments.dataset,
                 max_length=arguments.max_prompt_length,
                 min_length=arguments.min_prompt_length,
                 **arguments.parameters,
