@@ -177,7 +177,8 @@ class Exchange:
         if not self._fault.completes:
             self._end()
             return
-        data = reply(200, self._script.whole(), headers={"x-request-id": str(self.ask.number)})
+        headers = {"x-request-id": str(self.ask.number)}
+        data = reply(200, self._script.whole(), headers=headers, close=not self.request.keep_alive)
         now = self._headers = monotonic_ns()
         self._write(data)
         self._sent = self._generated

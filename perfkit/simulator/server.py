@@ -204,9 +204,11 @@ class Server:
         self._flushing = self._loop.call_later(1.0, self._flush)
 
     def close(self) -> None:
-        """Drop every connection and write the logs."""
+        """Drop every connection and write the logs, unfinished requests included."""
         self._flushing.cancel()
         self._alarm.close()
+        for exchange in list(self._exchanges.values()):
+            exchange.client_left()
         for connection in list(self._connections):
             connection.abort()
         self._truth.close()

@@ -9,8 +9,9 @@ from urllib.request import Request, urlopen
 import pytest
 
 from perfkit.errors import PerfkitError
-from perfkit.simulator import simulate
-from perfkit.simulator.truth import read_requests
+from perfkit.simulator import Simulation, simulate
+from perfkit.simulator.model import Work, model_of
+from perfkit.simulator.truth import read_chunks, read_requests
 from tests.simulator.conversation import CHAT, ask, chat, stream, user
 
 
@@ -62,6 +63,17 @@ def test_a_client_that_leaves_stops_its_stream(tmp_path):
     assert 0 < row.tokens < 1000
 
 
+def test_requests_unfinished_when_the_server_stops_are_logged(tmp_path):
+    log = tmp_path / "log.csv"
+    with simulate(ttft=0.0, itl=60.0, log=str(log)) as server, opened(server) as connection:
+        while b'"content":" ' not in connection.recv(65536):
+            pass
+        server.stop()
+        assert connection.recv(65536) == b""
+    [row] = read_requests(log)
+    assert (row.outcome, row.tokens) == ("client_closed", 1)
+
+
 def test_equal_seeds_answer_equally_and_requests_differently():
     with simulate(ttft=0.0, itl=0.0, seed=5) as one, simulate(ttft=0.0, itl=0.0, seed=5) as other:
         first, second = chat(one), chat(one)
@@ -87,6 +99,25 @@ def test_an_engine_with_one_slot_answers_one_after_the_other(tmp_path):
     rows = sorted(read_requests(log), key=lambda row: row.first_ns)
     assert [row.tokens for row in rows] == [10] * 5
     assert all(earlier.last_ns < later.first_ns for earlier, later in pairwise(rows))
+
+
+def test_the_server_sends_tokens_when_virtual_time_says(tmp_path):
+    log, chunk_log = tmp_path / "log.csv", tmp_path / "chunks.bin"
+    options = Simulation(slots=3, itl=0.003, base_latency=0.03, output_tokens=8, jitter=0.4, prefill_rate=500.0)
+    with simulate(options, log=str(log), chunk_log=str(chunk_log)) as server:
+        connections = [opened(server) for _ in range(8)]
+        for connection in connections:
+            while b"[DONE]" not in connection.recv(65536):
+                pass
+            connection.close()
+        server.stop()
+    schedule, expected = model_of(options).schedule(), []
+    for row in sorted(read_requests(log), key=lambda row: row.recv_done_ns):
+        expected += schedule.take(row.recv_done_ns)
+        schedule.arrive(row.req, row.recv_done_ns, Work(prompt_tokens=1, output_tokens=8))
+    while (due := schedule.next_due()) is not None:
+        expected += schedule.take(due)
+    assert [(chunk.due, chunk.req) for chunk in read_chunks(chunk_log)] == expected
 
 
 def test_tokens_in_one_event_come_when_the_first_is_due(tmp_path):
