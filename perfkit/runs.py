@@ -1,15 +1,18 @@
 """Runs: what ``pk.open`` returns and everything is asked of. Immutable; each method that narrows returns another."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from perfkit import aggregates, columns, decoding, frame, opening, saving, showing
+from perfkit import aggregates, columns, decoding, definitions, frame, opening, saving, showing
 from perfkit.checks import verdict_of
+from perfkit.comparing import QUANTITIES, Comparison, Plan, compared, planned, quantity, require_not_slower
+from perfkit.comparing.gate import Unsure
+from perfkit.comparing.pairing import MATCH
 from perfkit.metrics import RATES
 from perfkit.opening import Place
 from perfkit.selection import Selection
@@ -52,6 +55,35 @@ def open(places: Place | Iterable[Place]) -> "Runs":
     """
     runs, problems = opening.open_all(places)
     return Runs(runs, problems, palette=tuple(run.label for run in runs))
+
+
+def plan(*, like: "Runs", effect: float = 0.05, metric: str = "ttft", quantile: float | None = 0.95) -> Plan:
+    """Say how many requests a side a comparison needs.
+
+    Parameters
+    ----------
+    like : Runs
+        One run, like those to come.
+    effect : float
+        The difference to see, as a share.
+    metric : str
+        A metric, or a throughput.
+    quantile : float or None
+        0 to 1; None for the mean.
+
+    Returns
+    -------
+    Plan
+        Prints as a sentence; ``requests`` is the number.
+
+    Raises
+    ------
+    UsageError
+        The run is too short to judge by, or a name is unknown.
+    """
+    if metric in RATES:
+        return planned(like.members, metric, effect)
+    return planned(like.members, f"{metric}_mean" if quantile is None else f"{metric}_p{100 * quantile:g}", effect)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -112,7 +144,14 @@ class Runs(Selection):
 
     # Judging -------------------------------------------------------------------------------------------------------
 
-    def summary(self, metrics: Iterable[str] | None = None, *, by: By = "run", unit: str | None = None) -> Summary:
+    def summary(
+        self,
+        metrics: Iterable[str] | None = None,
+        *,
+        by: By = "run",
+        unit: str | None = None,
+        definition: str | None = None,
+    ) -> Summary:
         """Return counts, latencies, rates and verdicts as tables.
 
         Parameters
@@ -123,24 +162,60 @@ class Runs(Selection):
             Columns, settings or tags to group by.
         unit : str, optional
             Of durations in ``frame``, such as ``"ms"``; default seconds.
+        definition : str, optional
+            Another tool's, such as ``"vllm"``, for TTFT, ITL, TPOT and E2E of each run; see ``lens``.
 
         Returns
         -------
         Summary
             ``frame``, ``rates``, ``verdicts``, ``notes``, ``to_dict()``.
+
+        Raises
+        ------
+        UsageError
+            There is no such metric or definition.
         """
         by, metrics = _names(by), tuple(metrics or metrics_shown())
         rows = aggregates.rows_for(self.members, by, metrics, RATES)
         reason = self._no_rates(by)
         mixed = columns.mixed_bases(self.members, metrics)
         unread = [f"not opened: {problem.reason}" for problem in self.problems]
-        return Summary(
+        summary = Summary(
             aggregates.head(self.members),
             aggregates.percentiles(rows, metrics, aggregates.QUANTILES, by, unit),
             aggregates.run_rates(rows, by, reason),
             self.verdicts,
             (*([reason] if reason else []), *mixed, *unread),
         )
+        return self._defined(summary, definition, unit) if definition else summary
+
+    def _defined(self, summary: Summary, definition: str, unit: str | None) -> Summary:
+        """Replace the latencies by those of another tool's definition."""
+        frame, reasons = definitions.summarised(self.members, definition, aggregates.QUANTILES, unit)
+        return replace(
+            summary, frame=frame, notes=(*summary.notes, f"latencies as {definition} defines them", *reasons)
+        )
+
+    def lens(self, metric: str) -> pd.DataFrame:
+        """Show a metric under every tool's definitions, with the cause of each difference.
+
+        Parameters
+        ----------
+        metric : {"ttft", "itl", "tpot", "e2e"}
+            What to look at.
+
+        Returns
+        -------
+        DataFrame
+            Index ``run`` and ``definition``; ``mean``, ``p50``, ``p95``, ``p99`` in seconds, ``n``, ``changed``
+            (requests whose value is not perfkit's), ``cause``, ``checked`` (what the formulas were compared with).
+
+        Raises
+        ------
+        UsageError
+            No definition has that metric.
+        """
+        return pd.concat({run.label: definitions.lens(run, metric) for run in self.members}, names=["run"])
 
     def percentiles(
         self,
@@ -189,6 +264,80 @@ class Runs(Selection):
             NaN after a filter on outcomes.
         """
         return aggregates.goodput(self.members, slo, _names(by), self._no_rates(_names(by)))
+
+    def compare(
+        self,
+        baseline: "str | Runs",
+        *,
+        by: str = "run",
+        match: Sequence[str] = MATCH,
+        quantities: Iterable[str] = QUANTITIES,
+    ) -> Comparison:
+        """Compare groups of runs with a baseline, at equal load.
+
+        Parameters
+        ----------
+        baseline : str or Runs
+            A value of ``by``: a run's name or label, or the value of a setting or tag. Or other runs, of any files.
+        by : str
+            What tells the groups apart.
+        match : sequence of str
+            Settings that must be equal for two runs to be compared.
+        quantities : iterable of str
+            ``"ttft_p95"``, ``"tpot_mean"``, ``"output_throughput"``, ...
+
+        Returns
+        -------
+        Comparison
+            ``table`` (a ratio with a 95 % interval per row), ``sentences``, ``plot()``; prints itself. Where both
+            sides have three runs or more, the runs are resampled, else their requests; p-values are corrected by
+            Holm's method over the quantities of a pairing.
+
+        Raises
+        ------
+        UsageError
+            No run is the baseline, none has its load, or a quantity is unknown.
+        """
+        quantities = list(quantities)
+        if isinstance(baseline, Runs):
+            apart = baseline.tag(side="baseline") + self.tag(side="these")
+            return apart.compare("baseline", by="side", match=match, quantities=quantities)
+        found = compared(self.members, baseline, by, match, quantities)
+        return replace(found, notes=tuple(self._doubts(quantities)))
+
+    def _doubts(self, quantities: Iterable[str]) -> list[str]:
+        """Say what speaks against trusting numbers of these runs side by side."""
+        levels = {run: verdict.level for run, verdict in self.verdicts.items() if verdict}
+        bad = [
+            f"{run} is {level}: {self.verdicts[run].reasons[0]}" for run, level in levels.items() if level != "VALID"
+        ]
+        return [
+            *bad,
+            *columns.mixed_bases(self.members, dict.fromkeys(quantity(name).metric.name for name in quantities)),
+        ]
+
+    def assert_not_slower(
+        self, baseline: "str | Runs", *, by: str = "run", unsure: Unsure = "raise", **tolerances: str | float
+    ) -> None:
+        """Raise unless these runs are as fast as a baseline, within tolerances; for continuous integration.
+
+        Parameters
+        ----------
+        baseline : str or Runs
+            As for ``compare``.
+        by : str
+            What tells the groups apart.
+        unsure : {"raise", "pass"}
+            What to do when the requests are too few to tell.
+        **tolerances : str or float
+            ``ttft_p95="5%"``, ``output_throughput=0.05``.
+
+        Raises
+        ------
+        Slower
+            (an AssertionError) A quantity is clearly worse than allowed, or, unless ``unsure="pass"``, might be.
+        """
+        require_not_slower(self.compare(baseline, by=by, quantities=tolerances), tolerances, unsure)
 
     def failures(self) -> pd.DataFrame:
         """Return what went wrong: one row per run, kind of error and status, with a count, a share and an example."""

@@ -13,10 +13,11 @@ from perfkit.errors import UsageError, nearest
 from perfkit.records import TOKEN_KINDS, Kind
 
 Metric: TypeAlias = Literal["ttft", "itl", "tpot", "e2e"]
-Held: TypeAlias = Literal["nothing", "visible", "choices", "events"]
-"""Which chunks a file keeps the arrival of: none; those with output; those of a choice (role, finish); all."""
+Held: TypeAlias = Literal["nothing", "ends", "visible", "choices", "events"]
+"""Which chunks a file keeps the arrival of: none; first and last with output; all with output; those of a choice (role,
+finish) too; all."""
 
-HELD: Final[tuple[Held, ...]] = ("nothing", "visible", "choices", "events")
+HELD: Final[tuple[Held, ...]] = ("nothing", "ends", "visible", "choices", "events")
 
 ANSWER: Final = frozenset({Kind.CONTENT})
 VISIBLE: Final = frozenset(TOKEN_KINDS)
@@ -82,13 +83,11 @@ class Definition:
 
     def needs(self, metric: Metric) -> Held:
         """Return which chunks a file must keep for a metric."""
+        if metric == "itl" and self.gaps is not None:
+            return _level(self.gaps, "visible")
         first, end = self.first, self.end or frozenset()
-        between = self.gaps if self.gaps is not None else VISIBLE
-        used = {"ttft": first, "e2e": end, "itl": between | (first if self.gaps is None else frozenset())}
-        kinds = used.get(metric, first | end | VISIBLE)
-        if Kind.USAGE in kinds:
-            return "events"
-        return "choices" if Kind.ROLE in kinds else "visible" if kinds else "nothing"
+        used = {"ttft": first, "e2e": end, "tpot": VISIBLE if self.per_token != "after first" else first | end}
+        return _level(used.get(metric, first | end), "ends")
 
     def ttft(self, stamps: Stamps) -> Weighted:
         """Time to first token."""
@@ -124,6 +123,13 @@ class Definition:
         if not first or not end or tokens < 1:
             return [(self.one_token, 1)] if first and self.one_token is not None else []
         return [((end[0][0] - first[0][0]) / tokens, tokens if self.weighted else 1)]
+
+
+def _level(kinds: frozenset[Kind], enough: Held) -> Held:
+    """Return which chunks must be kept to tell these apart; ``enough`` when only output matters."""
+    if Kind.USAGE in kinds:
+        return "events"
+    return "choices" if Kind.ROLE in kinds else enough if kinds else "nothing"
 
 
 _FIXTURES: Final = "the stamps and reports that these releases wrote"

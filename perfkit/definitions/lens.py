@@ -12,18 +12,22 @@ from perfkit.definitions.catalogue import definition as by_name
 from perfkit.definitions.percentile import RULES
 from perfkit.errors import CorruptPickle, UsageError, nearest
 from perfkit.frame import Run
-from perfkit.records import Json
+from perfkit.metrics import metric_named
+from perfkit.records import Json, Kind
 
 METRICS: tuple[Metric, ...] = ("ttft", "itl", "tpot", "e2e")
 PERCENTS = (50, 95, 99)
 
 
-def held(run: Run) -> Held:
-    """Return which chunks a run's file keeps the arrival of.
+def held(run: Run, chosen: Definition) -> Held:
+    """Return which chunks a run's file keeps the arrival of, as far as a definition is concerned.
 
-    perfkit's own runs keep all; for others the importer says so in the run's basis.
+    perfkit's own runs keep all; for others the importer says so in the run's basis. A tool that keeps only what it
+    counts itself (``own``) keeps enough for its own definition and for no other.
     """
     basis = _basis(run)
+    if basis.get("chunks") == "own" and run.record.get("source") == chosen.tool:
+        return "events"
     if basis.get("*") == "stamps":
         return "events"
     return next((level for level in HELD if level == basis.get("chunks")), "nothing")
@@ -39,19 +43,31 @@ def _basis(run: Run) -> Mapping[str, Json]:
 
 def stamps(run: Run) -> Iterator[Stamps]:
     """Yield the stamps of every streamed answer of a run's steady state that succeeded."""
-    sql, parameters = run.query(["chunks", "latency", "completion_tokens", "success"], "steady")
+    names = ["chunks", "latency", "completion_tokens", "start_time", "first_chunk_latency", "last_token_time"]
+    sql, parameters = run.query([*names, "success"], "steady")
     for rows in run.source.batches(sql, parameters):
-        for _, blob, latency, tokens, success in rows:
-            if success == 1 and isinstance(blob, bytes) and isinstance(latency, int | float):
-                try:
-                    chunks = unpack(blob)
-                except CorruptPickle:
-                    continue
-                arrivals = [arrival / 1e9 for arrival in chunks.arrival]
-                yield Stamps(arrivals, chunks.kind, chunks.message, float(latency), tokens)
+        for _, *values, success in rows:
+            found = _stamps(*values) if success == 1 else None
+            if found:
+                yield found
 
 
-def measure(run: Run, metric: Metric, name: str) -> pd.Series:
+def _stamps(blob: Json, latency: Json, tokens: Json, start: Json, first: Json, last: Json) -> Stamps | None:
+    if not isinstance(latency, int | float):
+        return None
+    if isinstance(blob, bytes):
+        try:
+            chunks = unpack(blob)
+        except CorruptPickle:
+            return None
+        arrivals = [arrival / 1e9 for arrival in chunks.arrival]
+        return Stamps(arrivals, chunks.kind, chunks.message, float(latency), tokens)
+    if isinstance(first, float) and isinstance(start, float) and isinstance(last, float):
+        return Stamps([first, last - start], [Kind.CONTENT] * 2, [0, 1], float(latency), tokens)
+    return None
+
+
+def measure(run: Run, metric: str, name: str) -> pd.Series:
     """Return a metric of one run under another tool's definition.
 
     Parameters
@@ -73,12 +89,11 @@ def measure(run: Run, metric: Metric, name: str) -> pd.Series:
     UsageError
         The file does not keep what the definition needs.
     """
-    _check_metric(metric)
-    chosen = by_name(name)
-    reason = refusal(chosen, metric, held(run))
+    chosen, known = by_name(name), _known(metric)
+    reason = refusal(chosen, known, held(run, chosen))
     if reason:
         raise UsageError(f"{run.label}: {reason}")
-    return statistics(chosen, _collected(chosen, metric, stamps(run)))
+    return statistics(chosen, _collected(chosen, known, stamps(run)))
 
 
 def refusal(chosen: Definition, metric: Metric, kept: Held) -> str:
@@ -86,11 +101,16 @@ def refusal(chosen: Definition, metric: Metric, kept: Held) -> str:
     needed = chosen.needs(metric)
     if HELD.index(kept) >= HELD.index(needed):
         return ""
-    words = {"visible": "of each piece of output", "choices": "of role and finish chunks", "events": "of all chunks"}
+    words = {
+        "ends": "of first and last output",
+        "visible": "of each piece of output",
+        "choices": "of role and finish chunks",
+        "events": "of all chunks",
+    }
     return f"{chosen.name}'s {metric} needs the arrival {words[needed]}, which this file does not keep"
 
 
-def lens(run: Run, metric: Metric) -> pd.DataFrame:
+def lens(run: Run, metric: str) -> pd.DataFrame:
     """Show a metric of one run under every definition.
 
     Parameters
@@ -112,15 +132,14 @@ def lens(run: Run, metric: Metric) -> pd.DataFrame:
     UsageError
         There is no such metric.
     """
-    _check_metric(metric)
-    kept, answers = held(run), list(stamps(run))
-    ours = [DEFINITIONS["perfkit"].values(metric, answer) for answer in answers]
+    known, answers = _known(metric), list(stamps(run))
+    ours = [DEFINITIONS["perfkit"].values(known, answer) for answer in answers]
     lines = {}
     for name, chosen in DEFINITIONS.items():
-        reason = refusal(chosen, metric, kept)
-        values = [] if reason else [chosen.values(metric, answer) for answer in answers]
+        reason = refusal(chosen, known, held(run, chosen))
+        values = [] if reason else [chosen.values(known, answer) for answer in answers]
         changed = sum(_differs(theirs, own) for theirs, own in zip(values, ours, strict=False))
-        told = {"changed": changed, "cause": reason or chosen.causes.get(metric, ""), "checked": chosen.checked}
+        told = {"changed": changed, "cause": reason or chosen.causes.get(known, ""), "checked": chosen.checked}
         flat = [pair for pairs in values for pair in pairs]
         lines[name] = {**statistics(chosen, flat), **told}
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("definition").astype({"n": int})
@@ -135,12 +154,48 @@ def _differs(theirs: Weighted, ours: Weighted) -> bool:
     return len(theirs) != len(ours) or any(not math.isclose(a, b, rel_tol=1e-6) for (a, _), (b, _) in pairs)
 
 
-def statistics(chosen: Definition, values: Weighted) -> pd.Series:
+def summarised(
+    runs: Sequence[Run], name: str, percents: Iterable[float], unit: str | None = None
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return the four latencies of runs under one definition, in the shape of ``Summary.frame``.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Whose steady state is looked at.
+    name : str
+        One of ``DEFINITIONS``.
+    percents : iterable of float
+        0 to 100.
+    unit : str, optional
+        Of the durations; seconds by default.
+
+    Returns
+    -------
+    frame : DataFrame
+        Index ``run`` and ``metric``; ``unit``, ``n``, ``mean``, ``p50``, ...
+    reasons : list of str
+        Why a file cannot give a metric: its ``n`` is 0.
+    """
+    chosen, percents = by_name(name), tuple(percents)
+    rows, reasons = [], []
+    for run in runs:
+        answers, kept = list(stamps(run)), held(run, chosen)
+        for metric in METRICS:
+            reason = refusal(chosen, metric, kept)
+            reasons += [f"{run.label}: {reason}"] if reason else []
+            found = statistics(chosen, [] if reason else _collected(chosen, metric, answers), percents)
+            measured = found.drop("n").astype(float) * metric_named(metric).scale(unit or "s")
+            rows.append({"run": run.label, "metric": metric, "unit": unit or "s", "n": found["n"], **measured})
+    return pd.DataFrame(rows).set_index(["run", "metric"]), reasons
+
+
+def statistics(chosen: Definition, values: Weighted, percents: Iterable[float] = PERCENTS) -> pd.Series:
     """Return mean and percentiles of (value, weight) pairs by a definition's percentile rule."""
     ordered = _spread(sorted(values)) if chosen.weighted else sorted(value for value, _ in values)
     mean = sum(ordered) / len(ordered) if ordered else math.nan
     rule = RULES[chosen.percentile]
-    return pd.Series({"mean": mean, **{f"p{p}": rule(ordered, p) for p in PERCENTS}, "n": len(values)}, dtype=object)
+    return pd.Series({"mean": mean, **{f"p{p:g}": rule(ordered, p) for p in percents}, "n": len(values)}, dtype=object)
 
 
 def _spread(values: Weighted) -> Sequence[float]:
@@ -148,6 +203,8 @@ def _spread(values: Weighted) -> Sequence[float]:
     return [value for value, weight in values for _ in range(weight)]
 
 
-def _check_metric(metric: str) -> None:
-    if metric not in METRICS:
-        raise UsageError(f"no definition has a {metric!r}{nearest(metric, METRICS)}")
+def _known(metric: str) -> Metric:
+    for known in METRICS:
+        if metric == known:
+            return known
+    raise UsageError(f"no definition has a {metric!r}{nearest(metric, METRICS)}")

@@ -48,7 +48,13 @@ def _run(benchmark: Json, version: Json) -> dict[str, Json]:
         "versions": {"guidellm": version},
         "start_time": seconds(benchmark.get("start_time")),
         "end_time": seconds(benchmark.get("end_time")),
-        "basis": {"ttft": "stored:guidellm", "tpot": "recomputed", "itl": None, "e2e": "stored:guidellm"},
+        "basis": {
+            "ttft": "stored:guidellm",
+            "tpot": "recomputed",
+            "itl": None,
+            "e2e": "stored:guidellm",
+            "chunks": "ends",
+        },
     }
 
 

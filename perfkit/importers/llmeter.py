@@ -41,7 +41,8 @@ def _run(summary: dict[str, Json], config: dict[str, Json]) -> dict[str, Json]:
         "start_time": start,
         "end_time": start + duration if start and duration else None,
         "duration": duration,
-        "basis": dict.fromkeys(("ttft", "tpot", "e2e"), "stored:llmeter") | {"itl": None, "clock": "whole seconds"},
+        "basis": dict.fromkeys(("ttft", "tpot", "e2e"), "stored:llmeter")
+        | {"itl": None, "clock": "whole seconds", "chunks": "ends"},
     }
 
 

@@ -84,7 +84,7 @@ def _run(run: dict[str, Json], tool: str) -> dict[str, Json]:
         "arguments": {name: value for name, value in run.items() if not isinstance(value, list | dict)},
         "start_time": start,
         "end_time": start + duration if start and duration else None,
-        "basis": basis | {"tpot": "recomputed", "clock": "boot"},
+        "basis": basis | {"tpot": "recomputed", "clock": "boot", "chunks": "own" if tool == "vllm" else "visible"},
     }
 
 

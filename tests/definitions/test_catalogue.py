@@ -69,14 +69,16 @@ def test_an_answer_without_output_has_a_value_under_no_definition_but_its_end(na
 @pytest.mark.parametrize(
     ("name", "metric", "needed"),
     [
-        ("perfkit", "ttft", "visible"),
+        ("perfkit", "ttft", "ends"),
+        ("perfkit", "itl", "visible"),
+        ("perfkit", "tpot", "ends"),
         ("perfkit", "e2e", "nothing"),
         ("vllm", "ttft", "choices"),
         ("vllm", "tpot", "choices"),
-        ("evalscope", "ttft", "visible"),
+        ("evalscope", "ttft", "ends"),
         ("evalscope", "e2e", "events"),
         ("evalscope-1.0", "itl", "events"),
-        ("guidellm", "itl", "visible"),
+        ("guidellm", "itl", "ends"),
     ],
 )
 def test_a_definition_says_which_chunks_it_needs(name, metric, needed):

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from perfkit.definitions import lens, measure
+import perfkit as pk
+from perfkit.definitions import DEFINITIONS, lens, measure
 from perfkit.errors import UsageError
 from perfkit.frame import Run
 from perfkit.opening import open_all
@@ -83,6 +84,54 @@ def test_a_definition_that_the_file_cannot_give_is_refused_with_the_reason():
 def test_a_file_without_stamps_is_refused_whatever_the_definition():
     with pytest.raises(UsageError, match="does not keep"):
         measure(opened("peers/guidellm_4"), "itl", "perfkit")
+
+
+def test_guidellms_definition_on_its_own_file_gives_its_report():
+    run = opened("peers/guidellm_4")
+    report = json.loads((FIXTURES / "peers/guidellm_4/report.json").read_text())["benchmarks"][0]["metrics"]
+    names = {"ttft": "time_to_first_token_ms", "itl": "inter_token_latency_ms", "tpot": "time_per_output_token_ms"}
+    for metric, name in names.items():
+        found, theirs = measure(run, metric, "guidellm"), report[name]["successful"]
+        assert found["mean"] * 1000 == pytest.approx(theirs["mean"], rel=1e-6)
+        for percentile in ("p50", "p95", "p99"):
+            assert found[percentile] * 1000 == pytest.approx(theirs["percentiles"][percentile], rel=1e-6)
+
+
+def test_llmeters_definition_on_its_own_file_gives_its_report():
+    run = opened("peers/llmeter_4")
+    report = json.loads((FIXTURES / "peers/llmeter_4/20261120-2005/stats.json").read_text())
+    names = {"ttft": "time_to_first_token", "tpot": "time_per_output_token", "e2e": "time_to_last_token"}
+    for metric, name in names.items():
+        found = measure(run, metric, "llmeter")
+        assert found["mean"] == pytest.approx(report[f"{name}-average"], rel=1e-5)
+        assert found["p99"] == pytest.approx(report[f"{name}-p99"], rel=1e-5)
+
+
+def test_a_summary_under_another_definition_says_so_and_keeps_the_rates():
+    runs = pk.open(FIXTURES / "evalscope/evalscope-0.17.1__sweep")
+    ours, theirs = runs.summary(unit="ms"), runs.summary(unit="ms", definition="evalscope-1.0")
+    line = printed("evalscope/evalscope-0.17.1__sweep")["Average time to first token (s)"]
+    assert theirs.frame["mean"].xs("ttft", level="metric").iloc[0] == pytest.approx(line * 1000, abs=0.05)
+    assert ours.frame["mean"].xs("ttft", level="metric").iloc[0] > line * 1000
+    assert theirs.rates.equals(ours.rates)
+    assert "latencies as evalscope-1.0 defines them" in str(theirs)
+
+
+def test_the_lens_of_runs_has_a_line_for_every_run_and_definition():
+    runs = pk.open([FIXTURES / "peers/aiperf_4", FIXTURES / "peers/guidellm_4"])
+    table = runs.lens("e2e")
+    assert len(table) == 2 * len(DEFINITIONS)
+    assert table.index.names == ["run", "definition"]
+
+
+def test_vllms_chunks_serve_its_own_definition_only(tmp_path):
+    details = {"tokenizer_id": "m", "num_prompts": 1, "input_lens": [5], "output_lens": [3], "errors": [""]}
+    path = tmp_path / "vllm.json"
+    path.write_text(json.dumps(details | {"ttfts": [0.1], "itls": [[0.02, 0.04]], "start_times": [1.0]}))
+    run = opened(str(path))
+    assert measure(run, "tpot", "vllm")["mean"] == pytest.approx(0.03)
+    with pytest.raises(UsageError, match="perfkit's ttft needs the arrival of first and last output"):
+        measure(run, "ttft", "perfkit")
 
 
 def test_an_unknown_metric_is_refused():
