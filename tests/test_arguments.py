@@ -9,7 +9,7 @@ from perfkit.arguments import Arguments
 from perfkit.errors import UsageError
 
 
-def test_arguments_cannot_be_changed_only_replaced():
+def test_arguments_cannot_be_changed_only_replaced() -> None:
     given = Arguments(max_tokens=8)
     with pytest.raises(dataclasses.FrozenInstanceError):
         given.max_tokens = 9  # type: ignore[misc]
@@ -17,18 +17,18 @@ def test_arguments_cannot_be_changed_only_replaced():
 
 
 @pytest.mark.parametrize("field", dataclasses.fields(Arguments), ids=lambda field: field.name)
-def test_every_field_says_what_it_means(field: "dataclasses.Field[Any]"):
+def test_every_field_says_what_it_means(field: "dataclasses.Field[Any]") -> None:
     assert field.metadata["meaning"]
     assert field.metadata["group"]
 
 
-def test_keyword_arguments_a_dict_and_a_file_give_the_same(tmp_path: Path):
+def test_keyword_arguments_a_dict_and_a_file_give_the_same(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text('model = "qwen"\nparallel = [1, 8]\n[parameters]\ntop_p = 0.8\n')
     words = {"model": "qwen", "parallel": [1, 8], "parameters": {"top_p": 0.8}}
     assert Arguments(**words) == Arguments.from_mapping(words) == Arguments.from_file(tmp_path / "run.toml")
 
 
-def test_the_documented_constructor_calls_are_taken():
+def test_the_documented_constructor_calls_are_taken() -> None:
     given = Arguments(
         model="your-model-name",
         url="https://your-api-endpoint",
@@ -46,20 +46,20 @@ def test_the_documented_constructor_calls_are_taken():
     assert given.min_prompt_length < 10 < given.max_prompt_length
 
 
-def test_headers_are_text_split_at_the_first_equals_sign_and_shown_masked():
+def test_headers_are_text_split_at_the_first_equals_sign_and_shown_masked() -> None:
     given = Arguments(headers=["Authorization=Bearer a=b", "X-DashScope-SSE=enable=True"])  # type: ignore[arg-type]
     assert dict(given.headers) == {"Authorization": "Bearer a=b", "X-DashScope-SSE": "enable=True"}
     assert "Bearer" not in repr(given)
     assert Arguments(headers={"X-Num": 42}).headers == {"X-Num": "42"}  # type: ignore[dict-item]
 
 
-def test_parameters_are_typed_and_extra_args_may_be_json():
+def test_parameters_are_typed_and_extra_args_may_be_json() -> None:
     given = Arguments(parameters=["top_p=0.8", "n=2", "echo=true", "tag=v1"], extra_args='{"a": {"b": 1}}')  # type: ignore[arg-type]
     assert dict(given.parameters) == {"top_p": 0.8, "n": 2, "echo": True, "tag": "v1"}
     assert dict(given.extra_args) == {"a": {"b": 1}}
 
 
-def test_a_list_of_one_is_no_sweep():
+def test_a_list_of_one_is_no_sweep() -> None:
     assert Arguments(number=[5], parallel=[2]).number == 5
 
 
@@ -71,11 +71,11 @@ def test_a_list_of_one_is_no_sweep():
         ({"parallel": [1, 8], "number": [10, 80]}, [(1, 10), (8, 80)]),
     ],
 )
-def test_a_sweep_has_a_point_for_each_load(given: dict[str, Any], points: list[tuple[int, int | None]]):
+def test_a_sweep_has_a_point_for_each_load(given: dict[str, Any], points: list[tuple[int, int | None]]) -> None:
     assert [(point.parallel, point.number) for point in Arguments(**given).points()] == points
 
 
-def test_what_is_stored_and_shown_holds_no_secret():
+def test_what_is_stored_and_shown_holds_no_secret() -> None:
     given = Arguments(
         url="https://me:secret-word@host/v1?api_key=secret-word&n=1",
         api_key="secret-word",
@@ -89,14 +89,14 @@ def test_what_is_stored_and_shown_holds_no_secret():
     assert shown["headers"] == {"X-Key": "***", "Accept": "text/html"}
 
 
-def test_a_key_is_taken_from_the_environment_or_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_a_key_is_taken_from_the_environment_or_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MY_KEY", "sk-from-env")
     (tmp_path / "key").write_text("sk-from-file\n")
     assert Arguments(api_key="env:MY_KEY").api_key == "sk-from-env"
     assert Arguments(api_key=f"@{tmp_path / 'key'}").api_key == "sk-from-file"
 
 
-def test_a_prompt_is_read_from_its_file(tmp_path: Path):
+def test_a_prompt_is_read_from_its_file(tmp_path: Path) -> None:
     (tmp_path / "prompt.txt").write_text("hello\n")
     assert Arguments(prompt=f"@{tmp_path / 'prompt.txt'}").prompt_text() == "hello\n"
     with pytest.raises(UsageError, match="cannot read the prompt file /nowhere: No such file"):
@@ -140,16 +140,16 @@ def test_a_prompt_is_read_from_its_file(tmp_path: Path):
         ({"api_key": "env:NO_SUCH_KEY"}, "set the environment variable NO_SUCH_KEY"),
     ],
 )
-def test_a_value_that_cannot_be_used_is_told_at_the_door(given: dict[str, Any], told: str):
+def test_a_value_that_cannot_be_used_is_told_at_the_door(given: dict[str, Any], told: str) -> None:
     with pytest.raises(UsageError, match=told):
         Arguments(**given)
 
 
-def test_numbers_of_points_that_do_not_fit_are_told():
+def test_numbers_of_points_that_do_not_fit_are_told() -> None:
     with pytest.raises(UsageError, match="number has 2 values for 3 points of parallel"):
         Arguments(parallel=[1, 2, 3], number=[1, 2]).points()
 
 
-def test_an_unknown_word_suggests_the_nearest():
+def test_an_unknown_word_suggests_the_nearest() -> None:
     with pytest.raises(UsageError, match="no argument is called 'tempreature'; did you mean 'temperature'"):
         Arguments.from_mapping({"tempreature": 1})

@@ -87,7 +87,7 @@ def stored(folder: Path) -> list[tuple[Json, ...]]:
 
 
 @pytest.mark.parametrize("number", ["000", "002"])
-def test_the_reading_program_prints_columns_and_slow_requests(tmp_path: Path, slow_runs: Path, number: str):
+def test_the_reading_program_prints_columns_and_slow_requests(tmp_path: Path, slow_runs: Path, number: str) -> None:
     program = blocks("000")[0] if number == "000" else between("002", "import base64", "Custom API Requests#")
     printed = run_program(tmp_path, program, database=str(slow_runs))
     assert "'request', 'start_time', 'inter_token_latencies', 'success', 'response_messages'" in printed
@@ -95,14 +95,14 @@ def test_the_reading_program_prints_columns_and_slow_requests(tmp_path: Path, sl
     assert len(re.findall(r"request_id: \S+, first_chunk_latency: 1\.\d+", printed)) == 2
 
 
-def test_the_older_reading_program_prints_prompts_and_answers(tmp_path: Path, slow_runs: Path):
+def test_the_older_reading_program_prints_prompts_and_answers(tmp_path: Path, slow_runs: Path) -> None:
     printed = run_program(tmp_path, blocks("001")[0], database_1=str(slow_runs))
     assert len(re.findall(r"prompt: Why\?, tokens: \d+, completion: .+, tokens: 3", printed)) == 2
 
 
 @pytest.mark.skipif(not find_spec("perfkit.transport.plugin_sender"), reason="no transport for plugins that send")
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_generator_plugin_sends_its_requests_itself(tmp_path: Path, server: Simulated, stream: bool):
+def test_a_generator_plugin_sends_its_requests_itself(tmp_path: Path, server: Simulated, stream: bool) -> None:
     program = ours(blocks("000")[1]).replace("debug=True,", f"debug=True, stream={stream},")
     printed = run_program(tmp_path, program, endpoint=server.url)
     assert stored(tmp_path)[0][0] == 1
@@ -111,7 +111,7 @@ def test_a_generator_plugin_sends_its_requests_itself(tmp_path: Path, server: Si
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_plugin_of_today_is_sent_by_perfkit(tmp_path: Path, server: Simulated, stream: bool):
+def test_a_plugin_of_today_is_sent_by_perfkit(tmp_path: Path, server: Simulated, stream: bool) -> None:
     plugin = between("002", "# This is an example", "Usage example:")
     usage = between("002", "from dotenv import dotenv_values", "If your API is not compatible")
     program = ours(f"{plugin}\n{usage}").replace("stream=True,", f"stream={stream},")
@@ -120,7 +120,7 @@ def test_a_plugin_of_today_is_sent_by_perfkit(tmp_path: Path, server: Simulated,
 
 
 @pytest.mark.parametrize("number", ["000", "002"])
-def test_a_dataset_plugin_gives_the_prompts(tmp_path: Path, server: Simulated, number: str):
+def test_a_dataset_plugin_gives_the_prompts(tmp_path: Path, server: Simulated, number: str) -> None:
     program = (
         blocks("000")[2] if number == "000" else between("002", "from typing import Dict, Iterator, List", "Notes#")
     )
@@ -129,7 +129,7 @@ def test_a_dataset_plugin_gives_the_prompts(tmp_path: Path, server: Simulated, n
     assert [row[0] for row in stored(tmp_path)] == [1, 1]
 
 
-def test_the_oldest_dataset_class_works_from_a_plugin_file(tmp_path: Path, server: Simulated):
+def test_the_oldest_dataset_class_works_from_a_plugin_file(tmp_path: Path, server: Simulated) -> None:
     (tmp_path / "plugin.py").write_text(ours(blocks("001")[2]), encoding="utf-8")
     (tmp_path / "dataset.txt").write_text("first question\nsecond question\n")
     start(
@@ -144,7 +144,7 @@ def test_the_oldest_dataset_class_works_from_a_plugin_file(tmp_path: Path, serve
     assert [row[0] for row in stored(tmp_path)] == [1, 1]
 
 
-def test_the_oldest_api_class_gets_all_its_names_from_one_import_line(tmp_path: Path):
+def test_the_oldest_api_class_gets_all_its_names_from_one_import_line(tmp_path: Path) -> None:
     program = blocks("001")[1]
     assert "from evalscope.perf.arguments import Arguments\n" in program
     (tmp_path / "plugin.py").write_text(
@@ -157,7 +157,7 @@ def test_the_oldest_api_class_gets_all_its_names_from_one_import_line(tmp_path: 
         plugin("tokenizer").build_request([], None)
 
 
-def test_the_flattened_document_is_the_older_one_without_its_indentation():
+def test_the_flattened_document_is_the_older_one_without_its_indentation() -> None:
     def lines(text: str) -> list[str]:
         return [line.strip() for line in text.splitlines() if line.strip()]
 
@@ -166,7 +166,7 @@ def test_the_flattened_document_is_the_older_one_without_its_indentation():
     assert [line for line in programs if line not in flat] == []
 
 
-def test_the_plugin_base_class_of_the_oldest_document_is_ours(tmp_path: Path):
+def test_the_plugin_base_class_of_the_oldest_document_is_ours(tmp_path: Path) -> None:
     """Its signatures are what a plugin written for it relies on."""
     import inspect
 
@@ -210,7 +210,7 @@ def received(server: Simulated) -> dict[str, Json]:
     return last | {"headers": {name.lower(): value for name, value in last["headers"].items()}}
 
 
-def test_the_documented_options_are_a_request_to_dashscope(tmp_path: Path):
+def test_the_documented_options_are_a_request_to_dashscope(tmp_path: Path) -> None:
     (tmp_path / "line_by_line_prompt.py").write_text(LINE_BY_LINE_PROMPT)
     with simulate(output_tokens=5, ttft=0.01, request_log=str(tmp_path / "log")) as server:
         start(
@@ -234,7 +234,7 @@ def test_the_documented_options_are_a_request_to_dashscope(tmp_path: Path):
 
 
 @pytest.mark.skipif(not find_spec("perfkit.cli.run"), reason="no perfkit run yet")
-def test_the_documented_command_line_runs_as_written(tmp_path: Path):
+def test_the_documented_command_line_runs_as_written(tmp_path: Path) -> None:
     command = shlex.split(blocks("003")[2].splitlines()[1])
     assert command[:2] == ["python", "http_client.py"]
     (tmp_path / "dashscope").mkdir()

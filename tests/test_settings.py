@@ -15,7 +15,7 @@ from perfkit.settings import as_mapping, read_settings, typed
         ("run.json", '{"model": "qwen", "rate": [1, 2.5], "tags": {"gpu": "H100"}}'),
     ],
 )
-def test_each_format_of_file_gives_the_same_settings(tmp_path: Path, name: str, text: str):
+def test_each_format_of_file_gives_the_same_settings(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     assert read_settings(tmp_path / name) == {"model": "qwen", "rate": [1, 2.5], "tags": {"gpu": "H100"}}
 
@@ -29,13 +29,13 @@ def test_each_format_of_file_gives_the_same_settings(tmp_path: Path, name: str, 
         ("a.yaml", "- 1\n- 2\n", "must hold a table of arguments, got a list"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path, name: str, text: str, told: str):
+def test_a_file_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path, name: str, text: str, told: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(UsageError, match=told):
         read_settings(tmp_path / name)
 
 
-def test_a_file_that_is_not_there_is_told():
+def test_a_file_that_is_not_there_is_told() -> None:
     with pytest.raises(UsageError, match=r"cannot read nowhere\.toml: No such file"):
         read_settings("nowhere.toml")
 
@@ -60,7 +60,7 @@ def test_a_file_that_is_not_there_is_told():
         (5, 5),
     ],
 )
-def test_a_value_is_typed_only_where_it_spells_json(text: Any, value: Any):
+def test_a_value_is_typed_only_where_it_spells_json(text: Any, value: Any) -> None:
     assert typed(text) == value
     assert type(typed(text)) is type(value)
 
@@ -76,7 +76,7 @@ def test_a_value_is_typed_only_where_it_spells_json(text: Any, value: Any):
         ("a=", {"a": ""}),
     ],
 )
-def test_a_mapping_may_be_given_in_any_form(given: Any, mapping: dict[str, Any]):
+def test_a_mapping_may_be_given_in_any_form(given: Any, mapping: dict[str, Any]) -> None:
     assert as_mapping("parameters", given) == mapping
 
 
@@ -84,6 +84,6 @@ def test_a_mapping_may_be_given_in_any_form(given: Any, mapping: dict[str, Any])
     ("given", "told"),
     [("a", "takes KEY=VALUE, got 'a'"), (["=1"], "takes KEY=VALUE"), ("{1}", "not JSON"), (5, "must be a mapping")],
 )
-def test_what_is_no_mapping_is_told(given: Any, told: str):
+def test_what_is_no_mapping_is_told(given: Any, told: str) -> None:
     with pytest.raises(UsageError, match=told):
         as_mapping("parameters", given)

@@ -25,7 +25,7 @@ def delta(**fields: Any) -> dict[str, Any]:
     return {"id": "chatcmpl-1", "choices": [{"index": index, "delta": fields, "finish_reason": finish}]}
 
 
-def test_a_chat_stream_gives_role_text_finish_and_usage_in_order_of_arrival():
+def test_a_chat_stream_gives_role_text_finish_and_usage_in_order_of_arrival() -> None:
     answer = read(
         delta(role="assistant", content=""),
         delta(content="Hel"),
@@ -40,7 +40,7 @@ def test_a_chat_stream_gives_role_text_finish_and_usage_in_order_of_arrival():
     assert answer.server_request_id == "chatcmpl-1"
 
 
-def test_text_finish_and_usage_may_share_one_message():
+def test_text_finish_and_usage_may_share_one_message() -> None:
     answer = read(
         {
             "choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": "length"}],
@@ -52,36 +52,36 @@ def test_text_finish_and_usage_may_share_one_message():
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
-def test_reasoning_is_told_apart_from_the_answer(name: str):
+def test_reasoning_is_told_apart_from_the_answer(name: str) -> None:
     answer = read(delta(**{name: "hmm"}), delta(content="yes"))
     assert kinds(answer) == ["REASONING", "CONTENT"]
     assert answer.output_text == "yes"
 
 
-def test_reasoning_sent_under_both_of_its_names_counts_once():
+def test_reasoning_sent_under_both_of_its_names_counts_once() -> None:
     assert kinds(read(delta(reasoning="hmm", reasoning_content="hmm"))) == ["REASONING"]
 
 
-def test_tool_calls_carry_their_name_and_arguments():
+def test_tool_calls_carry_their_name_and_arguments() -> None:
     call = {"index": 0, "id": "call_1", "function": {"name": "look", "arguments": '{"at'}}
     answer = read(delta(tool_calls=[call]), delta(tool_calls=[{"index": 0, "function": {"arguments": '": 1}'}}]))
     assert [(kind.name, text) for kind, _, text, _ in answer.pieces] == [("TOOL", 'look{"at'), ("TOOL", '": 1}')]
 
 
-def test_each_of_several_choices_is_read_and_the_first_is_the_output_text():
+def test_each_of_several_choices_is_read_and_the_first_is_the_output_text() -> None:
     both = {"choices": [{"index": 1, "delta": {"content": "b"}}, {"index": 0, "delta": {"content": "a"}}]}
     answer = read(delta(content="x"), both)
     assert [(choice, text) for _, choice, text, _ in answer.pieces] == [(0, "x"), (1, "b"), (0, "a")]
     assert answer.output_text == "xa"
 
 
-def test_an_answer_not_streamed_is_read_from_its_message():
+def test_an_answer_not_streamed_is_read_from_its_message() -> None:
     message = {"role": "assistant", "content": "Hello", "reasoning_content": "hmm"}
     answer = read({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
     assert kinds(answer) == ["REASONING", "CONTENT", "FINISH"]
 
 
-def test_completions_carry_their_text_in_the_choice():
+def test_completions_carry_their_text_in_the_choice() -> None:
     answer = read(
         {"choices": [{"index": 0, "text": "a", "finish_reason": None}]},
         {"choices": [{"index": 0, "text": "b", "finish_reason": None}]},
@@ -90,13 +90,13 @@ def test_completions_carry_their_text_in_the_choice():
     assert (kinds(answer), answer.output_text) == (["CONTENT", "CONTENT", "FINISH"], "ab")
 
 
-def test_usage_in_every_message_hides_no_text():
+def test_usage_in_every_message_hides_no_text() -> None:
     usage = {"prompt_tokens": 3, "completion_tokens": 1}
     answer = read(delta(content="a") | {"usage": usage}, delta(content="b") | {"usage": usage})
     assert answer.output_text == "ab"
 
 
-def test_null_fields_beside_the_text_change_nothing():
+def test_null_fields_beside_the_text_change_nothing() -> None:
     answer = read(delta(content="a"), delta(role=None, content="b", reasoning_content=None, tool_calls=None))
     assert (kinds(answer), answer.output_text) == (["CONTENT", "CONTENT"], "ab")
 
@@ -113,13 +113,13 @@ def test_null_fields_beside_the_text_change_nothing():
         ({"error": {"error": {"message": "inside"}}}, "", "inside"),
     ],
 )
-def test_an_error_in_any_form_is_the_answers_error(message: dict[str, Any], event: str, text: str):
+def test_an_error_in_any_form_is_the_answers_error(message: dict[str, Any], event: str, text: str) -> None:
     answer = read(message, event=event)
     assert (answer.error, kinds(answer)) == (text, ["ERROR"])
 
 
 @pytest.mark.parametrize("message", [{"choices": []}, {"error": None, "choices": []}, {"id": "x", "code": None}])
-def test_what_is_no_error_is_not_taken_for_one(message: dict[str, Any]):
+def test_what_is_no_error_is_not_taken_for_one(message: dict[str, Any]) -> None:
     assert error_text(message) is None
 
 
@@ -136,12 +136,12 @@ def test_what_is_no_error_is_not_taken_for_one(message: dict[str, Any]):
         {},
     ],
 )
-def test_json_of_no_known_shape_is_kept_as_other_and_raises_nothing(message: dict[str, Any]):
+def test_json_of_no_known_shape_is_kept_as_other_and_raises_nothing(message: dict[str, Any]) -> None:
     answer = read(delta(content="a"), message)
     assert kinds(answer) == ["CONTENT", "OTHER"]
 
 
-def test_cached_and_reasoning_tokens_are_found_in_their_details():
+def test_cached_and_reasoning_tokens_are_found_in_their_details() -> None:
     usage = {
         "prompt_tokens": 20,
         "completion_tokens": 9,
@@ -152,7 +152,7 @@ def test_cached_and_reasoning_tokens_are_found_in_their_details():
     assert (answer.cached_tokens, answer.reasoning_tokens) == (16, 5)
 
 
-def test_a_stream_of_the_responses_api_counts_each_text_once():
+def test_a_stream_of_the_responses_api_counts_each_text_once() -> None:
     answer = read(
         {"type": "response.created", "response": {"id": "resp_1", "status": "in_progress"}},
         {"type": "response.output_item.added", "item": {"type": "message", "content": []}},
@@ -170,17 +170,17 @@ def test_a_stream_of_the_responses_api_counts_each_text_once():
     assert (answer.prompt_tokens, answer.completion_tokens, answer.server_request_id) == (4, 2, "resp_1")
 
 
-def test_a_response_cut_short_says_why():
+def test_a_response_cut_short_says_why() -> None:
     response = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
     assert read({"type": "response.incomplete", "response": response}).finish_reason == "max_output_tokens"
 
 
-def test_a_response_that_failed_is_an_error():
+def test_a_response_that_failed_is_an_error() -> None:
     response = {"status": "failed", "error": {"code": "server_error", "message": "oops"}}
     assert read({"type": "response.failed", "response": response}).error == "oops"
 
 
-def test_a_response_not_streamed_is_read_from_its_output():
+def test_a_response_not_streamed_is_read_from_its_output() -> None:
     output = [
         {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hmm"}]},
         {"type": "message", "content": [{"type": "output_text", "text": "Hello"}]},
@@ -190,7 +190,7 @@ def test_a_response_not_streamed_is_read_from_its_output():
     assert kinds(answer) == ["REASONING", "CONTENT", "TOOL", "FINISH"]
 
 
-def test_a_stream_of_anthropics_messages_is_read_block_by_block():
+def test_a_stream_of_anthropics_messages_is_read_block_by_block() -> None:
     usage = {"input_tokens": 3, "cache_read_input_tokens": 10, "cache_creation_input_tokens": 2, "output_tokens": 1}
     answer = read(
         {"type": "message_start", "message": {"id": "msg_1", "usage": usage}},
@@ -209,7 +209,7 @@ def test_a_stream_of_anthropics_messages_is_read_block_by_block():
     assert (answer.prompt_tokens, answer.completion_tokens, answer.cached_tokens) == (15, 12, 10)
 
 
-def test_an_anthropic_answer_not_streamed_is_read_from_its_blocks():
+def test_an_anthropic_answer_not_streamed_is_read_from_its_blocks() -> None:
     content = [{"type": "text", "text": "Hi"}, {"type": "tool_use", "name": "look", "input": {"at": 1}}]
     body = {"type": "message", "role": "assistant", "id": "msg_1", "content": content, "stop_reason": "tool_use"}
     answer = read(body | {"usage": {"input_tokens": 3, "output_tokens": 5}})
@@ -225,18 +225,18 @@ def dashscope(text: str, finish: str = "null") -> dict[str, Any]:
     return {"output": output, "usage": {"input_tokens": 5, "output_tokens": 2}, "request_id": "r-1"}
 
 
-def test_dashscope_texts_that_grow_are_taken_apart():
+def test_dashscope_texts_that_grow_are_taken_apart() -> None:
     answer = read(dashscope("Hel"), dashscope("Hello"), dashscope("Hello", "stop"))
     assert [text for kind, _, text, _ in answer.pieces if kind is Kind.CONTENT] == ["Hel", "lo"]
     assert (answer.finish_reason, answer.server_request_id, answer.completion_tokens) == ("stop", "r-1", 2)
 
 
-def test_dashscope_texts_that_are_new_each_time_are_taken_as_they_are():
+def test_dashscope_texts_that_are_new_each_time_are_taken_as_they_are() -> None:
     answer = read(dashscope("ha"), dashscope("ha"), dashscope("!"), dashscope("", "stop"))
     assert answer.output_text == "haha!"
 
 
-def test_dashscope_text_format_and_reasoning_are_read():
+def test_dashscope_text_format_and_reasoning_are_read() -> None:
     thinking = {"choices": [{"message": {"content": "", "reasoning_content": "hmm"}, "finish_reason": "null"}]}
     answer = read({"output": thinking}, {"output": {"text": "Hello", "finish_reason": "stop"}})
     assert kinds(answer) == ["REASONING", "CONTENT", "FINISH"]
@@ -250,13 +250,13 @@ def test_dashscope_text_format_and_reasoning_are_read():
         {"results": [{"index": 0}], "meta": {"billed_units": {"input_tokens": 6}}},
     ],
 )
-def test_embeddings_and_rerank_are_whole_answers_without_output_tokens(body: dict[str, Any]):
+def test_embeddings_and_rerank_are_whole_answers_without_output_tokens(body: dict[str, Any]) -> None:
     answer = read(body)
     assert (answer.prompt_tokens, answer.completion_tokens, answer.done) == (6, 0, True)
     assert kinds(answer) == ["CONTENT"]
 
 
-def test_reading_a_piece_of_text_costs_less_than_decoding_its_json():
+def test_reading_a_piece_of_text_costs_less_than_decoding_its_json() -> None:
     text = json.dumps(delta(content="hello") | {"model": "qwen", "created": 1, "usage": None})
     message, answer = json.loads(text), Answer(message=1)
     reading = min(repeat(lambda: read_message(message, answer), number=20_000, repeat=5))

@@ -83,19 +83,19 @@ class OwnSender(ApiPluginBase):
         (OpenAI, "C", False),
     ],
 )
-def test_a_class_is_recognised_by_what_it_defines(cls: type, generation: str, sends: bool):
+def test_a_class_is_recognised_by_what_it_defines(cls: type, generation: str, sends: bool) -> None:
     assert generation_of(cls) == generation
     assert bind_api(cls, Arguments()).sends is sends
 
 
-def test_generation_a_is_given_the_tokenizers_path_and_may_skip_the_base_constructor():
+def test_generation_a_is_given_the_tokenizers_path_and_may_skip_the_base_constructor() -> None:
     bound = bind_api(OfGenerationA, Arguments(model="qwen", tokenizer_path=TOKENIZER))
     assert bound.api.model_path == TOKENIZER
     assert bound.build(ASKED) == {"messages": ASKED.content, "model": "qwen"}
     assert bound.headers == {"Content-Type": "application/json"}
 
 
-def test_a_constructor_with_an_annotated_str_gets_the_path_under_any_name():
+def test_a_constructor_with_an_annotated_str_gets_the_path_under_any_name() -> None:
     class Annotated(OfGenerationA):
         def __init__(self, tokenizer: "str") -> None:
             self.given = tokenizer
@@ -103,7 +103,7 @@ def test_a_constructor_with_an_annotated_str_gets_the_path_under_any_name():
     assert bind_api(Annotated, Arguments(tokenizer_path=TOKENIZER)).api.given == TOKENIZER
 
 
-def test_a_constructor_without_parameters_is_called_without():
+def test_a_constructor_without_parameters_is_called_without() -> None:
     class Bare(OfGenerationA):
         def __init__(self) -> None:
             pass
@@ -111,11 +111,11 @@ def test_a_constructor_without_parameters_is_called_without():
     assert bind_api(Bare, Arguments(model="m")).api.param.model == "m"
 
 
-def test_build_request_gets_param_only_if_it_takes_it():
+def test_build_request_gets_param_only_if_it_takes_it() -> None:
     assert bind_api(OfGenerationC, Arguments()).build(ASKED) == {"messages": ASKED.content}
 
 
-def test_none_skips_an_item():
+def test_none_skips_an_item() -> None:
     class Skips(OfGenerationC):
         def build_request(self, messages: Any) -> Any:
             return None
@@ -124,7 +124,7 @@ def test_none_skips_an_item():
 
 
 @pytest.mark.parametrize("body", [{}, "text", 3])
-def test_what_is_no_body_is_a_failure_that_names_the_method(body: Any):
+def test_what_is_no_body_is_a_failure_that_names_the_method(body: Any) -> None:
     class Odd(OfGenerationC):
         def build_request(self, messages: Any) -> Any:
             return body
@@ -133,7 +133,7 @@ def test_what_is_no_body_is_a_failure_that_names_the_method(body: Any):
         bind_api(Odd, Arguments()).build(ASKED)
 
 
-def test_what_a_plugin_raises_names_the_line_that_raised():
+def test_what_a_plugin_raises_names_the_line_that_raised() -> None:
     class Broken(OfGenerationC):
         def build_request(self, messages: Any) -> Any:
             return {"x": messages[7]}
@@ -142,7 +142,7 @@ def test_what_a_plugin_raises_names_the_line_that_raised():
         bind_api(Broken, Arguments()).build(ASKED)
 
 
-def test_a_constructor_that_raises_is_a_plugin_failure():
+def test_a_constructor_that_raises_is_a_plugin_failure() -> None:
     class Broken(OfGenerationC):
         def __init__(self, param: Arguments) -> None:
             raise RuntimeError("no licence")
@@ -151,12 +151,12 @@ def test_a_constructor_that_raises_is_a_plugin_failure():
         bind_api(Broken, Arguments())
 
 
-def test_a_class_without_build_request_is_refused():
+def test_a_class_without_build_request_is_refused() -> None:
     with pytest.raises(UsageError, match="no build_request"):
         bind_api(int, Arguments())
 
 
-def test_the_runs_headers_win_over_the_apis_whatever_their_case():
+def test_the_runs_headers_win_over_the_apis_whatever_their_case() -> None:
     given = Arguments(api_key="sk-12345678", headers={"authorization": "Basic eA==", "X-Team": "42"})
     assert bind_api(OpenAI, given).headers == {
         "Content-Type": "application/json",
@@ -176,7 +176,7 @@ def test_the_runs_headers_win_over_the_apis_whatever_their_case():
         ("http://h:1?key=1", "http://h:1/v1/chat/completions?key=1"),
     ],
 )
-def test_a_base_url_gains_the_apis_path_and_any_other_stays(url: str, full: str):
+def test_a_base_url_gains_the_apis_path_and_any_other_stays(url: str, full: str) -> None:
     assert bind_api(OpenAI, Arguments(url=url)).url == full
 
 
@@ -199,12 +199,12 @@ def counted(bound: BoundApi, answer: Answer, messages: list[Any] = MESSAGES) -> 
 )
 def test_who_counts_the_tokens_follows_the_generation(
     cls: type, usage: tuple[int | None, int | None], expected: tuple[Any, Any, Any]
-):
+) -> None:
     answer = Answer(prompt_tokens=usage[0], completion_tokens=usage[1])
     assert counted(bind_api(cls, Arguments()), answer) == expected
 
 
-def test_zero_and_zero_from_a_plugin_means_that_it_could_not_count():
+def test_zero_and_zero_from_a_plugin_means_that_it_could_not_count() -> None:
     class Unsure(OfGenerationC):
         def parse_responses(self, responses: list[Any], request: Any = None, **kwargs: Any) -> tuple[int, int]:
             return 0, 0
@@ -212,7 +212,7 @@ def test_zero_and_zero_from_a_plugin_means_that_it_could_not_count():
     assert counted(bind_api(Unsure, Arguments()), Answer()) == (None, None, None)
 
 
-def test_the_tokenizer_counts_what_nobody_else_did():
+def test_the_tokenizer_counts_what_nobody_else_did() -> None:
     bound = bind_api(OpenAI, Arguments(tokenizer_path=TOKENIZER))
     answer = Answer(pieces=[(Kind.CONTENT, 0, "the old ", 0), (Kind.CONTENT, 0, "bridge", 1)])
     tokens = bound.tokenizer
@@ -220,12 +220,12 @@ def test_the_tokenizer_counts_what_nobody_else_did():
     assert counted(bound, answer) == (tokens.count("hi"), tokens.count("the old bridge"), "tokenizer")
 
 
-def test_a_count_that_the_server_gave_is_kept_beside_the_tokenizers():
+def test_a_count_that_the_server_gave_is_kept_beside_the_tokenizers() -> None:
     bound = bind_api(OpenAI, Arguments(tokenizer_path=TOKENIZER))
     assert counted(bound, Answer(completion_tokens=99))[1:] == (99, "tokenizer")
 
 
-def test_what_the_server_counted_before_gives_an_estimate_marked_as_one():
+def test_what_the_server_counted_before_gives_an_estimate_marked_as_one() -> None:
     bound = bind_api(OpenAI, Arguments())
     for words in (10, 20, 30, 40, 50):
         text = [(Kind.CONTENT, 0, "word " * words, 0)]
@@ -233,7 +233,7 @@ def test_what_the_server_counted_before_gives_an_estimate_marked_as_one():
     assert counted(bound, Answer(pieces=[(Kind.CONTENT, 0, "word " * 25, 0)])) == (1, 25, "estimate")
 
 
-def test_a_parser_that_raises_is_a_plugin_failure():
+def test_a_parser_that_raises_is_a_plugin_failure() -> None:
     class Broken(OfGenerationA):
         def parse_responses(self, responses: list[Any], request: Any = None, **kwargs: Any) -> tuple[int, int]:
             raise NotImplementedError
@@ -242,7 +242,7 @@ def test_a_parser_that_raises_is_a_plugin_failure():
         counted(bind_api(Broken, Arguments()), Answer())
 
 
-def test_a_parser_that_returns_no_pair_is_told_what_is_wanted():
+def test_a_parser_that_returns_no_pair_is_told_what_is_wanted() -> None:
     class Odd(OfGenerationA):
         def parse_responses(self, responses: list[Any], request: Any = None, **kwargs: Any) -> Any:
             return 5
@@ -251,7 +251,7 @@ def test_a_parser_that_returns_no_pair_is_told_what_is_wanted():
         counted(bind_api(Odd, Arguments()), Answer())
 
 
-def test_the_oldest_plugins_make_their_bodies_of_a_dataset_themselves(tmp_path: Any):
+def test_the_oldest_plugins_make_their_bodies_of_a_dataset_themselves(tmp_path: Any) -> None:
     (tmp_path / "lines.txt").write_text("a\nb\n")
     given = Arguments(model="m", dataset_path=str(tmp_path / "lines.txt"), parameters={"top_p": "0.8"})
     bodies = list(bind_api(Oldest, given).bodies(given))
@@ -259,18 +259,18 @@ def test_the_oldest_plugins_make_their_bodies_of_a_dataset_themselves(tmp_path: 
     assert bodies[0]["asked"]["top_p"] == 0.8
 
 
-def test_the_oldest_plugins_make_one_body_of_a_prompt():
+def test_the_oldest_plugins_make_one_body_of_a_prompt() -> None:
     given = Arguments(model="m", prompt="hello")
     assert [body["input"] for body in bind_api(Oldest, given).bodies(given)] == ["hello"]
 
 
-def test_what_the_oldest_plugins_raise_while_reading_is_a_plugin_failure():
+def test_what_the_oldest_plugins_raise_while_reading_is_a_plugin_failure() -> None:
     given = Arguments(model="m", dataset_path="/nowhere.txt")
     with pytest.raises(PluginFailure, match="FileNotFoundError"):
         list(bind_api(Oldest, given).bodies(given))
 
 
-def test_a_plugins_own_reader_is_used_and_what_it_raises_is_a_plugin_failure():
+def test_a_plugins_own_reader_is_used_and_what_it_raises_is_a_plugin_failure() -> None:
     class Reads(OfGenerationC):
         def read_message(self, message: Any, answer: Answer, event: str = "") -> None:
             answer.chunk(Kind.CONTENT, message["mine"])

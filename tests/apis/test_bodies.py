@@ -6,14 +6,14 @@ from perfkit.arguments import Arguments
 from perfkit.errors import UsageError
 
 
-def test_placeholders_are_replaced_at_any_depth_and_nothing_is_parsed_again():
+def test_placeholders_are_replaced_at_any_depth_and_nothing_is_parsed_again() -> None:
     body, placed = from_template('{"a": [{"b": "<%p>"}], "c": "%m"}', 'quote " and \\ and %m', "qwen")
     assert placed
     assert body["a"][0]["b"] == '<quote " and \\ and %m>'
     assert body["c"] == "qwen"
 
 
-def test_a_template_is_a_fresh_body_each_time():
+def test_a_template_is_a_fresh_body_each_time() -> None:
     first, _ = from_template('{"a": []}', "x", None)
     first["a"].append(1)
     assert from_template('{"a": []}', "x", None)[0] == {"a": []}
@@ -27,17 +27,17 @@ def test_a_template_is_a_fresh_body_each_time():
         ("@/nowhere/template.json", "cannot read the query template /nowhere/template.json"),
     ],
 )
-def test_a_template_that_cannot_be_used_is_told_in_a_sentence(template: str, told: str):
+def test_a_template_that_cannot_be_used_is_told_in_a_sentence(template: str, told: str) -> None:
     with pytest.raises(UsageError, match=told):
         from_template(template, "x", None)
 
 
-def test_a_custom_api_sends_the_template_and_nothing_else():
+def test_a_custom_api_sends_the_template_and_nothing_else() -> None:
     given = Arguments(model="m", max_tokens=5, query_template='{"q": "%p"}', extra_args={"k": 1})
     assert Custom(given).build_request([{"role": "user", "content": "hi"}]) == {"q": "hi", "k": 1}
 
 
-def test_a_custom_api_without_a_template_sends_messages_or_input_text():
+def test_a_custom_api_without_a_template_sends_messages_or_input_text() -> None:
     assert "messages" in Custom(Arguments()).build_request([{"role": "user", "content": "hi"}])
     assert Custom(Arguments(stream=False)).build_request("hi") == {"input_text": "hi", "stream": False}
 
@@ -57,14 +57,14 @@ def test_a_custom_api_without_a_template_sends_messages_or_input_text():
         {"query": "hi", "documents": ["a"]},
     ],
 )
-def test_the_asked_text_is_found_wherever_a_body_holds_it(body: dict[str, object]):
+def test_the_asked_text_is_found_wherever_a_body_holds_it(body: dict[str, object]) -> None:
     assert prompt_of(body) == "hi"
 
 
 @pytest.mark.parametrize("body", [{}, {"prompt": [1, 2]}, {"messages": "odd"}, {"messages": [None]}, {"input": 3}])
-def test_a_body_of_no_known_shape_asks_some_text_and_raises_nothing(body: dict[str, object]):
+def test_a_body_of_no_known_shape_asks_some_text_and_raises_nothing(body: dict[str, object]) -> None:
     assert isinstance(prompt_of(body), str)
 
 
-def test_the_text_of_messages_has_a_blank_line_between_two():
+def test_the_text_of_messages_has_a_blank_line_between_two() -> None:
     assert as_text([{"role": "user", "content": "a"}, {"role": "assistant", "content": None}]) == "a\n\n"

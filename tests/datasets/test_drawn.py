@@ -21,18 +21,18 @@ def drawn(count: int = 20, **given: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("length", [1, 2, 7, 100, 1000])
-def test_prompts_have_exactly_the_tokens_asked_for(length: int):
+def test_prompts_have_exactly_the_tokens_asked_for(length: int) -> None:
     tokenizer = load_tokenizer(FOLDER)
     texts = drawn(10, tokenizer_path=FOLDER, dataset_args={"length": length})
     assert [tokenizer.count(text) for text in texts] == [length] * 10
 
 
-def test_without_a_tokenizer_lengths_are_characters():
+def test_without_a_tokenizer_lengths_are_characters() -> None:
     assert [len(text) for text in drawn(5, dataset_args={"length": 77})] == [77] * 5
     assert all(text == text.strip() for text in drawn(50, dataset_args={"length": [1, 40]}))
 
 
-def test_the_prefix_is_shared_and_comes_on_top():
+def test_the_prefix_is_shared_and_comes_on_top() -> None:
     tokenizer = load_tokenizer(FOLDER)
     texts = drawn(10, tokenizer_path=FOLDER, prefix_length=30, dataset_args={"length": 20})
     shared = texts[0]
@@ -42,17 +42,17 @@ def test_the_prefix_is_shared_and_comes_on_top():
     assert {tokenizer.count(text) for text in texts} == {50}
 
 
-def test_the_bounds_of_prompts_are_the_default_lengths():
+def test_the_bounds_of_prompts_are_the_default_lengths() -> None:
     sizes = {len(text) for text in drawn(200, min_prompt_length=30, max_prompt_length=33)}
     assert sizes == {30, 31, 32, 33}
 
 
-def test_the_seed_decides_and_prompts_differ():
+def test_the_seed_decides_and_prompts_differ() -> None:
     assert drawn(prompt_seed=1) == drawn(prompt_seed=1) != drawn(prompt_seed=2)
     assert len(set(drawn(20))) == 20
 
 
-def test_an_endless_dataset_wants_an_end():
+def test_an_endless_dataset_wants_an_end() -> None:
     with pytest.raises(UsageError, match="never ends; give number or duration"):
         next(prompts(Arguments(dataset="random")))
 
@@ -67,21 +67,21 @@ def test_an_endless_dataset_wants_an_end():
         ({"values": [100, 1100], "weights": [9, 1]}, 200, 300),
     ],
 )
-def test_lengths_follow_their_distribution(spec: Any, mean: float, stdev: float):
+def test_lengths_follow_their_distribution(spec: Any, mean: float, stdev: float) -> None:
     draw = lengths(spec, random.Random(3))
     sample = [draw() for _ in range(20_000)]
     assert statistics.mean(sample) == pytest.approx(mean, rel=0.02)
     assert statistics.pstdev(sample) == pytest.approx(stdev, rel=0.04)
 
 
-def test_drawn_lengths_are_kept_within_their_bounds():
+def test_drawn_lengths_are_kept_within_their_bounds() -> None:
     draw = lengths({"mean": 10, "stdev": 100, "min": 5, "max": 20}, random.Random(0))
     sample = [draw() for _ in range(500)]
     assert (min(sample), max(sample)) == (5, 20)
 
 
 @pytest.mark.parametrize("spec", ["long", 0, True, [5, 3], [1], {"mean": 3}, None])
-def test_what_is_no_length_is_told(spec: Any):
+def test_what_is_no_length_is_told(spec: Any) -> None:
     with pytest.raises(UsageError, match="length must be a number"):
         lengths(spec, random.Random(0))
 
@@ -99,6 +99,6 @@ class EveryCharacter:
         return len(text)
 
 
-def test_words_of_many_tokens_still_give_exact_lengths():
+def test_words_of_many_tokens_still_give_exact_lengths() -> None:
     words = Words.of(EveryCharacter())
     assert [len(words.text(size, random.Random(size))) for size in (50, 333, 1000)] == [50, 333, 1000]
