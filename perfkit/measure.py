@@ -21,7 +21,7 @@ from perfkit.workers.pipe import carry_by_value
 from perfkit.workers.work import Work
 
 if TYPE_CHECKING:
-    from perfkit.explore import Runs
+    from perfkit.runs import Runs
 
 STOP_WAIT = 5.0
 
@@ -71,6 +71,12 @@ class Job:
         progress = self.progress
         state = "done" if self.done() else "running"
         return f"<Job {state}: {progress.done} of {progress.expected or '?'} requests, {progress.failed} failed>"
+
+    def _ipython_display_(self) -> None:
+        """Show the live line where a job ends a cell."""
+        from perfkit.notebook.live import show
+
+        show(self)
 
     @property
     def progress(self) -> Progress:
@@ -136,14 +142,14 @@ class Job:
         NothingSucceeded
             Nothing has been stored.
         """
-        from perfkit.explore import open as open_runs
+        from perfkit.runs import open as open_runs
 
         progress = self.progress
         if progress.path is None or not Path(progress.path).exists():
             self.raise_failure()
             raise NothingSucceeded("nothing has been stored yet")
         runs = open_runs(progress.path)
-        return runs.select(progress.run_ids) if progress.run_ids else runs
+        return runs.pick(run_id=list(progress.run_ids)) if progress.run_ids else runs
 
     def __await__(self) -> Generator[Any, None, "Runs"]:
         yield from asyncio.to_thread(self._done.wait).__await__()

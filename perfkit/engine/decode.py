@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from perfkit import safe_pickle
 from perfkit.apis.binding import prompt_of
-from perfkit.engine.lookahead import Planned
+from perfkit.engine.plan import Planned
 from perfkit.engine.reading import Reading, Tally, failure
 from perfkit.errors import PluginFailure
 from perfkit.plugins import BoundApi

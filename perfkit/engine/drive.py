@@ -1,21 +1,20 @@
 """Drives one load: sends every request of a plan at its time, closed or open."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
 from dataclasses import dataclass, field
 from time import perf_counter_ns
 
 from perfkit.arguments import Arguments
-from perfkit.engine.lookahead import LookAhead, Planned
+from perfkit.engine.desk_client import DeskClient
+from perfkit.engine.plan import Ready
 from perfkit.load import Ramp, Warmup, offsets, user_starts
 from perfkit.records import Phase
 from perfkit.transport.exchange import Exchange
 from perfkit.transport.sender import Sender
 
-STARVED_WAIT = 0.001
+STARVED_WAIT = 0.1  # s between two looks at the clock while the desk has nothing ready
 BACKOFF = (0.1, 1.0)  # s: a refused connection is tried again this late, doubling; a spin would be 10,000 failures/s
-
-Deliver = Callable[[Planned, Exchange], None]
 
 
 @dataclass
@@ -26,18 +25,15 @@ class Load:
     ----------
     arguments : Arguments
         Of one point: a single ``parallel`` or ``rate``.
-    requests : LookAhead
-        What to send.
+    desk : DeskClient
+        Has what to send, and takes each finished exchange.
     sender : Sender
         Sends it.
-    deliver : callable
-        Takes each finished exchange.
     """
 
     arguments: Arguments
-    requests: LookAhead
+    desk: DeskClient
     sender: Sender
-    deliver: Deliver
     sent: int = 0
     done: int = 0
     start: int = 0
@@ -87,9 +83,8 @@ class Load:
         think = int(self.arguments.think_time * 1e9)
         await self._until(due)
         first = True
-        while (planned := await self._next()) is not None:
-            planned.scheduled = due
-            exchange = await self._send(planned, timed=not first)
+        while (ready := await self._next()) is not None:
+            exchange = await self._send(ready, due, timed=not first)
             due = (exchange.end or perf_counter_ns()) + think
             first = False
             if think:
@@ -107,46 +102,47 @@ class Load:
             ramp=self._ramp,
         )
         cap = asyncio.Semaphore(arguments.max_concurrency) if arguments.max_concurrency else None
-        while (planned := await self._next()) is not None:
-            offset = next(times) if planned.prompt.due is None else planned.prompt.due / arguments.speed
-            planned.scheduled = self.start + int(offset * 1e9)
+        while (ready := await self._next()) is not None:
+            offset = next(times) if ready.due is None else ready.due / arguments.speed
+            due = self.start + int(offset * 1e9)
             if arguments.duration is not None and offset > arguments.duration:
                 break
-            await self._until(planned.scheduled)
+            await self._until(due)
             if cap is not None:
                 await cap.acquire()
             if self.stopping:
                 break
-            task = asyncio.create_task(self._send_open(planned, cap))
+            task = asyncio.create_task(self._send_open(ready, due, cap))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _send_open(self, planned: Planned, cap: asyncio.Semaphore | None) -> None:
-        await self._send(planned)
+    async def _send_open(self, ready: Ready, due: int, cap: asyncio.Semaphore | None) -> None:
+        await self._send(ready, due)
         if cap is not None:
             cap.release()
 
     # What both do.
 
-    async def _next(self) -> Planned | None:
+    async def _next(self) -> Ready | None:
         """Return the next request, None when there is no more to send."""
         while not self.stopping and not self._out_of_time():
-            planned = self.requests.take()
-            if planned is not None or self.requests.ended:
-                return planned
-            await asyncio.sleep(STARVED_WAIT)
+            ready = self.desk.take()
+            if ready is not None or self.desk.ended:
+                return ready
+            self.desk.changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.desk.changed.wait(), STARVED_WAIT)
         return None
 
-    async def _send(self, planned: Planned, timed: bool = True) -> Exchange:
+    async def _send(self, ready: Ready, due: int, timed: bool = True) -> Exchange:
         self.sent += 1
-        exchange = await self.sender.send(planned.data, planned.body, planned.error)
+        exchange = await self.sender.send(ready)
         self.done += 1
-        planned.phase = self._phase(planned, exchange)
-        if timed and planned.scheduled is not None:
-            self.lags.append(exchange.start - planned.scheduled)
-        self.deliver(planned, exchange)
+        if timed:
+            self.lags.append(exchange.start - due)
+        self.desk.deliver(ready, self._phase(ready, exchange), due, exchange)
         if exchange.error_kind in ("connect", "connect_timeout", "tls"):
             self.refused += 1
             await self._until(perf_counter_ns() + int(1e9 * min(BACKOFF[0] * 2 ** min(self.refused, 8), BACKOFF[1])))
@@ -154,11 +150,11 @@ class Load:
             self.refused = 0
         return exchange
 
-    def _phase(self, planned: Planned, exchange: Exchange) -> Phase:
+    def _phase(self, ready: Ready, exchange: Exchange) -> Phase:
         if exchange.error_kind == "interrupted":
             return "cooldown"
         elapsed = (exchange.start - self.start) / 1e9
-        if self._warmup.covers(planned.seq or 0, elapsed):
+        if self._warmup.covers(ready.seq or 0, elapsed):
             return "warmup"
         return "ramp" if elapsed < self.arguments.ramp else "steady"
 

@@ -42,12 +42,13 @@ class Heartbeat:
         self.cpu_share = 0.0
         """Share of one core that this process took since the start."""
         self.longest_pause = 0.0
+        self.cpu_at_start = process_time()
 
     def start(self) -> None:
         """Begin to beat on the running loop."""
         gc.callbacks.append(self._on_gc)
         self._cpu, self._since = process_time(), perf_counter_ns()
-        self._first = self._cpu, self._since
+        self.cpu_at_start, self._started = self._cpu, self._since
         self._task = asyncio.create_task(self._beat())
 
     async def stop(self) -> None:
@@ -84,7 +85,7 @@ class Heartbeat:
             *((now, name, float(read())) for name, read in self._gauges.items()),
         ]
         self._cpu, self._since, self._late, self._beats = cpu, stamp, [], 0
-        self.cpu_share = (cpu - self._first[0]) / max(1e-9, (stamp - self._first[1]) / 1e9)
+        self.cpu_share = (cpu - self.cpu_at_start) / max(1e-9, (stamp - self._started) / 1e9)
         self._emit(samples)
 
     def _on_gc(self, phase: str, _info: dict[str, Any]) -> None:

@@ -1,36 +1,32 @@
-"""One run from first connection to verdict: preflight, load, evidence, record."""
+"""One run from first connection to last row: preflight, load, evidence."""
 
 import asyncio
 import contextlib
-import json
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from time import perf_counter_ns, time
+from time import perf_counter_ns, process_time, time
 from typing import Any
 
 from perfkit.arguments import Arguments
-from perfkit.engine.decode import Decoder
+from perfkit.engine.desk_client import DeskClient
 from perfkit.engine.drive import Load
-from perfkit.engine.heartbeat import Heartbeat, Sample
-from perfkit.engine.lookahead import LookAhead, Planned, plan, with_preflight
-from perfkit.engine.record import new_run_id, run_row
-from perfkit.engine.sink import Sink
+from perfkit.engine.heartbeat import Heartbeat
+from perfkit.engine.plan import Ready
+from perfkit.engine.record import new_run_id
 from perfkit.plugins import BoundApi
-from perfkit.records import Prompt, Status
-from perfkit.secrets import Scrubber, secrets_in
+from perfkit.records import Status
 from perfkit.store.writer import Row
 from perfkit.transport.clock import RunClock, unix_offset
 from perfkit.transport.exchange import Exchange, Target
 from perfkit.transport.pool import ConnectFailed, Pool
 from perfkit.transport.sender import Sender, Wire
-from perfkit.verdict import Evidence, Verdict, verdict
 
 REPORT_EVERY = 0.2
 GIVE_UP_AFTER = 1.0  # s from the order to stop until whatever still waits is dropped
-FULL_WAIT = 10.0
 WARM_AT_MOST = 2000
 HOPELESS = frozenset({400, 401, 403, 404, 405, 415, 422})  # a preflight answered so will not get better under load
+NO_CONNECTION = ("connect", "connect_timeout", "tls", "protocol")
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -47,6 +43,11 @@ class Stop:
         with contextlib.suppress(RuntimeError):  # the loop is closed: there is nothing left to stop
             self.loop.call_soon_threadsafe(self.event.set)
 
+    @property
+    def given(self) -> bool:
+        """True once the order was given."""
+        return self.event.is_set()
+
 
 class Session:
     """One point of a sweep.
@@ -56,201 +57,173 @@ class Session:
     arguments : Arguments
         With a single ``parallel`` or ``rate``.
     api : BoundApi
-    prompts : iterable of Prompt
-    sink : Sink
-        Stores the rows.
+    desk : DeskClient
+        Makes the requests and stores the answers.
     stop : Stop
         Watched throughout.
     report : callable
         Takes progress as dicts.
     more : dict
-        Further columns of ``run``: sweep_id, point, plan, name.
+        Further columns of ``run``: sweep_id, point, name.
     """
 
     def __init__(
-        self,
-        arguments: Arguments,
-        api: BoundApi,
-        prompts: Iterable[Prompt],
-        sink: Sink,
-        stop: Stop,
-        report: Report,
-        more: Row,
+        self, arguments: Arguments, api: BoundApi, desk: DeskClient, stop: Stop, report: Report, more: Row
     ) -> None:
-        self.arguments, self.api, self.sink, self.stop, self.report = arguments, api, sink, stop, report
+        self.arguments, self.api, self.desk, self.stop, self.report = arguments, api, desk, stop, report
         self.run_id = new_run_id()
         self.status: Status = "running"
         self.problem: str | None = None
         """Why the run ended before its time, as one sentence."""
-        self._target = Target.of(api.url, dict(api.headers))
         self._clock = RunClock(unix_offset())
-        scrub = Scrubber(secrets_in(api.url, api.headers, arguments.api_key))
-        self._decoder = Decoder(self.run_id, 0, api, self._clock, scrub)
-        row = run_row(arguments, run_id=self.run_id, url=api.url, model=arguments.model) | more
-        sink.write(lambda writer: writer.begin_run(row))
-        sink.run_id = self.run_id
-        self._stored_before = sink.stored, sink.failed
-        requests = plan(prompts, api, self._target.request)
-        self._preflight, requests = with_preflight(requests) if arguments.preflight else (None, requests)
-        self._requests = LookAhead(requests, _as_number(arguments.number))
+        desk.begin(arguments, self.run_id, self._clock.offset, more)
 
     async def run(self) -> None:
-        """Measure; returns when everything is stored."""
+        """Measure; returns when everything is stored.
+
+        Raises
+        ------
+        PerfkitError
+            The desk failed: no row could be stored, the dataset broke, or its process died.
+        """
         sender = self._sender()
-        load = Load(self.arguments, self._requests, sender, self._deliver)
-        self._heartbeat = Heartbeat(self._store_samples, self._gauges(load))
+        load = Load(self.arguments, self.desk, sender)
+        heartbeat = Heartbeat(self.desk.samples, self._gauges(load))
         watcher = asyncio.create_task(self._watch(load))
         try:
-            await self._measure(load, sender)
+            await self._measure(load, sender, heartbeat)
         finally:
             watcher.cancel()
-            self._requests.close()
             await sender.close()
-            self._finish(load)
+            await self._finish(load, heartbeat)
 
-    async def _measure(self, load: Load, sender: Sender) -> None:
+    async def _measure(self, load: Load, sender: Sender, heartbeat: Heartbeat) -> None:
         try:
             await sender.warm(1, 0)
-            if not await self._checked(sender):
+            await self._ready(lambda: len(self.desk) > 0 or self.desk.ended)
+            if not await self._preflight(sender):
                 return
-            await self._ready()
+            await self._ready(lambda: self.desk.full)
             await sender.warm(self._connections(), self._spare())
         except ConnectFailed as error:
             self.problem = str(error)
             return
-        self._heartbeat.start()
+        if self.desk.failure is not None or self.stop.given:
+            return
+        heartbeat.start()
         try:
-            running = asyncio.create_task(load.run())
-            stopped = asyncio.create_task(self.stop.event.wait())
-            await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if not running.done():
-                load.stop()
-                await asyncio.wait({running}, timeout=GIVE_UP_AFTER)
-                running.cancel()
-            stopped.cancel()
-            await asyncio.gather(running, stopped, return_exceptions=True)
-            if running.done() and not running.cancelled() and (failure := running.exception()) is not None:
-                raise failure
+            await self._drive(load)
         finally:
-            await self._heartbeat.stop()
-        if self._requests.failure is not None:
-            raise self._requests.failure
+            await heartbeat.stop()
 
-    async def _checked(self, sender: Sender) -> bool:
-        """Send the preflight request; tell whether a load makes sense."""
-        planned = self._preflight
-        if planned is None or self.stop.event.is_set():
-            return not self.stop.event.is_set()
-        sending = asyncio.create_task(sender.send(planned.data, planned.body, planned.error))
+    async def _drive(self, load: Load) -> None:
+        """Run the load until it ends or the order to stop comes."""
+        running = asyncio.create_task(load.run())
+        await self._first_of(running)
+        if not running.done():
+            load.stop()
+            await asyncio.wait({running}, timeout=GIVE_UP_AFTER)
+            running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        if not running.cancelled() and (failure := running.exception()) is not None:
+            raise failure
+
+    async def _first_of(self, task: "asyncio.Task[Any]") -> None:
+        """Wait until a task is done or the order to stop comes."""
         stopped = asyncio.create_task(self.stop.event.wait())
-        await asyncio.wait({sending, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+
+    async def _preflight(self, sender: Sender) -> bool:
+        """Send the preflight request; tell whether a load makes sense."""
+        ready = self.desk.take() if self.arguments.preflight else None
+        if ready is None or self.stop.given:
+            return not self.stop.given
+        sending = asyncio.create_task(sender.send(ready))
+        await self._first_of(sending)
         if not sending.done():
             sender.interrupt()
-        stopped.cancel()
         exchange = await sending
-        planned.scheduled = exchange.start
-        self.sink.put(self._decoder, planned, exchange)
-        if planned.error is not None:
-            self.problem = planned.error
-        elif exchange.status in HOPELESS or (exchange.status or 200) // 100 == 3:
-            row = self._decoder.row(planned, exchange)
-            self.problem = f"the preflight request failed: {row['error']!s}"
-        elif exchange.error_kind in ("connect", "connect_timeout", "tls", "protocol"):
-            self.problem = f"the preflight request failed: {exchange.error}"
-        return self.problem is None and not self.stop.event.is_set()
+        self.desk.deliver(ready, "preflight", exchange.start, exchange)
+        await self._judge(ready, exchange)
+        return self.problem is None and not self.stop.given
 
-    async def _ready(self) -> None:
-        """Wait until bodies are built ahead, without blocking the loop."""
-        until = perf_counter_ns() + int(FULL_WAIT * 1e9)
-        while not self._requests.wait_full(0) and perf_counter_ns() < until and not self.stop.event.is_set():
-            await asyncio.sleep(0.005)
-        if self._requests.failure is not None:
-            raise self._requests.failure
+    async def _judge(self, ready: Ready, exchange: Exchange) -> None:
+        status = exchange.status or 0
+        if ready.error is not None:
+            self.problem = ready.error
+        elif status in HOPELESS or status // 100 == 3:
+            await self.desk.flush()  # so that the desk has read the answer, and says what the server said
+            self.problem = f"the preflight request failed: {self.desk.last_error or f'HTTP {status}'}"
+        elif exchange.error_kind in NO_CONNECTION:
+            self.problem = f"the preflight request failed: {exchange.error}"
+
+    async def _ready(self, holds: Callable[[], bool]) -> None:
+        """Wait until the desk is as far as it should be, or has failed, or the order to stop comes."""
+        while not holds() and self.desk.failure is None and not self.stop.given:
+            self.desk.changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.desk.changed.wait(), REPORT_EVERY)
 
     async def _watch(self, load: Load) -> None:
-        """Report progress, and stop when the store fails or an order stands in the file."""
+        """Report progress, and stop when the desk fails or an order stands in the file."""
         while True:
             await asyncio.sleep(REPORT_EVERY)
-            self.report(self._progress(load))
-            if self.sink.failure is not None or self.sink.told_to_stop:
+            self.report({"event": "progress", **self._progress(load)})
+            if self.desk.failure is not None or self.desk.told_to_stop:
                 self.stop.event.set()
 
     def _progress(self, load: Load) -> dict[str, Any]:
-        stored, failed = self._stored()
         return {
-            "event": "progress",
             "run_id": self.run_id,
             "sent": load.sent,
-            "done": stored,
-            "failed": failed,
+            "done": self.desk.stored,
+            "failed": self.desk.failed,
             "in_flight": load.in_flight,
             "elapsed": (perf_counter_ns() - load.start) / 1e9 if load.start else 0.0,
             "expected": _as_number(self.arguments.number),
             "duration": self.arguments.duration,
         }
 
-    def _stored(self) -> tuple[int, int]:
-        before, failed_before = self._stored_before
-        return self.sink.stored - before, self.sink.failed - failed_before
-
-    def _deliver(self, planned: Planned, exchange: Exchange) -> None:
-        self.sink.put(self._decoder, planned, exchange)
-
-    def _store_samples(self, samples: list[Sample]) -> None:
-        rows = [(self.run_id, 0, moment, name, value) for moment, name, value in samples]
-        self.sink.write(lambda writer: writer.add_samples(rows))
-
     def _gauges(self, load: Load) -> dict[str, Callable[[], float]]:
-        requests = self._requests
         return {
-            "backlog": lambda: self.sink.backlog,
+            "backlog": lambda: load.done - self.desk.stored,
+            "backlog_bytes": lambda: self.desk.waiting,
             "in_flight": lambda: load.in_flight,
-            "ready": lambda: len(requests),
-            "starved": lambda: requests.starved / max(1, requests.taken),
+            "ready": lambda: len(self.desk),
+            "starved": self._starved,
         }
 
-    def _finish(self, load: Load) -> None:
-        self.sink.flush()
-        interrupted = self.stop.event.is_set()
-        self.status = "interrupted" if interrupted else "finished"
-        stored, failed = self._stored()
-        told = self._verdict(load)
-        fields: Row = {
-            "status": self.status,
-            "end_time": time(),
-            "heartbeat": time(),
-            "sent": load.sent,
-            "succeeded": stored - failed,
-            "failed": failed,
-            "verdict": told.level if load.sent else None,
-            "reasons": json.dumps(told.reasons),
-        }
+    def _starved(self) -> float:
+        """Return the share of requests that were not ready when due."""
+        return self.desk.starved / max(1, self.desk.taken)
+
+    async def _finish(self, load: Load, heartbeat: Heartbeat) -> None:
+        self.status = "interrupted" if self.stop.given else "finished"
+        if load.start:
+            # Of this process alone; what the desk used meanwhile runs beside it, at lower priority.
+            self.desk.samples([(time(), "cpu_seconds", process_time() - heartbeat.cpu_at_start)])
+        fields: Row = {"status": self.status, "end_time": time(), "sent": load.sent}
         if load.start:
             fields["start_time"] = self._clock.unix(load.start)
-        self.sink.write(lambda writer: writer.update_run(self.run_id, **fields))
-        self.sink.flush()
-        self.report({**self._progress(load), "event": "run", "status": self.status, "problem": self.problem})
+        await self.desk.finish(fields, self._evidence(load, heartbeat))
+        self.report({"event": "run", "status": self.status, "problem": self.problem, **self._progress(load)})
 
-    def _verdict(self, load: Load) -> Verdict:
-        tally = self._decoder.tally
-        is_open = self.arguments.load == "open"
+    def _evidence(self, load: Load, heartbeat: Heartbeat) -> dict[str, Any]:
+        """Return what the loop knows for the verdict, under the names of ``Evidence``."""
+        is_open, capped = self.arguments.load == "open", self.arguments.max_concurrency is not None
         lag = _p99(load.lags)
-        return verdict(
-            Evidence(
-                requests=load.sent,
-                loop_lag=_p99(self._heartbeat.lags),
-                cpu_share=self._heartbeat.cpu_share or None,
-                gc_pause=self._heartbeat.longest_pause or None,
-                send_lag=lag if is_open and not self.arguments.max_concurrency else None,
-                turnaround=None if is_open else lag,
-                capped=self.arguments.max_concurrency is not None,
-                starved=self._requests.starved / max(1, self._requests.taken),
-                connect_failures=tally.unconnected / max(1, load.sent),
-                censored_first=tally.first_censored / tally.first if tally.first else None,
-                censored_gaps=tally.gaps_censored / tally.gaps if tally.gaps else None,
-                exact_clock=sys.platform != "win32",
-            )
-        )
+        return {
+            "requests": load.sent,
+            "loop_lag": _p99(heartbeat.lags),
+            "cpu_share": heartbeat.cpu_share or None,
+            "gc_pause": heartbeat.longest_pause or None,
+            "send_lag": lag if is_open and not capped else None,
+            "turnaround": None if is_open else lag,
+            "capped": capped,
+            "starved": self._starved(),
+            "exact_clock": sys.platform != "win32",
+        }
 
     def _sender(self) -> Sender:
         if self.api.sends or self.arguments.proxy:
@@ -258,7 +231,7 @@ class Session:
 
             return PluginSender(self.api, self.arguments)
         pool = Pool(
-            self._target,
+            Target.of(self.api.url, dict(self.api.headers)),
             connect_timeout=self.arguments.connect_timeout,
             read_timeout=self.arguments.read_timeout,
             total_timeout=self.arguments.total_timeout,
@@ -273,7 +246,7 @@ class Session:
         arguments = self.arguments
         number = _as_number(arguments.number) or WARM_AT_MOST
         if arguments.load == "closed":
-            wanted = int(arguments.parallel or 1)  # type: ignore[arg-type]
+            wanted = arguments.parallel if isinstance(arguments.parallel, int) else 1
         elif arguments.rate == -1:
             wanted = number
         else:

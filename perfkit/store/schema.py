@@ -103,6 +103,9 @@ RUN = (
     Column("git", "TEXT", "", "JSON: commit and state of the working directory"),
     Column("pid", "INTEGER", "", "process of the worker"),
     Column("pid_time", "REAL", "s", "when that process started: tells a reused pid"),
+    Column(
+        "clock_offset", "INTEGER", "ns", "Unix time minus perf_counter: lines stamps up with other logs of the machine"
+    ),
     Column("status", "TEXT", "", "running, finished or interrupted"),
     Column("start_time", "REAL", "s", "load started"),
     Column("end_time", "REAL", "s", "load ended"),

@@ -87,7 +87,8 @@ class Writer:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise StorageError(self._spill(error)) from None
-        self._pending = []
+        finally:
+            self._pending = []
 
     def add_samples(self, rows: Iterable[tuple[str, int, float, str, float]]) -> None:
         """Write rows of ``sample``: run_id, worker, Unix time, name, value."""

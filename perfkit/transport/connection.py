@@ -43,7 +43,7 @@ class Connection:
     tls : TlsLayer, optional
         What turns the socket's bytes into plain ones.
     kernel : bool
-        Ask the kernel for receive stamps (Linux).
+        The socket was asked for the kernel's receive stamps (SO_TIMESTAMPNS).
     """
 
     def __init__(
@@ -68,8 +68,6 @@ class Connection:
         self._complete = False
         self._stamp = 0
         self._unsent = memoryview(b"")
-        if kernel:
-            sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         loop.add_reader(sock.fileno(), self._on_readable)
 
     def exchange(self, request: bytes, exchange: Exchange) -> "asyncio.Future[None]":

@@ -1,7 +1,9 @@
 """What the transport hands over: one request and everything that came back, undecoded, plain and picklable."""
 
+from array import array
 from base64 import b64encode
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from perfkit.errors import UsageError
@@ -39,6 +41,26 @@ class Exchange:
     connect: float | None = None
     tls: float | None = None
 
+    messages: list[str] | None = None
+    """What a plugin that sends by itself handed over, one a stamp; None on our own transport."""
+
+    def packed(self) -> tuple[Any, ...]:
+        """Return it as a tuple of plain values, the quickest form to send to another process."""
+        return (
+            *(getattr(self, name) for name in _PLAIN),
+            bytes(self.body),
+            array("q", self.stamps).tobytes(),
+            array("q", self.ends).tobytes(),
+        )
+
+    @classmethod
+    def unpacked(cls, packed: tuple[Any, ...]) -> "Exchange":
+        """Return the exchange that ``packed`` gave."""
+        *plain, body, stamps, ends = packed
+        exchange = cls(**dict(zip(_PLAIN, plain, strict=True)), body=bytearray(body))
+        exchange.stamps, exchange.ends = array("q", stamps).tolist(), array("q", ends).tolist()
+        return exchange
+
     def fail(self, kind: ErrorKind, error: str, at: int) -> None:
         """Note why and when it failed; the first reason stands."""
         if self.error_kind is None:
@@ -53,6 +75,9 @@ class Exchange:
             if name.lower() == b"content-type":
                 return value.partition(b";")[0].strip().lower().decode("latin-1")
         return ""
+
+
+_PLAIN = tuple(each.name for each in fields(Exchange) if each.name not in ("body", "stamps", "ends"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from perfkit.records import ErrorKind
 from perfkit.transport.clock import unix_offset
-from perfkit.transport.connection import Connection
+from perfkit.transport.connection import SO_TIMESTAMPNS, Connection
 from perfkit.transport.exchange import Exchange, Target
 from perfkit.transport.tls import TlsLayer, tls_context
 
@@ -154,6 +154,8 @@ class Pool:
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.kernel:
+                sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
             began = perf_counter()
             await loop.sock_connect(sock, address)
             connected = perf_counter()

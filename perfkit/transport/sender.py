@@ -8,11 +8,27 @@ from perfkit.transport.exchange import Exchange
 from perfkit.transport.pool import Pool
 
 
+class Sendable(Protocol):
+    """What a sender needs of a request."""
+
+    @property
+    def data(self) -> bytes:
+        """All of its bytes."""
+
+    @property
+    def body(self) -> dict[str, Json] | None:
+        """Its body, for plugins that send by themselves."""
+
+    @property
+    def error(self) -> str | None:
+        """Why it could not be built."""
+
+
 class Sender(Protocol):
     """Sends one request and comes back with its exchange, whatever happened."""
 
-    async def send(self, data: bytes, body: dict[str, Json] | None, error: str | None) -> Exchange:
-        """Send; an ``error`` says that the request could not even be built."""
+    async def send(self, ready: Sendable) -> Exchange:
+        """Send; one whose ``error`` says that it could not even be built is not sent."""
 
     async def warm(self, count: int, spare: int) -> None:
         """Open connections before the load starts; ``spare`` are kept ready later on."""
@@ -36,11 +52,9 @@ class Wire:
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
 
-    async def send(self, data: bytes, body: dict[str, Json] | None, error: str | None) -> Exchange:
-        """Send the request's bytes; one that could not be built is not sent."""
-        if error is not None:
-            return unsent()
-        return await self.pool.send(data)
+    async def send(self, ready: Sendable) -> Exchange:
+        """Send the request's bytes; see Sender."""
+        return unsent() if ready.error is not None else await self.pool.send(ready.data)
 
     async def warm(self, count: int, spare: int) -> None:
         """Open connections; see Sender."""

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, BinaryIO, Protocol
 
+from perfkit.errors import PerfkitError
 from perfkit.records import Prompt
 from perfkit.workers import pipe
-from perfkit.workers.work import Work, carry_out
+from perfkit.workers.work import Work, api_of, carry_out, failure_event, start_desk
 
 Event = dict[str, Any]
 Listen = Callable[[Event], None]
@@ -70,7 +71,7 @@ class ProcessWorker:
 
     def stop(self) -> None:
         """Order it to stop sending; what has come is kept."""
-        self._order(("stop", None))
+        self._order(("stop",))
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until it has ended; tell whether it has."""
@@ -78,9 +79,8 @@ class ProcessWorker:
         return not self._reader.is_alive()
 
     def _order(self, order: object) -> None:
-        with self._lock:
-            with contextlib.suppress(BrokenPipeError, ValueError):  # it has ended: _read says how
-                pipe.send(self._stream(self._process.stdin), order)
+        with self._lock, contextlib.suppress(BrokenPipeError, ValueError):  # it has ended: _read says how
+            pipe.send(self._stream(self._process.stdin), order)
 
     def _read(self) -> None:
         ended: Event | None = None
@@ -106,10 +106,7 @@ class ProcessWorker:
         if self._prompts is None:
             return
         batch = list(islice(self._prompts, count))
-        if batch:
-            self._order(("prompts", batch))
-        if len(batch) < count:
-            self._order(("no more prompts", None))
+        self._order(("prompts", batch, len(batch) < count))
 
     def _pass_on_errors(self) -> None:
         for line in self._stream(self._process.stderr):
@@ -124,39 +121,51 @@ class ProcessWorker:
 
 
 class ThreadWorker:
-    """Carries out work on a thread of this process, on a loop of its own that nobody patches.
+    """Carries out work on threads of this process, on a loop of its own that nobody patches.
 
     For trying things and for tests: whatever else the process does disturbs the measurement.
     """
 
     def __init__(self, work: Work, listen: Listen, prompts: Iterable[Prompt] | None = None) -> None:
-        self._stops: list[Callable[[], None]] = []
+        self._work, self._listen = work, listen
+        self._prompts = iter(prompts) if prompts is not None else None
+        self._take: Callable[[list[Prompt], bool], None] | None = None
+        self._stop: Callable[[], None] | None = None
         self._stopped = False
-        self._thread = threading.Thread(
-            target=carry_out,
-            args=(work, listen, self._on_stop, _once(prompts)),
-            kwargs={"alone": False},
-            name="perfkit-worker",
-            daemon=True,
-        )
+        self._thread = threading.Thread(target=self._carry_out, name="perfkit-worker", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Stop sending; what has come is kept."""
         self._stopped = True
-        for stop in self._stops:
-            stop()
+        if self._stop is not None:
+            self._stop()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until it has ended; tell whether it has."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def _carry_out(self) -> None:
+        try:
+            api = api_of(self._work)
+        except PerfkitError as error:
+            self._listen({"event": "ended", **failure_event(error)})
+            return
+        end, wait = start_desk(self._work, api, forked=False)
+        carry_out(self._work, api, end, self._on_event, self._on_stop, self._on_prompts, wait, alone=False)
+
+    def _on_event(self, event: Event) -> None:
+        if event["event"] != "want":
+            self._listen(event)
+        elif self._prompts is not None and self._take is not None:
+            batch = list(islice(self._prompts, event["count"]))
+            self._take(batch, len(batch) < event["count"])
+
+    def _on_prompts(self, take: Callable[[list[Prompt], bool], None]) -> None:
+        self._take = take
+
     def _on_stop(self, stop: Callable[[], None]) -> None:
-        self._stops.append(stop)
+        self._stop = stop
         if self._stopped:
             stop()
-
-
-def _once(prompts: Iterable[Prompt] | None) -> Iterator[Prompt] | None:
-    return iter(prompts) if prompts is not None else None

@@ -7,18 +7,16 @@ is gone: it stops sending, commits, marks the run interrupted and exits.
 import contextlib
 import logging
 import os
-import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
+from perfkit.errors import PerfkitError
 from perfkit.records import Prompt
 from perfkit.workers import pipe
-
-SWITCH_INTERVAL = 0.0005
-"""Seconds that the decoding thread may keep the loop waiting for the interpreter; the default is ten times that."""
+from perfkit.workers.work import Report, Work, api_of, carry_out, failure_event, start_desk
 
 HARD_LIMIT = 1.8
 """Seconds after the end of the driver until the worker exits whatever it is doing."""
@@ -27,11 +25,14 @@ HARD_LIMIT = 1.8
 class Orders:
     """Orders from the driver, read on a thread: stop, and prompts for those who have them in a notebook."""
 
-    def __init__(self, stream: BinaryIO, want: Callable[[int], None]) -> None:
-        self._stream, self._want = stream, want
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
         self._stop: Callable[[], None] | None = None
         self._stopped = False
-        self._prompts: queue.SimpleQueue[Prompt | None] = queue.SimpleQueue()
+        self._take_prompts: Callable[[list[Prompt], bool], None] | None = None
+
+    def read(self) -> None:
+        """Begin to read."""
         threading.Thread(target=self._read, name="perfkit-orders", daemon=True).start()
 
     def on_stop(self, stop: Callable[[], None]) -> None:
@@ -40,35 +41,23 @@ class Orders:
         if self._stopped:
             stop()
 
+    def on_prompts(self, take: Callable[[list[Prompt], bool], None]) -> None:
+        """Say what takes the driver's prompts."""
+        self._take_prompts = take
+
     def stop(self) -> None:
         """Stop the work, or keep it from starting."""
         self._stopped = True
         if self._stop is not None:
             self._stop()
 
-    def prompts(self, batch: int = 500) -> Iterator[Prompt]:
-        """Yield the prompts that the driver pumps over, asking for a batch at a time."""
-        coming = 0
-        while True:
-            if coming <= batch // 2:
-                self._want(batch)
-                coming += batch
-            prompt = self._prompts.get()
-            if prompt is None:
-                return
-            coming -= 1
-            yield prompt
-
     def _read(self) -> None:
         while (order := pipe.receive(self._stream)) is not None:
-            word, content = order
+            word, *content = order
             if word == "stop":
                 self.stop()
-            elif word == "prompts":
-                for prompt in content:
-                    self._prompts.put(prompt)
-            elif word == "no more prompts":
-                self._prompts.put(None)
+            elif word == "prompts" and self._take_prompts is not None:
+                self._take_prompts(*content)
         self.stop()
         # The driver is gone. A store that hangs (a dead network share) must not keep this process alive.
         timer = threading.Timer(HARD_LIMIT, os._exit, (1,))
@@ -82,7 +71,6 @@ def main() -> None:
     os.dup2(2, 1)  # what a plugin prints must not stand between our events
     orders_in = os.fdopen(os.dup(0), "rb")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.setswitchinterval(SWITCH_INTERVAL)
     lock = threading.Lock()
 
     def report(event: dict[str, Any]) -> None:
@@ -96,14 +84,23 @@ def main() -> None:
     sys.path[:] = [*dict.fromkeys([*sys.path, *setting["path"]])]
     os.chdir(setting["folder"])
     logging.basicConfig(level=setting["log_level"], format="%(message)s")
-    from perfkit.workers.work import carry_out
-
     work = pipe.receive(orders_in)
-    if work is None:
+    if work is not None:
+        _work(work, orders_in, events, report)
+
+
+def _work(work: Work, orders_in: BinaryIO, events: BinaryIO, report: Report) -> None:
+    try:
+        api = api_of(work)
+    except PerfkitError as error:
+        report({"event": "ended", **failure_event(error)})
         return
-    orders = Orders(orders_in, lambda count: report({"event": "want", "count": count}))
+    # The desk is forked while there are no threads; it must not hold the pipes open when this process is gone.
+    desk_end, wait = start_desk(work, api, forked=True, close=(orders_in.fileno(), events.fileno()))
+    orders = Orders(orders_in)
     signal.signal(signal.SIGTERM, lambda *_: orders.stop())
-    carry_out(work, report, orders.on_stop, orders.prompts() if work.pumped else None, alone=True)
+    orders.read()
+    carry_out(work, api, desk_end, report, orders.on_stop, orders.on_prompts, wait, alone=True)
 
 
 if __name__ == "__main__":

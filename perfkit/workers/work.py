@@ -1,27 +1,36 @@
-"""The work of one worker: every point of a sweep, one after the other, on a loop of its own."""
+"""The work of one worker: every point of a sweep, one after the other, on a loop of its own, a desk beside it."""
 
 import asyncio
 import contextlib
 import gc
+import os
+import signal
+import socket
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from perfkit import plugins
 from perfkit.arguments import Arguments
-from perfkit.datasets import prompts as read_prompts
+from perfkit.engine.desk import Desk
+from perfkit.engine.desk_client import DeskClient
 from perfkit.engine.record import default_name, new_run_id, slug
 from perfkit.engine.session import Session, Stop
-from perfkit.engine.sink import Sink
 from perfkit.errors import NothingSucceeded, PerfkitError, UsageError
-from perfkit.plugins import BoundApi
 from perfkit.records import Prompt
 from perfkit.registry import APIS, DATASETS
 from perfkit.transport.models import served_model
+from perfkit.workers.channel import DeskEnd, LoopEnd, pair
 
 Report = Callable[[dict[str, Any]], None]
+
+DESK_NICENESS = 10
+"""The desk gives way to the loop where they share a core; it catches up when the loop waits."""
+
+PUMP_BATCH = 500
 
 
 @dataclass
@@ -50,11 +59,77 @@ class Work:
     pumped: bool = False
 
 
+def api_of(work: Work) -> type:
+    """Register what came with the work, load its plugin files, and return its API class.
+
+    Raises
+    ------
+    PerfkitError
+        A plugin does not load, or nothing has that name.
+    """
+    APIS.classes.update(work.apis)
+    DATASETS.classes.update(work.datasets)
+    arguments = work.arguments
+    plugins.load_plugins(arguments.plugins)
+    return plugins.load_parser(arguments.parser) if arguments.parser else plugins.api_class(arguments.api)
+
+
+def start_desk(
+    work: Work, api: type, *, forked: bool, close: Iterable[int] = ()
+) -> tuple[socket.socket, Callable[[], None]]:
+    """Start the desk; return the loop's end of its channel, and what waits for its end.
+
+    Parameters
+    ----------
+    work : Work
+    api : type
+        The API class, plugins loaded.
+    forked : bool
+        In a process of its own, where the system can; call it before there are threads.
+    close : iterable of int
+        File descriptors that this process must not share with it.
+    """
+    ours, theirs = pair()
+    if not (forked and hasattr(os, "fork")):
+        thread = threading.Thread(target=Desk(DeskEnd(theirs), api, work.pumped).work, name="perfkit-desk")
+        thread.start()
+        return ours, thread.join
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        for number in close:
+            os.close(number)
+        _be_desk(Desk(DeskEnd(theirs), api, work.pumped))
+    theirs.close()
+
+    def wait() -> None:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+
+    return ours, wait
+
+
+def _be_desk(desk: Desk) -> NoReturn:
+    """Serve as the desk in this forked process, and never return."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends when the loop hangs up, with everything committed
+    os.nice(DESK_NICENESS)
+    status = 1
+    try:
+        desk.work()
+        status = 0
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
 def carry_out(
     work: Work,
+    api: type,
+    desk_end: socket.socket,
     report: Report,
     on_stop: Callable[[Callable[[], None]], None],
-    pumped: Iterable[Prompt] | None = None,
+    on_prompts: Callable[[Callable[[list[Prompt], bool], None]], None],
+    wait: Callable[[], None],
     *,
     alone: bool,
 ) -> None:
@@ -63,27 +138,45 @@ def carry_out(
     Parameters
     ----------
     work : Work
+    api : type
+        The API class.
+    desk_end : socket
+        The channel to the desk.
     report : callable
-        Takes events: ``file``, ``progress``, ``run``, ``ended``.
-    on_stop : callable
-        Is given the function that stops the work, callable from any thread.
-    pumped : iterable of Prompt, optional
-        Where prompts come from when ``work.pumped``.
+        Takes events: ``file``, ``progress``, ``run``, ``want``, ``ended``.
+    on_stop, on_prompts : callable
+        Are given the functions that stop the work and that take prompts, callable from any thread.
+    wait : callable
+        Waits for the end of the desk, once it was hung up.
     alone : bool
         This process does nothing else: garbage collection may be frozen.
     """
-    APIS.classes.update(work.apis)
-    DATASETS.classes.update(work.datasets)
     loop = _new_loop()
+    desk = DeskClient(lambda: report({"event": "want", "count": PUMP_BATCH}))
+    channel = LoopEnd(loop, desk_end, desk.on_message, desk.on_end)
+    desk.connect(channel)
+    on_prompts(lambda prompts, ended: _threadsafe(loop, desk.prompts, prompts, ended))
     try:
         asyncio.set_event_loop(loop)
-        ended = loop.run_until_complete(_points(work, report, on_stop, pumped, alone))
-        report({"event": "ended", **ended})
+        ended = loop.run_until_complete(_points(work, api, desk, report, on_stop, alone))
     except PerfkitError as error:
-        report({"event": "ended", "error": type(error).__name__, "text": str(error)})
+        ended = failure_event(error)
     finally:
+        desk.close()
+        wait()
         asyncio.set_event_loop(None)
         loop.close()
+    report({"event": "ended", **ended})
+
+
+def failure_event(error: PerfkitError) -> dict[str, Any]:
+    """Return an error as the driver is told it."""
+    return {"error": type(error).__name__, "text": str(error)}
+
+
+def _threadsafe(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: Any) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants them any more
+        loop.call_soon_threadsafe(function, *args)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -97,66 +190,40 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 async def _points(
     work: Work,
+    api: type,
+    desk: DeskClient,
     report: Report,
     on_stop: Callable[[Callable[[], None]], None],
-    pumped: Iterable[Prompt] | None,
     alone: bool,
 ) -> dict[str, Any]:
     stop = Stop(asyncio.get_running_loop())
     on_stop(stop.give)
-    arguments, api = await _prepared(work.arguments)
+    arguments = await _completed(work.arguments, api)
     path = run_file(arguments)
-    sink = Sink(path)
+    await desk.open(str(path))
     report({"event": "file", "path": str(path), "name": arguments.name})
-    try:
-        return await _sweep(arguments, api, pumped, sink, stop, report, alone)
-    finally:
-        sink.close()
-
-
-async def _sweep(
-    arguments: Arguments,
-    api: BoundApi,
-    pumped: Iterable[Prompt] | None,
-    sink: Sink,
-    stop: Stop,
-    report: Report,
-    alone: bool,
-) -> dict[str, Any]:
     points = arguments.points()
     sweep_id = new_run_id() if len(points) > 1 else None
-    problem: str | None = None
     for index, point in enumerate(points):
-        prompts = _bodies(api, point) if api.generation == "llmuses" else pumped or read_prompts(point)
-        more = {"sweep_id": sweep_id, "point": index, "name": arguments.name}
-        session = Session(point, replace_arguments(api, point), prompts, sink, stop, report, dict(more))
+        more: dict[str, Any] = {"sweep_id": sweep_id, "point": index}
+        session = Session(point, plugins.bind_api(api, point), desk, stop, report, more)
         with _quiet_collector(alone):
             await session.run()
-        problem = session.problem
-        if sink.failure is not None:
-            raise sink.failure
-        if problem is not None or stop.event.is_set():
+        if session.problem is not None:
+            raise NothingSucceeded(session.problem)
+        if stop.given:
             break
-    if problem is not None:
-        raise NothingSucceeded(problem)
-    return {"status": "interrupted" if stop.event.is_set() else "finished"}
+    if desk.failure is not None:
+        raise desk.failure
+    return {"status": "interrupted" if stop.given else "finished"}
 
 
-def replace_arguments(api: BoundApi, point: Arguments) -> BoundApi:
-    """Return the API bound to one point of the sweep."""
-    return plugins.bind_api(type(api.api), point)
-
-
-async def _prepared(arguments: Arguments) -> tuple[Arguments, BoundApi]:
-    """Load the plugins, ask the server for its model if none was given, and name the run."""
-    plugins.load_plugins(arguments.plugins)
-    cls = plugins.load_parser(arguments.parser) if arguments.parser else plugins.api_class(arguments.api)
-    api = plugins.bind_api(cls, arguments)
+async def _completed(arguments: Arguments, api: type) -> Arguments:
+    """Ask the server for its model if none was given, and name the run if nobody has."""
     if arguments.model is None and not arguments.query_template:
-        arguments = arguments.replace(model=await served_model(arguments, dict(api.headers)))
-    if arguments.name is None:
-        arguments = arguments.replace(name=default_name(arguments.model))
-    return arguments, plugins.bind_api(cls, arguments)
+        headers = dict(plugins.bind_api(api, arguments).headers)
+        arguments = arguments.replace(model=await served_model(arguments, headers))
+    return arguments if arguments.name is not None else arguments.replace(name=default_name(arguments.model))
 
 
 def run_file(arguments: Arguments) -> Path:
@@ -173,11 +240,6 @@ def run_file(arguments: Arguments) -> Path:
     if not stem:
         raise UsageError(f"the name {arguments.name!r} cannot be a file name; give another, or give db")
     return Path("outputs") / f"{stem}.db"
-
-
-def _bodies(api: BoundApi, arguments: Arguments) -> Iterator[Prompt]:
-    for row, body in enumerate(api.bodies(arguments)):
-        yield Prompt(body, row=row)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,315 @@
+"""The desk beside the loop: makes requests before they are due, reads and files answers after they have ended.
+
+It works in a process of its own (a thread where there is none), so that nothing it does, and no user's plugin, can
+hold the interpreter while a chunk arrives: measured with both on one interpreter, a 200 us answer to decode made
+other chunks up to 10 ms late. It alone writes the run file; when the loop's end of the channel closes, it commits
+what it has and ends.
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from itertools import count
+from pathlib import Path
+from time import monotonic, process_time, time
+from typing import Any, Protocol
+
+from perfkit.arguments import Arguments
+from perfkit.datasets import prompts as read_prompts
+from perfkit.engine.decode import Decoder
+from perfkit.engine.plan import Planned, Ready, plan
+from perfkit.engine.reading import Tally
+from perfkit.engine.record import run_row
+from perfkit.errors import PerfkitError, StorageError
+from perfkit.plugins import BoundApi, bind_api
+from perfkit.records import Phase, Prompt
+from perfkit.secrets import Scrubber, secrets_in
+from perfkit.store.writer import Row, Writer
+from perfkit.transport.clock import RunClock
+from perfkit.transport.exchange import Exchange, Target
+from perfkit.verdict import Evidence, verdict
+
+AHEAD = 1000
+"""Requests kept ready at the loop."""
+SLICE = 25
+"""Requests made between two looks at what has come in."""
+COMMIT_ROWS = 64
+COMMIT_EVERY = 0.1
+HEARTBEAT_EVERY = 1.0
+
+Message = tuple[Any, ...]
+"""A word and what belongs to it."""
+
+
+class Channel(Protocol):
+    """The desk's end of the channel to the loop."""
+
+    def receive(self, wait: bool) -> Message | None:
+        """Return the next message; None when there is none yet and ``wait`` is False.
+
+        Raises
+        ------
+        EOFError
+            The loop's end is closed.
+        """
+
+    def send(self, message: Message) -> None:
+        """Send a message to the loop."""
+
+
+class Desk:
+    """Serves one sweep.
+
+    Parameters
+    ----------
+    channel : Channel
+        To the loop.
+    api_class : type
+        The API plugin.
+    pumped : bool
+        Prompts come over the channel, from a notebook's iterable.
+    """
+
+    def __init__(self, channel: Channel, api_class: type, pumped: bool = False) -> None:
+        self._channel, self._api_class = channel, api_class
+        self._pump = _Pump(lambda: channel.send(("want prompts",))) if pumped else None
+        self._writer: Writer | None = None
+        self._run: _Run | None = None
+        self._rows: list[Row] = []
+        self._oldest = 0.0
+        self._told_to_stop = False
+        self._words: dict[str, Callable[..., None]] = {
+            "open": self._open,
+            "begin": self._begin,
+            "prompts": self._prompts,
+            "more": self._more,
+            "done": self._done,
+            "samples": self._samples,
+            "flush": self._flush,
+            "finish": self._finish,
+        }
+
+    def work(self) -> None:
+        """Serve until the loop hangs up; then commit, mark a run still under way interrupted, and fold the file."""
+        try:
+            while True:
+                message = self._channel.receive(wait=not (self._rows or self._can_prepare()))
+                if message is not None:
+                    self._handle(message)
+                if self._rows and (message is None or len(self._rows) >= COMMIT_ROWS or self._overdue()):
+                    self._guarded(self._commit)
+                elif message is None and self._can_prepare():
+                    self._guarded(self._prepare)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            self._guarded(self._leave)
+
+    def _handle(self, message: Message) -> None:
+        self._guarded(self._words[message[0]], *message[1:])
+
+    def _guarded(self, step: Callable[..., None], *content: Any) -> None:
+        """Do a step; what goes wrong is told to the loop, which decides."""
+        try:
+            step(*content)
+        except PerfkitError as error:
+            try:
+                self._channel.send(("failure", type(error).__name__, str(error)))
+            except (BrokenPipeError, ConnectionResetError):
+                return  # the loop is gone; StorageError has spilled its rows
+
+    # What the loop says.
+
+    def _open(self, path: str) -> None:
+        self._writer = Writer(Path(path))
+        self._channel.send(("opened",))
+
+    def _begin(self, arguments: Arguments, run_id: str, clock_offset: int, more: Row) -> None:
+        api = bind_api(self._api_class, arguments)
+        row = {**run_row(arguments, run_id=run_id, url=api.url, model=arguments.model), **more}
+        self._store.begin_run({**row, "clock_offset": clock_offset})
+        prompts: Iterable[Prompt]
+        if api.generation == "llmuses":
+            prompts = (Prompt(body, row=row) for row, body in enumerate(api.bodies(arguments)))
+        else:
+            prompts = self._pump if self._pump is not None else read_prompts(arguments)
+        self._run = _Run(arguments, run_id, api, prompts, RunClock(clock_offset))
+
+    def _prompts(self, prompts: list[Prompt], ended: bool) -> None:
+        if self._pump is not None:
+            self._pump.add(prompts, ended)
+
+    def _more(self, wanted: int) -> None:
+        self._current.wanted += wanted
+
+    def _done(self, ticket: int, phase: Phase, scheduled: int | None, packed: Message) -> None:
+        run = self._current
+        planned = run.tickets.pop(ticket)
+        planned.phase, planned.scheduled = phase, scheduled
+        if not self._rows:
+            self._oldest = monotonic()
+        self._rows.append(run.decoder.row(planned, Exchange.unpacked(packed)))
+
+    def _samples(self, rows: list[tuple[float, str, float]]) -> None:
+        run_id = self._current.run_id
+        self._store.add_samples((run_id, 0, moment, name, value) for moment, name, value in rows)
+
+    def _flush(self) -> None:
+        self._commit()
+        self._channel.send(("flushed",))
+
+    def _finish(self, fields: Row, evidence: dict[str, Any]) -> None:
+        """Close a run: what the loop knows and what the answers showed make its verdict."""
+        run = self._current
+        self._commit()
+        self._samples([(time(), "desk_cpu_seconds", process_time() - run.cpu)])
+        told = verdict(Evidence(**evidence, **_seen(run.decoder.tally, run.stored)))
+        self._store.update_run(
+            run.run_id,
+            **fields,
+            heartbeat=time(),
+            succeeded=run.stored - run.failed,
+            failed=run.failed,
+            verdict=told.level if run.stored else None,
+            reasons=json.dumps(told.reasons, ensure_ascii=False),
+        )
+        self._run = None
+        self._channel.send(("finished", run.stored, run.failed, told.level))
+
+    def _leave(self) -> None:
+        if self._writer is None:
+            return
+        self._commit()
+        if self._run is not None:
+            run = self._run
+            counts = {"succeeded": run.stored - run.failed, "failed": run.failed, "sent": run.stored}
+            self._writer.update_run(run.run_id, status="interrupted", end_time=time(), **counts)
+        self._writer.close()
+
+    # What the desk does meanwhile.
+
+    def _can_prepare(self) -> bool:
+        run = self._run
+        return run is not None and run.wanted > 0 and not run.ended and (self._pump is None or self._pump.ready)
+
+    def _prepare(self) -> None:
+        run = self._current
+        requests = run.next_requests(min(SLICE, run.wanted))
+        self._channel.send(("requests", requests, run.ended))
+
+    def _commit(self) -> None:
+        rows, self._rows = self._rows, []
+        if rows:
+            self._store.add_results(rows)
+            run = self._current
+            counted = [row for row in rows if row["phase"] != "preflight"]
+            run.stored += len(counted)
+            run.failed += sum(not row["success"] for row in counted)
+            self._channel.send(("stored", run.stored, run.failed, _first_error(rows)))
+        self._beat()
+
+    def _beat(self) -> None:
+        """Show once a second that the run lives, and look for an order to stop."""
+        run = self._run
+        if run is None or monotonic() - run.beaten < HEARTBEAT_EVERY:
+            return
+        run.beaten = monotonic()
+        self._store.update_run(run.run_id, heartbeat=time())
+        if not self._told_to_stop and self._store.told_to_stop(run.run_id):
+            self._told_to_stop = True
+            self._channel.send(("stop",))
+
+    def _overdue(self) -> bool:
+        return monotonic() - self._oldest > COMMIT_EVERY
+
+    @property
+    def _store(self) -> Writer:
+        if self._writer is None:
+            raise StorageError("no run file is open")
+        return self._writer
+
+    @property
+    def _current(self) -> "_Run":
+        if self._run is None:
+            raise StorageError("no run is under way")
+        return self._run
+
+
+class _Run:
+    """The run under way, as the desk sees it."""
+
+    def __init__(
+        self, arguments: Arguments, run_id: str, api: BoundApi, prompts: Iterable[Prompt], clock: RunClock
+    ) -> None:
+        self.run_id = run_id
+        self.tickets: dict[int, Planned] = {}
+        self.wanted = AHEAD
+        self.ended = False
+        self.stored = self.failed = 0
+        self.beaten = monotonic()
+        self.cpu = process_time()
+        scrub = Scrubber(secrets_in(api.url, api.headers, arguments.api_key))
+        self.decoder = Decoder(run_id, 0, api, clock, scrub)
+        self._numbers = count()
+        self._with_bodies = api.sends
+        number = arguments.number if isinstance(arguments.number, int) else None
+        target = Target.of(api.url, dict(api.headers))
+        self._plan = plan(prompts, api, target.request, number=number, preflight=arguments.preflight)
+
+    def next_requests(self, most: int) -> list[Ready]:
+        """Make up to ``most`` requests; fewer when the plan ends, which sets ``ended``."""
+        made = []
+        for ticket in self._numbers:
+            planned = next(self._plan, None)
+            if planned is None:
+                self.ended = True
+                break
+            self.tickets[ticket] = planned
+            body = planned.body if self._with_bodies else None
+            made.append(Ready(ticket, planned.seq, planned.data, planned.prompt.due, planned.error, body))
+            planned.data = b""  # the loop has it now
+            if len(made) == most:
+                break
+        self.wanted -= len(made)
+        return made
+
+
+class _Pump:
+    """Prompts that come over the channel from the driver's iterable, in batches the desk asks for."""
+
+    def __init__(self, want: Callable[[], None]) -> None:
+        self._want = want
+        self._waiting: deque[Prompt] = deque()
+        self._asked = self._ended = False
+
+    @property
+    def ready(self) -> bool:
+        """True when a slice can be made without waiting; asks for more when it cannot."""
+        if self._ended or len(self._waiting) > SLICE:
+            return True
+        if not self._asked:
+            self._asked = True
+            self._want()
+        return False
+
+    def add(self, prompts: list[Prompt], ended: bool) -> None:
+        """Take a batch; ``ended`` says that it is the last."""
+        self._waiting += prompts
+        self._asked, self._ended = False, ended
+
+    def __iter__(self) -> Iterator[Prompt]:
+        while self._waiting:
+            yield self._waiting.popleft()
+
+
+def _seen(tally: Tally, stored: int) -> dict[str, Any]:
+    """Return the shares that the answers showed, under the names of ``Evidence``."""
+    counts = asdict(tally)
+    return {
+        "connect_failures": counts["unconnected"] / stored if stored else None,
+        "censored_first": counts["first_censored"] / counts["first"] if counts["first"] else None,
+        "censored_gaps": counts["gaps_censored"] / counts["gaps"] if counts["gaps"] else None,
+    }
+
+
+def _first_error(rows: list[Row]) -> str | None:
+    return next((str(row["error"]) for row in rows if row["error"]), None)

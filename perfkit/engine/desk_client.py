@@ -1,0 +1,202 @@
+"""The loop's end of the channel to the desk: requests come in ready to send, exchanges go out."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from perfkit import errors
+from perfkit.arguments import Arguments
+from perfkit.engine.desk import AHEAD, Message
+from perfkit.engine.plan import Ready
+from perfkit.errors import PerfkitError, WorkerLost
+from perfkit.records import Phase
+from perfkit.store.writer import Row
+from perfkit.transport.exchange import Exchange
+
+
+class LoopChannel(Protocol):
+    """The loop's end of the channel: sending never blocks, messages are handed to a callback."""
+
+    def send(self, message: Message) -> None:
+        """Send a message, or keep it until the channel takes it."""
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the desk has not taken yet."""
+
+    def close(self) -> None:
+        """Hang up."""
+
+
+class DeskClient:
+    """What the loop knows of the desk: requests that are ready, and what has been stored.
+
+    Parameters
+    ----------
+    want_prompts : callable, optional
+        Called when the desk wants more prompts from the driver's iterable.
+    """
+
+    def __init__(self, want_prompts: Callable[[], None] | None = None) -> None:
+        self.stored = self.failed = 0
+        self.last_error: str | None = None
+        self.failure: PerfkitError | None = None
+        self.told_to_stop = False
+        self.verdict: str | None = None
+        self.taken = self.starved = 0
+        self.changed = asyncio.Event()
+        """Set whenever the desk has said something that someone may wait for."""
+        self._channel: LoopChannel | None = None
+        self._want_prompts = want_prompts
+        self._ready: deque[Ready] = deque()
+        self._asked = 0
+        self._exhausted = False
+        self._answers: deque[asyncio.Future[None]] = deque()
+        self._words: dict[str, Callable[..., None]] = {
+            "requests": self._on_requests,
+            "stored": self._on_stored,
+            "failure": self._on_failure,
+            "stop": self._on_stop,
+            "want prompts": self._on_want_prompts,
+            "opened": self._on_answer,
+            "flushed": self._on_answer,
+            "finished": self._on_finished,
+        }
+
+    def connect(self, channel: LoopChannel) -> None:
+        """Say which channel it is."""
+        self._channel = channel
+
+    # Requests.
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    @property
+    def full(self) -> bool:
+        """True when everything asked for has come."""
+        return self._exhausted or self._asked <= 0
+
+    @property
+    def ended(self) -> bool:
+        """True when every request of the plan has been taken."""
+        return self._exhausted and not self._ready
+
+    def take(self) -> Ready | None:
+        """Return the next request, or None when none is ready: the plan has ``ended``, or the desk is behind."""
+        if not self._ready:
+            self.starved += not self._exhausted
+            return None
+        self.taken += 1
+        if not self._exhausted and len(self._ready) + self._asked <= AHEAD // 2:
+            wanted = AHEAD - len(self._ready) - self._asked
+            self._asked += wanted
+            self._send("more", wanted)
+        return self._ready.popleft()
+
+    # What the loop tells.
+
+    async def open(self, path: str) -> None:
+        """Open the run file.
+
+        Raises
+        ------
+        StorageError
+            It cannot be written.
+        """
+        await self._ask("open", path)
+
+    def begin(self, arguments: Arguments, run_id: str, clock_offset: int, more: Row) -> None:
+        """Begin a run: the desk stores its record and makes its requests."""
+        self.stored = self.failed = self.taken = self.starved = 0
+        self._ready.clear()
+        self._asked, self._exhausted, self.last_error = AHEAD, False, None
+        self._send("begin", arguments, run_id, clock_offset, more)
+
+    def deliver(self, ready: Ready, phase: Phase, scheduled: int | None, exchange: Exchange) -> None:
+        """Hand over a finished exchange; returns at once."""
+        self._send("done", ready.ticket, phase, scheduled, exchange.packed())
+
+    def samples(self, rows: list[tuple[float, str, float]]) -> None:
+        """Hand over samples: Unix time, name, value."""
+        self._send("samples", rows)
+
+    def prompts(self, prompts: list[Any], ended: bool) -> None:
+        """Pass on prompts of the driver's iterable."""
+        self._send("prompts", prompts, ended)
+
+    async def flush(self) -> None:
+        """Wait until everything handed over so far is committed."""
+        await self._ask("flush")
+
+    async def finish(self, fields: Row, evidence: dict[str, Any]) -> None:
+        """Close the run's record."""
+        await self._ask("finish", fields, evidence)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes on their way to the desk."""
+        return self._channel.waiting if self._channel else 0
+
+    def close(self) -> None:
+        """Hang up: the desk commits and ends."""
+        if self._channel is not None:
+            self._channel.close()
+
+    def _send(self, *message: Any) -> None:
+        if self._channel is not None and self.failure is None:
+            self._channel.send(message)
+
+    async def _ask(self, *message: Any) -> None:
+        """Send a message and wait for its answer."""
+        if self.failure is not None:
+            raise self.failure
+        answer = asyncio.get_running_loop().create_future()
+        self._answers.append(answer)
+        self._send(*message)
+        await answer
+
+    # What the desk says.
+
+    def on_message(self, message: Message) -> None:
+        """Take a message of the desk."""
+        self._words[message[0]](*message[1:])
+        self.changed.set()
+
+    def on_end(self) -> None:
+        """Note that the desk is gone."""
+        self._on_failure("WorkerLost", "the process that stores results ended without a word; what it stored is kept")
+
+    def _on_requests(self, requests: list[Ready], ended: bool) -> None:
+        self._ready += requests
+        self._asked -= len(requests)
+        self._exhausted = ended
+
+    def _on_stored(self, stored: int, failed: int, error: str | None) -> None:
+        self.stored, self.failed = stored, failed
+        self.last_error = error or self.last_error
+
+    def _on_failure(self, kind: str, text: str) -> None:
+        known: type[PerfkitError] = getattr(errors, kind, WorkerLost)
+        self.failure = self.failure or known(text)
+        while self._answers:
+            answer = self._answers.popleft()
+            if not answer.done():
+                answer.set_exception(self.failure)
+
+    def _on_stop(self) -> None:
+        self.told_to_stop = True
+
+    def _on_want_prompts(self) -> None:
+        if self._want_prompts is not None:
+            self._want_prompts()
+
+    def _on_answer(self) -> None:
+        answer = self._answers.popleft()
+        if not answer.done():
+            answer.set_result(None)
+
+    def _on_finished(self, stored: int, failed: int, level: str) -> None:
+        self.stored, self.failed, self.verdict = stored, failed, level
+        self._on_answer()

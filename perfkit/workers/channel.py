@@ -1,0 +1,164 @@
+"""The channel between the loop and its desk: framed pickles over a socket pair, both ends ours."""
+
+import asyncio
+import contextlib
+import pickle
+import socket
+from collections.abc import Callable
+from struct import Struct
+
+from perfkit.engine.desk import Message
+
+_HEAD = Struct("<Q")
+_PIECE = 2**18
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Return the two ends, with as much room as the system gives."""
+    ends = socket.socketpair()
+    for end in ends:
+        for room in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            end.setsockopt(socket.SOL_SOCKET, room, 2**22)
+    return ends
+
+
+class _Frames:
+    """Takes messages out of a stream of bytes."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def add(self, data: bytes) -> None:
+        self._held += data
+
+    def next(self) -> Message | None:
+        """Return the next whole message, None when it has not come yet."""
+        held = self._held
+        if len(held) < _HEAD.size:
+            return None
+        end = _HEAD.size + _HEAD.unpack_from(held)[0]
+        if len(held) < end:
+            return None
+        message: Message = pickle.loads(memoryview(held)[_HEAD.size : end].tobytes())
+        del held[:end]
+        return message
+
+
+def _framed(message: Message) -> bytes:
+    data = pickle.dumps(message, protocol=5)
+    return _HEAD.pack(len(data)) + data
+
+
+class DeskEnd:
+    """The desk's end: receiving may wait, sending does."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._frames = _Frames()
+
+    def receive(self, wait: bool) -> Message | None:
+        """Return the next message; None when there is none yet and ``wait`` is False.
+
+        Raises
+        ------
+        EOFError
+            The loop's end is closed.
+        """
+        while (message := self._frames.next()) is None:
+            try:
+                data = self._end.recv(_PIECE, 0 if wait else socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return None
+            if not data:
+                raise EOFError
+            self._frames.add(data)
+        return message
+
+    def send(self, message: Message) -> None:
+        """Send a message to the loop."""
+        self._end.sendall(_framed(message))
+
+
+class LoopEnd:
+    """The loop's end: nothing blocks; what the socket does not take waits in memory.
+
+    Parameters
+    ----------
+    loop : asyncio.AbstractEventLoop
+    end : socket.socket
+    on_message, on_end : callable
+        Called on the loop.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        end: socket.socket,
+        on_message: Callable[[Message], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._loop, self._end, self._on_message, self._on_end = loop, end, on_message, on_end
+        self._frames = _Frames()
+        self._unsent = bytearray()
+        self._open = True
+        end.setblocking(False)
+        loop.add_reader(end.fileno(), self._on_readable)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the desk has not taken yet."""
+        return len(self._unsent)
+
+    def send(self, message: Message) -> None:
+        """Send a message, or keep it until the socket takes it."""
+        data = _framed(message)
+        if self._unsent or not self._open:
+            self._unsent += data
+            return
+        try:
+            sent = self._end.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return  # the desk is gone; _on_readable says so
+        if sent < len(data):
+            self._unsent += memoryview(data)[sent:]
+            self._loop.add_writer(self._end.fileno(), self._on_writable)
+
+    def close(self) -> None:
+        """Hang up, once everything is sent."""
+        if not self._open:
+            return
+        self._open = False
+        self._loop.remove_reader(self._end.fileno())
+        self._loop.remove_writer(self._end.fileno())
+        self._end.setblocking(True)
+        with contextlib.suppress(OSError):  # the desk is gone, and what it had stored is kept
+            self._end.sendall(self._unsent)
+        self._end.close()
+
+    def _on_readable(self) -> None:
+        try:
+            data = self._end.recv(_PIECE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(self._end.fileno())
+            self._on_end()
+            return
+        self._frames.add(data)
+        while (message := self._frames.next()) is not None:
+            self._on_message(message)
+
+    def _on_writable(self) -> None:
+        try:
+            sent = self._end.send(memoryview(self._unsent)[:_PIECE])
+        except BlockingIOError:
+            return
+        except OSError:
+            sent = len(self._unsent)
+        del self._unsent[:sent]
+        if not self._unsent:
+            self._loop.remove_writer(self._end.fileno())
