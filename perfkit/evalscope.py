@@ -69,7 +69,8 @@ class Reading:
     answer: Answer = field(default_factory=Answer)
     arrivals: Sequence[float | None] = ()
     """Seconds after the start at which each stored message came; None where the file does not tell."""
-    messages: int = 0
+    messages: int | None = 0
+    """How many are stored; None: they were not decoded."""
     refused: tuple[str, ...] = ()
     """Columns that could not be decoded."""
 
@@ -79,30 +80,35 @@ class Reading:
         stored = self.row.get("is_stream")
         if stored in (0, 1):
             return bool(stored)
+        if self.messages is None:
+            return bool(self.request.get("stream"))
         return len(self.arrivals) > 1 or (self.messages != 1 and bool(self.request.get("stream")))
 
 
-def decode(row: Mapping[str, Json]) -> Reading:
+def decode(row: Mapping[str, Json], *, messages: bool = True) -> Reading:
     """Decode the texts of one row and find out when each message came.
 
     Parameters
     ----------
     row : mapping
         Columns of ``result`` as stored.
+    messages : bool
+        False leaves the answer as stored, which takes a tenth of the time; its times stay the tool's own.
 
     Returns
     -------
     Reading
         A cell that cannot be decoded safely is named in ``refused``; the numbers of its row stay.
     """
-    cells = {name: read_cell(row.get(name), name) for name in ("request", "response_messages")}
+    wanted = ("request", "response_messages") if messages else ("request",)
+    cells = {name: read_cell(row.get(name), name) for name in wanted}
     refused = tuple(name for name, value in cells.items() if isinstance(value, Refused))
     request = cells["request"] if isinstance(cells["request"], dict) else {}
-    stored = cells["response_messages"] if isinstance(cells["response_messages"], list) else []
+    stored = found if isinstance(found := cells.get("response_messages"), list) else []
     answer = read_answer(stored)
     succeeded = row.get("success") in (1, "True")
-    arrivals = _arrivals(row, answer, len(stored)) if succeeded else ()
-    return Reading(row, succeeded, request, answer, arrivals, len(stored), refused)
+    arrivals = _arrivals(row, answer, len(stored)) if succeeded and messages else ()
+    return Reading(row, succeeded, request, answer, arrivals, len(stored) if messages else None, refused)
 
 
 def read_answer(stored: Sequence[Json]) -> Answer:
@@ -217,11 +223,13 @@ def _times(reading: Reading) -> dict[str, Json]:
 
 def _stored_times(reading: Reading) -> dict[str, Json]:
     row = reading.row
-    if not reading.messages and not reading.refused:
+    if reading.messages == 0 and not reading.refused:
         return {"flags": "empty"}
+    times = numbers(row.get("chunk_times"))
+    gaps = [later - earlier for earlier, later in pairwise(times)] or numbers(row.get("inter_token_latencies"))
     return {
         "first_chunk_latency": positive(row.get("first_chunk_latency")),
-        "inter_token_latencies": json.dumps(numbers(row.get("inter_token_latencies"))),
+        "inter_token_latencies": json.dumps(gaps),
         "time_per_output_token": positive(row.get("time_per_output_token")),
         "flags": "stored_times",
     }

@@ -81,6 +81,14 @@ def test_gaps_that_fit_neither_count_stay_as_stored_and_are_flagged():
     assert (row["flags"], row["first_chunk_latency"], row["time_per_output_token"]) == ("stored_times", 0.2, 9.0)
 
 
+@pytest.mark.parametrize("row", [ROW, newer([ROLE, chat("a"), chat("b"), FINISH], [0.1, 0.1, 0.2], 0.1)])
+def test_an_answer_that_is_not_decoded_keeps_the_tools_own_times(row):
+    found = canonical(decode(row, messages=False))
+    assert (found["flags"], found["first_chunk_latency"], found["is_stream"]) == ("stored_times", 0.1, 1)
+    assert json.loads(found["inter_token_latencies"])[:2] == pytest.approx([0.1, 0.1])
+    assert found["prompt_text"] == "hi"
+
+
 def test_a_hostile_answer_is_refused_and_its_numbers_stay():
     row = canonical(decode(ROW | {"response_messages": "Y29zCnN5c3RlbQou"}))
     assert row["flags"] == "refused:response_messages stored_times"

@@ -15,6 +15,9 @@ from perfkit.records import Json
 from perfkit.safe_file import MAGIC, bounded, quoted, reading, stored_columns
 from perfkit.store.schema import APPLICATION_ID
 
+RECOMPUTE_LIMIT: Final = 10_000
+"""Rows up to which answers are decoded (about 1 ms each) to recompute times; longer runs keep the tool's own."""
+
 _TEXTS: Final = ("request", "response_messages", "chunk_times", "inter_token_latencies")
 _POINT: Final = re.compile(r"(?P<load>parallel|rate)_(?P<value>-?[\d.]+)_number_(?P<number>\d+)$")
 _DATES: Final = (
@@ -49,7 +52,8 @@ class Evalscope:
                 missing = ", ".join(sorted(REQUIRED - set(columns)))
                 raise UnsafeFile(f"{path} has no result table that perfkit knows (missing: {missing})")
             run = settings(path) | {"basis": {"clock": "boot"}, "versions": {"schema": generation(columns)}}
-            yield ImportedRun(run, _results(connection, columns, run))
+            (height,) = connection.execute("SELECT count(*) FROM result").fetchone()
+            yield ImportedRun(run, _results(connection, columns, run, recompute=height <= RECOMPUTE_LIMIT))
 
 
 def rows(connection: sqlite3.Connection, columns: tuple[str, ...]) -> Iterator[dict[str, Json]]:
@@ -60,18 +64,19 @@ def rows(connection: sqlite3.Connection, columns: tuple[str, ...]) -> Iterator[d
 
 
 def _results(
-    connection: sqlite3.Connection, columns: tuple[str, ...], run: dict[str, Json]
+    connection: sqlite3.Connection, columns: tuple[str, ...], run: dict[str, Json], *, recompute: bool
 ) -> Iterator[dict[str, Json]]:
     """Yield canonical rows, and note on the run what its numbers rest on."""
     stored, partial = False, False
     for row in rows(connection, columns):
-        read = decode(row)
+        read = decode(row, messages=recompute)
         result = canonical(read)
         stored = stored or "stored_times" in (result.get("flags") or "")
         partial = partial or None in read.arrivals
         run["model"] = run.get("model") or read.request.get("model")
         yield result
     kept = "events" if "chunk_times" in columns else "visible" if partial else "choices"
+    kept = kept if recompute else "nothing"
     basis = f"stored:evalscope-{generation(columns)}" if stored else "recomputed"
     run["basis"] |= dict.fromkeys(("ttft", "itl", "tpot"), basis) | {"e2e": "stored:evalscope", "chunks": kept}
 
