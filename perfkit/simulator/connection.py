@@ -94,6 +94,8 @@ class Connection(asyncio.BufferedProtocol):
         self._watch_idleness(stop=True)
         self._waiting.clear()
         self._answers.disconnected(self)
+        # The parser holds us and we hold it; the collector is off, so nobody else would part the two.
+        del self._parser
         if self._answering:
             answering, self._answering = self._answering, None
             answering.client_left()

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import ssl
 import sys
 from collections import deque
@@ -111,8 +110,8 @@ class Server:
 
     def _open_early(self, exchange: Exchange, first: int | None) -> None:
         """Send the role chunk its lead before the first token; at once if nobody knows when that will be."""
-        lead = 0.0 if first is None else (first - monotonic_ns()) / SECOND - self.simulation.role_lead
-        self._loop.call_later(max(lead, 0.0), exchange.open)
+        delay = 0.0 if first is None else (first - monotonic_ns()) / SECOND - self.simulation.role_lead
+        self._loop.call_later(max(delay, 0.0), exchange.open)
 
     def ended(self, exchange: Exchange, outcome: Outcome, status: int) -> None:
         """Take an exchange off the books."""
@@ -235,9 +234,6 @@ async def serve(simulation: Simulation, ready: Callable[[str], None], until: asy
     tls = _tls(simulation)
     listener = await loop.create_server(server.connection, simulation.host, simulation.port, ssl=tls, backlog=_BACKLOG)
     port = listener.sockets[0].getsockname()[1]
-    gc.collect()
-    gc.freeze()
-    gc.disable()  # a full collection takes milliseconds, and nothing here makes cycles that matter
     ready(f"{'https' if tls else 'http'}://{simulation.host}:{port}")
     await until.wait()
     listener.close()

@@ -1,11 +1,15 @@
+import asyncio
+import gc
 import json
 import socket
 import ssl
 import subprocess
+import weakref
 
 import pytest
 
 from perfkit.simulator import simulate
+from perfkit.simulator.connection import Connection
 from perfkit.simulator.truth import read_requests
 from tests.simulator.conversation import CHAT, chat
 
@@ -101,6 +105,37 @@ def test_an_idle_connection_is_closed_when_the_server_says_so():
     with simulate(ttft=0.0, idle_timeout=0.05) as server:
         received = converse(server, request({**HELLO, "max_tokens": 1}))
     assert received.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_connection_that_ended_is_freed_without_the_collector():
+    class Answers:
+        idle_timeout = None
+
+        def __init__(self):
+            self.gone = asyncio.Event()
+
+        def connected(self, connection):
+            self.made = weakref.ref(connection)
+            return 1
+
+        def disconnected(self, connection):
+            self.gone.set()
+
+    async def visit():
+        answers = Answers()
+        listener = await asyncio.get_running_loop().create_server(lambda: Connection(answers), "127.0.0.1", 0)
+        _, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+        writer.close()
+        await answers.gone.wait()
+        await asyncio.sleep(0)  # the loop's own callback still holds it
+        listener.close()
+        return answers.made()
+
+    gc.disable()
+    try:
+        assert asyncio.run(visit()) is None
+    finally:
+        gc.enable()
 
 
 def test_a_slow_reader_gets_every_byte(tmp_path):

@@ -1,9 +1,11 @@
+import asyncio
 import contextlib
 import http.client
 import json
 import os
 import socket
 from itertools import pairwise
+from types import SimpleNamespace
 from urllib.request import Request, urlopen
 
 import pytest
@@ -11,8 +13,9 @@ import pytest
 from perfkit.errors import PerfkitError
 from perfkit.simulator import Simulation, simulate
 from perfkit.simulator.model import Work, model_of
+from perfkit.simulator.server import serve
 from perfkit.simulator.truth import read_chunks, read_requests
-from tests.simulator.conversation import CHAT, ask, chat, stream, user
+from tests.simulator.conversation import CHAT, ask, chat, payloads, stream, user
 
 
 def stats(server):
@@ -72,6 +75,19 @@ def test_requests_unfinished_when_the_server_stops_are_logged(tmp_path):
         assert connection.recv(65536) == b""
     [row] = read_requests(log)
     assert (row.outcome, row.tokens) == ("client_closed", 1)
+
+
+def test_the_standard_loop_serves_as_well_as_uvloop():
+    async def converse():
+        until, address = asyncio.Event(), asyncio.get_running_loop().create_future()
+        serving = asyncio.create_task(serve(Simulation(itl=0.001, ttft=0.0), address.set_result, until))
+        port = int((await address).rpartition(":")[2])
+        body = await asyncio.to_thread(chat, SimpleNamespace(port=port), stream=True, max_tokens=5)
+        until.set()
+        await serving
+        return payloads(body)
+
+    assert len(asyncio.run(converse())) == 1 + 5 + 1 + 1
 
 
 def test_equal_seeds_answer_equally_and_requests_differently():
