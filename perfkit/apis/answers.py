@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from perfkit.records import Answer, Json, Kind, Message
 
-_CONTENT = Kind.CONTENT
+_CONTENT, _REASONING = Kind.CONTENT, Kind.REASONING
 
 
 def read_message(message: Message, answer: Answer, event: str = "") -> None:
@@ -31,23 +31,42 @@ def read_message(message: Message, answer: Answer, event: str = "") -> None:
     >>> answer.output_text, answer.finish_reason
     ('Hi', 'stop')
     """
-    index = answer.message
     try:
-        # Nearly every message of a stream is one piece of text: it is recognised with a handful of look-ups.
-        if index:
-            choices = message.get("choices")
-            if choices and len(choices) == 1 and not message.get("usage"):
-                choice = choices[0]
-                if not choice.get("finish_reason"):
-                    delta = choice.get("delta") or choice
-                    text = delta.get("content") if len(delta) == 1 else delta.get("text")
-                    if text and text.__class__ is str:
-                        answer.pieces.append((_CONTENT, choice.get("index") or 0, text, index))
-                        return
+        # Nearly every message of a stream is one piece of text, and is recognised with a handful of look-ups.
+        if answer.message and _read_piece(message, answer):
+            return
         _read_any(message, answer, event)
     except (AttributeError, TypeError, ValueError, LookupError):
         # JSON of a shape that no dialect has: kept in the record, counted as nothing.
         answer.chunk(Kind.OTHER)
+
+
+def _read_piece(message: Message, answer: Answer) -> bool:
+    """Read a message that carries one piece of text and nothing else; False leaves it unread."""
+    choices = message.get("choices")
+    if not choices:
+        field = _PIECES.get(message.get("type", ""))
+        piece = message.get("delta")
+        text = piece.get("text") if field == "text" and piece else piece if field == "delta" else None
+        if text and text.__class__ is str:
+            answer.pieces.append((_CONTENT, 0, text, answer.message))
+            return True
+        return False
+    choice = choices[0]
+    if len(choices) > 1 or choice.get("finish_reason") or message.get("usage"):
+        return False
+    delta = choice.get("delta") or choice
+    kind, text = _CONTENT, delta.get("content") or delta.get("text")
+    thought = delta.get("reasoning_content") or delta.get("reasoning")
+    if thought and not text:
+        kind, text, thought = _REASONING, thought, None
+    if thought or text.__class__ is not str or not text or delta.get("tool_calls"):
+        return False
+    answer.pieces.append((kind, choice.get("index") or 0, text, answer.message))
+    return True
+
+
+_PIECES = {"content_block_delta": "text", "response.output_text.delta": "delta"}
 
 
 def _read_any(message: Message, answer: Answer, event: str) -> None:
