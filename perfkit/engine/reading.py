@@ -1,5 +1,6 @@
 """Takes one answer apart: messages, kinds, arrivals, and whether it is whole."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -65,7 +66,9 @@ class Reading:
             self.arrivals = [len(self.stamps) - 1] * len(self.messages)
             return
         self.stream = _is_stream(exchange)
-        if self.stream:
+        if exchange.messages is not None:
+            self._read_handed_over(exchange.messages)
+        elif self.stream:
             self._read_events(bytes(exchange.body))
         elif exchange.body:
             self._read_body(bytes(exchange.body))
@@ -98,6 +101,23 @@ class Reading:
                 read_message(message, answer, name.decode("latin-1"))
             else:
                 self.flags.append("bad_event")
+
+    def _read_handed_over(self, messages: list[str]) -> None:
+        """Read what a plugin's own ``process_request`` gave: it has taken the stream apart, and seen its end."""
+        exchange, answer = self.exchange, self.answer
+        last = len(self.stamps) - 1
+        for index, text in enumerate(messages):
+            answer.message = index
+            self.messages.append(text)
+            self.arrivals.append(min(index, last))
+            with contextlib.suppress(orjson.JSONDecodeError):
+                message = orjson.loads(text)
+                if isinstance(message, dict):
+                    self.api.read_message(message, answer, "")
+        answer.done = True
+        if exchange.counts is not None:
+            answer.prompt_tokens, answer.completion_tokens = exchange.counts
+            answer.token_source = "plugin"
 
     def _read_body(self, body: bytes) -> None:
         self.messages.append(body.decode("utf-8", "replace"))
@@ -234,7 +254,7 @@ def _stamps(exchange: Exchange) -> tuple[list[int], str, list[int]]:
     """
     user = exchange.stamps
     if not exchange.kernel:
-        return user, "user", []
+        return user, "plugin" if exchange.by_plugin else "user", []
     kernel: list[int] = []
     for data, stamp in zip(exchange.kernel, user, strict=True):
         unix = kernel_stamp(data)
@@ -248,6 +268,8 @@ def _stamps(exchange: Exchange) -> tuple[list[int], str, list[int]]:
 
 
 def _is_stream(exchange: Exchange) -> bool:
+    if exchange.messages is not None:
+        return len(exchange.messages) > 1
     if exchange.content_type == "text/event-stream":
         return True
     return exchange.content_type != "application/json" and bytes(exchange.body[:6]).lstrip().startswith(b"data:")

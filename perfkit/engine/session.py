@@ -227,9 +227,9 @@ class Session:
 
     def _sender(self) -> Sender:
         if self.api.sends or self.arguments.proxy:
-            from perfkit.transport.plugin_sender import PluginSender  # aiohttp: only where it is needed
+            from perfkit.transport.aiohttp_sender import aiohttp_sender  # aiohttp is loaded only where it is needed
 
-            return PluginSender(self.api, self.arguments)
+            return aiohttp_sender(self.api, self.arguments)
         pool = Pool(
             Target.of(self.api.url, dict(self.api.headers)),
             connect_timeout=self.arguments.connect_timeout,

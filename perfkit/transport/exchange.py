@@ -43,6 +43,10 @@ class Exchange:
 
     messages: list[str] | None = None
     """What a plugin that sends by itself handed over, one a stamp; None on our own transport."""
+    counts: tuple[int | None, int | None] | None = None
+    """Prompt and completion tokens, where such a plugin counted them."""
+    by_plugin: bool = False
+    """The stamps are the plugin's own."""
 
     def packed(self) -> tuple[Any, ...]:
         """Return it as a tuple of plain values, the quickest form to send to another process."""
