@@ -1,0 +1,151 @@
+"""Pairings judged quantity by quantity, as a table, as sentences and as a chart."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from perfkit import columns
+from perfkit.comparing.judging import Result, at_load, judged
+from perfkit.comparing.pairing import pairings
+from perfkit.comparing.quantity import quantity
+from perfkit.estimates import ENOUGH
+from perfkit.frame import Run
+from perfkit.metrics import Rate
+from perfkit.records import Json
+from perfkit.stats import holm
+from perfkit.tables import Cell, as_html, as_text, label, number, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def compared(runs: Sequence[Run], baseline: str, by: str, match: Sequence[str], names: Iterable[str]) -> "Comparison":
+    """Compare every group with the baseline; see ``Runs.compare``."""
+    quantities = [quantity(name) for name in names]
+    needed_columns = {column for each in quantities for column in (*each.columns, "prompt_hash")}
+    paired, unmatched = pairings(runs, baseline, by, match)
+    results: list[Result] = []
+    for pairing in paired:
+        ours, theirs = (
+            [columns.load([run], needed_columns, "steady") for run in side]
+            for side in (pairing.baseline_runs, pairing.other_runs)
+        )
+        rows = [judged(pairing, each, ours, theirs) for each in quantities]
+        present = [result for result in rows if result.baseline.n and result.other.n]
+        corrected = holm([result.p for result in present])
+        results += [replace(result, p_holm=p) for result, p in zip(present, corrected, strict=True)]
+    return Comparison(baseline, tuple(results), tuple(unmatched))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Groups against a baseline: ``table`` for programs, ``sentences`` for people, ``plot()`` for reports."""
+
+    baseline: str
+    results: tuple[Result, ...]
+    unmatched: tuple[str, ...] = ()
+    """Runs for which there is nothing of equal load on the other side."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sentences(self) -> list[str]:
+        """One sentence a row of the table."""
+        return [result.sentence(self.baseline) for result in self.results]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per pairing and quantity; durations in seconds.
+
+        The load, ``quantity``, ``baseline`` and ``value`` (the other's), ``ratio`` with ``low`` and ``high``,
+        ``difference`` likewise, ``p`` and ``p_holm`` (corrected over the quantities of a pairing), ``n`` and
+        ``effective`` (of the smaller side), ``method`` (what was resampled), ``noise``, ``judgement``.
+        """
+        return pd.DataFrame([_record(result) for result in self.results])
+
+    def plot(self, *, ax: "Axes | None" = None) -> "Axes":
+        """Draw every ratio with its interval, the baseline as a line at 1."""
+        from perfkit.plots.ratios import ratios
+
+        names = [f"{row.quantity.words}, {row.pairing.other}{at_load(row.pairing.load)}" for row in self.results]
+        return ratios(self.table, self.baseline, names, ax=ax)
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return everything as plain data for JSON; what is unknown is None."""
+        rows = self.table.astype(object).where(self.table.notna(), None).to_dict("records")
+        named = [{str(name): value for name, value in row.items()} for row in rows]
+        return {
+            "baseline": self.baseline,
+            "table": named,
+            "sentences": self.sentences,
+            "unmatched": list(self.unmatched),
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        return "\n".join([as_text(*self._shown()), "", *map(plain, self._words())])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return as_html(*self._shown()) + "".join(f"<div>{escape(plain(line))}</div>" for line in self._words())
+
+    def _words(self) -> list[str]:
+        alone = [f"nothing to hold against: {', '.join(self.unmatched)}"] if self.unmatched else []
+        return [*self.sentences, *alone, *self.notes]
+
+    def _shown(self) -> tuple[list[str], list[list[Cell]]]:
+        head = [
+            "against " + self.baseline,
+            "load",
+            "quantity",
+            self.baseline,
+            "value",
+            "ratio",
+            "95 % interval",
+            "n",
+            "",
+        ]
+        return [plain(name) for name in head], [_cells(result) for result in self.results]
+
+
+def _record(result: Result) -> dict[str, Json]:
+    return {
+        "group": result.pairing.other,
+        **result.pairing.load,
+        "quantity": result.quantity.name,
+        "baseline": result.baseline.value,
+        "value": result.other.value,
+        "ratio": result.ratio.value,
+        "low": result.ratio.low,
+        "high": result.ratio.high,
+        "difference": result.difference.value,
+        "difference_low": result.difference.low,
+        "difference_high": result.difference.high,
+        "p": result.p,
+        "p_holm": result.p_holm,
+        "n": result.ratio.n,
+        "effective": result.ratio.effective,
+        "method": result.method,
+        "noise": result.noise,
+        "judgement": result.judgement,
+    }
+
+
+def _cells(result: Result) -> list[Cell]:
+    metric = result.quantity.metric
+    unit, scale = (metric.unit, 1.0) if isinstance(metric, Rate) else (metric.display_unit, metric.scale())
+    faint = not result.ratio.effective >= ENOUGH and result.method != "runs"
+    return [
+        label(result.pairing.other),
+        label(at_load(result.pairing.load).removeprefix(" at ")),
+        label(f"{result.quantity.words} [{unit}]"),
+        Cell(number(result.baseline.value * scale)),
+        Cell(number(result.other.value * scale)),
+        Cell(number(result.ratio.value)),
+        Cell(f"{number(result.ratio.low)} to {number(result.ratio.high)}", faint=faint),
+        Cell(number(result.ratio.n)),
+        label(result.judgement),
+    ]

@@ -1,0 +1,72 @@
+"""A gate for continuous integration: fails when something got slower by more than it may."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from perfkit.comparing.comparison import Comparison
+from perfkit.comparing.judging import Result
+from perfkit.errors import PerfkitError, UsageError
+from perfkit.estimates import needed
+
+Unsure = Literal["raise", "pass"]
+
+
+class Slower(PerfkitError, AssertionError):
+    """Something is slower than it may be, or the requests are too few to tell."""
+
+
+def require_not_slower(comparison: Comparison, tolerances: Mapping[str, str | float], unsure: Unsure) -> None:
+    """Raise unless every quantity stays within its tolerance; see ``Runs.assert_not_slower``."""
+    bounds = {name: share(name, tolerance) for name, tolerance in tolerances.items()}
+    failed = [
+        complaint
+        for result in comparison.results
+        if (complaint := _complaint(result, bounds[result.quantity.name], comparison.baseline, unsure))
+    ]
+    measured = {result.quantity.name for result in comparison.results}
+    failed += [f"{name} was not measured on both sides." for name in bounds if name not in measured]
+    if failed:
+        raise Slower("\n".join(failed))
+
+
+def share(name: str, tolerance: str | float) -> float:
+    """Read a tolerance: ``"5%"`` or 0.05.
+
+    Examples
+    --------
+    >>> share("ttft_p95", "5%"), share("ttft_p95", 0.05)
+    (0.05, 0.05)
+    """
+    try:
+        number = float(tolerance.removesuffix("%")) / 100 if isinstance(tolerance, str) else float(tolerance)
+    except ValueError:
+        number = float("nan")
+    if not 0 <= number < 1:
+        raise UsageError(f"the tolerance of {name} is a share such as '5%' or 0.05, got {tolerance!r}")
+    return number
+
+
+def _complaint(result: Result, tolerance: float, baseline: str, unsure: Unsure) -> str | None:
+    """Return what is wrong with a result; None when it is proved to be within its tolerance."""
+    value, low, high = _cost(result)
+    if high <= 1 + tolerance:
+        return None
+    allowed = f"(allowed: {tolerance:.0%})"
+    if low > 1 and value > 1 + tolerance:
+        return f"{result.sentence(baseline)} {allowed}"
+    if unsure == "pass":
+        return None
+    enough = needed(result.ratio, tolerance or 0.01)
+    advice = f"about {enough:,} requests a side would tell" if enough else "send more requests"
+    return f"cannot tell {allowed}: {result.sentence(baseline)} {advice[0].upper()}{advice[1:]}."
+
+
+def _cost(result: Result) -> tuple[float, float, float]:
+    """Return the ratio turned so that above 1 is worse; infinite ends where there is no interval."""
+    ends = (result.ratio.value, result.ratio.low, result.ratio.high)
+    if not result.ratio.known:
+        return ends[0], 0.0, float("inf")
+    if result.quantity.metric.better == "higher":
+        value, low, high = (1 / end for end in ends)
+        return value, high, low
+    return ends

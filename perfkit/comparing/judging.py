@@ -1,0 +1,168 @@
+"""One quantity of one pairing, judged: estimates of both sides, their ratio, and what it says."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy.stats import gmean
+
+from perfkit.comparing.pairing import Pairing
+from perfkit.comparing.quantity import Quantity
+from perfkit.estimates import ENOUGH, Estimate, difference, needed, p_value, ratio, ratio_of_runs
+from perfkit.metrics import Rate
+from perfkit.records import Json
+
+REPEATS = 3
+"""From how many runs a side the runs, not their requests, are the unit of resampling."""
+
+SIGNIFICANT = 0.05
+
+_PAIRED_SHARE = 0.8
+"""Share of the requests of both sides that must have a partner of the same prompt for a paired comparison."""
+
+Method = Literal["runs", "pairs", "requests"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One quantity of one pairing. ``ratio`` and ``difference`` are the other's against the baseline's."""
+
+    pairing: Pairing
+    quantity: Quantity
+    baseline: Estimate
+    other: Estimate
+    ratio: Estimate
+    difference: Estimate
+    method: Method
+    noise: float
+    """Largest difference between repeats of one setting, as a share; NaN without repeats."""
+    p_holm: float = float("nan")
+
+    @property
+    def p(self) -> float:
+        """How likely so large a difference is when there is none."""
+        return p_value(self.ratio)
+
+    @property
+    def judgement(self) -> str:
+        """``slower``, ``faster``, ``higher``, ``lower``, ``no clear difference`` or ``too few``."""
+        if not self.ratio.known:
+            return "too few"
+        if not self.p_holm < SIGNIFICANT:
+            return "no clear difference"
+        is_more = self.ratio.value > 1
+        if isinstance(self.quantity.metric, Rate) or self.quantity.metric.unit != "s":
+            return "higher" if is_more else "lower"
+        return "slower" if is_more else "faster"
+
+    def sentence(self, baseline: str) -> str:
+        """Say it in words."""
+        words = f"{self.quantity.words}{at_load(self.pairing.load)}"
+        if self.judgement == "too few":
+            return f"{self.pairing.other}'s {words} cannot be held against {baseline}'s: too few requests."
+        interval = f"95 % interval {self.ratio.low:.2f} to {self.ratio.high:.2f}"
+        measured = f"{self.pairing.other}'s {words} is {self.ratio.value:.2f} times {baseline}'s ({interval})"
+        return f"{measured}: {'; '.join([self.judgement, *self._remarks()])}."
+
+    def _remarks(self) -> list[str]:
+        remarks = []
+        if self.method != "runs" and abs(self.ratio.value - 1) < self.noise:
+            remarks.append(f"repeats of one setting differ by as much ({self.noise:.0%})")
+        if self.method != "runs" and self.judgement == "no clear difference":
+            enough = needed(self.ratio, 0.05)
+            if enough and enough > self.ratio.n:
+                remarks.append(f"to see 5 % you need about {enough:,} requests a side")
+        elif self.method != "runs" and self.ratio.effective < ENOUGH:
+            remarks.append(f"on only {self.ratio.effective:.0f} independent samples a side")
+        return remarks
+
+
+def at_load(load: Mapping[str, Json]) -> str:
+    """Return a load as the tail of a phrase.
+
+    Examples
+    --------
+    >>> at_load({"model": "m", "parallel": 8, "rate": None})
+    ' at 8 users'
+    """
+    users, rate = load.get("parallel"), load.get("rate")
+    said = [f"{users:g} user{'s' * (users != 1)}"] if users is not None else []
+    said += [f"{rate:g}/s"] if rate is not None else []
+    return f" at {', '.join(said)}" if said else ""
+
+
+Side = Sequence[pd.DataFrame]
+"""The steady requests of each run of a side."""
+
+
+def judged(pairing: Pairing, wanted: Quantity, ours: Side, theirs: Side) -> Result:
+    """Estimate a quantity on both sides and hold them against each other.
+
+    Parameters
+    ----------
+    pairing : Pairing
+        Whose rows these are.
+    wanted : Quantity
+        What is compared.
+    ours, theirs : sequence of DataFrame
+        The steady requests of each run of the baseline and of the other group.
+
+    Returns
+    -------
+    Result
+        Not yet corrected for being one of several.
+    """
+    before, after = wanted.estimate(ours), wanted.estimate(theirs)
+    noise = max(_spread(wanted, ours), _spread(wanted, theirs), key=lambda spread: (spread == spread, spread))
+    if min(len(ours), len(theirs)) >= REPEATS:
+        each_before, each_after = ([wanted.of(rows) for rows in side] for side in (ours, theirs))
+        quotient = ratio_of_runs(each_after, each_before)
+        unit = float(gmean(each_before))
+        value, low, high = (unit * (end - 1) for end in (quotient.value, quotient.low, quotient.high))
+        apart = Estimate(value, low, high, quotient.n)
+        return Result(pairing, wanted, before, after, quotient, apart, "runs", noise)
+    correlation = _correlation(wanted, ours, theirs)
+    method: Method = "requests" if correlation is None else "pairs"
+    shared = correlation or 0.0
+    quotient, apart = ratio(after, before, shared), difference(after, before, shared)
+    return Result(pairing, wanted, before, after, quotient, apart, method, noise)
+
+
+def _spread(wanted: Quantity, side: Side) -> float:
+    """Return by how much the largest of repeats exceeds the smallest, as a share; NaN without repeats."""
+    values = [wanted.of(rows) for rows in side]
+    return max(values) / min(values) - 1 if len(values) > 1 and min(values) > 0 else float("nan")
+
+
+def _correlation(wanted: Quantity, ours: Side, theirs: Side) -> float | None:
+    """Return how requests of the same prompt go together on the two sides; None when they are not paired.
+
+    Neighbours that depend on each other carry over from prompt to prompt what pairing would take out, so then the
+    sides count as unpaired, which is the wider interval.
+    """
+    if isinstance(wanted.metric, Rate) or wanted.metric.pooled or len(ours) > 1 or len(theirs) > 1:
+        return None
+    values = [wanted.values(side[0]) for side in (ours, theirs)]
+    keyed = [_by_prompt(each, side[0]["prompt_hash"]) for each, side in zip(values, (ours, theirs), strict=True)]
+    pairs = pd.concat(keyed, axis=1, join="inner", keys=["before", "after"]).dropna()
+    sizes = [len(each) for each in values]
+    if len(pairs) < 20 or len(pairs) < _PAIRED_SHARE * max(sizes):
+        return None
+    if (
+        min(wanted.estimate(side).effective / side_size for side, side_size in zip((ours, theirs), sizes, strict=True))
+        < _PAIRED_SHARE
+    ):
+        return None
+    first, second = wanted.deviations(pairs["before"]), wanted.deviations(pairs["after"])
+    if first.std() == 0 or second.std() == 0:
+        return None
+    return float(np.corrcoef(first, second)[0, 1]) * len(pairs) / max(sizes)
+
+
+def _by_prompt(values: pd.Series, hashes: pd.Series) -> pd.Series:
+    """Return values under their prompt and how often it had come before."""
+    prompts = hashes.reindex(values.index)
+    index = pd.MultiIndex.from_arrays([prompts, prompts.groupby(prompts).cumcount()])
+    return pd.Series(values.to_numpy(), index=index)[prompts.notna().to_numpy()]
