@@ -1,5 +1,6 @@
 """The base class of datasets, built-in ones included."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -127,10 +128,16 @@ class DatasetPluginBase:
         length = self.tokenizer.count(prompt) if self.tokenizer is not None else len(prompt)
         return self.query_parameters.min_prompt_length <= length <= self.query_parameters.max_prompt_length, length
 
+    def fits(self, text: str) -> bool:
+        """Say whether a prompt is of an allowed length; nothing is counted where no length is asked for."""
+        given = self.query_parameters
+        bounded = given.min_prompt_length > 0 or given.max_prompt_length < sys.maxsize
+        return not bounded or self.check_prompt_length(text)[0]
+
     def ask(self, text: str) -> list[Message] | str:
         """Return a prompt as the API takes it: as chat messages, or as plain text."""
         return [self.create_message(text)] if self.query_parameters.apply_chat_template else text
 
     def asks(self, texts: Iterable[str]) -> Iterator[list[Message] | str]:
         """Yield the prompts of allowed length, as the API takes them."""
-        return (self.ask(text) for text in texts if text and self.check_prompt_length(text)[0])
+        return (self.ask(text) for text in texts if text and self.fits(text))

@@ -8,6 +8,7 @@ from typing import Any
 from perfkit.apis.bodies import BODY_FIELDS
 from perfkit.datasets.base import Content, DatasetPluginBase, Item
 from perfkit.datasets.files import arrow_rows, items_of, objects_of, rows_of, values_of
+from perfkit.datasets.media import audio_part, image_part
 from perfkit.datasets.text import SAMPLE
 from perfkit.errors import UsageError
 from perfkit.records import Json, Prompt
@@ -28,9 +29,9 @@ class Jsonl(DatasetPluginBase):
     """A JSON object per line.
 
     A record with a ``model`` is a whole body. ``messages`` are sent with the request fields beside them; else the text
-    of the first of the usual columns is sent, or of the one that ``dataset_args`` names as ``column``. ``image`` and
-    ``images`` (URLs) become content parts; ``request_id``, ``session_id`` and ``turn`` go with the request. A line
-    may also be a list of messages.
+    of the first of the usual columns is sent, or of the one that ``dataset_args`` names as ``column``. ``image``,
+    ``images`` and ``audio`` (URLs, or files beside this one) become content parts; ``request_id``, ``session_id`` and
+    ``turn`` go with the request. A line may also be a list of messages.
     """
 
     where_to_get = "a JSONL file with a prompt, a question or messages in each line"
@@ -70,10 +71,16 @@ class Jsonl(DatasetPluginBase):
         text = next((record[name] for name in names if record.get(name)), None)
         if not isinstance(text, str):
             raise UsageError(f"{place} has no {' or '.join(names)} with a text; it has {', '.join(map(str, record))}")
-        if not self.check_prompt_length(text)[0]:
+        if not self.fits(text):
             return None
-        images = record.get("images") or record.get("image")
-        return [self.create_message(text, images)] if images else self.ask(text)
+        parts = self._media(record)
+        return [{"role": "user", "content": [{"type": "text", "text": text}, *parts]}] if parts else self.ask(text)
+
+    def _media(self, record: dict[str, Any]) -> list[dict[str, Json]]:
+        beside = self.path if self.path.is_dir() else self.path.parent
+        images, audio = record.get("images") or record.get("image") or [], record.get("audio")
+        parts = [image_part(image, beside) for image in (images if isinstance(images, list) else [images])]
+        return [*parts, audio_part(audio, beside)] if audio else parts
 
     def identity(self, record: dict[str, Any]) -> dict[str, Any]:
         """Return what a record says of the request itself: its id, its session and its turn."""
@@ -137,7 +144,7 @@ class Embedding(DatasetPluginBase):
 
     def build_messages(self) -> Iterator[Item]:
         """Yield texts, or lists of texts."""
-        texts = (text for text in self._texts() if text and self.check_prompt_length(text)[0])
+        texts = (text for text in self._texts() if text and self.fits(text))
         batch = int(self.option("batch", 1))
         if batch == 1:
             yield from texts

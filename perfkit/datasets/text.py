@@ -23,7 +23,7 @@ class LineByLine(DatasetPluginBase):
             item = held_in(line.strip())
             if not isinstance(item, str):
                 yield item
-            elif item and self.check_prompt_length(item)[0]:
+            elif item and self.fits(item):
                 yield self.ask(item)
 
 

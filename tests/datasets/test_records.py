@@ -56,6 +56,29 @@ def test_images_become_content_parts(tmp_path: Path) -> None:
     assert prompt.content[0]["content"][1]["image_url"] == {"url": "https://host/cat.png"}  # type: ignore[index]
 
 
+def test_pictures_and_recordings_beside_the_file_are_sent_in_the_message(tmp_path: Path) -> None:
+    (tmp_path / "cat.jpg").write_bytes(b"\xff\xd8")
+    (tmp_path / "say.mp3").write_bytes(b"ID3")
+    (prompt,) = read(jsonl(tmp_path, {"prompt": "hi", "images": ["cat.jpg"], "audio": "say.mp3"}))
+    _, image, audio = prompt.content[0]["content"]  # type: ignore[index]
+    assert image["image_url"]["url"] == "data:image/jpeg;base64,/9g="
+    assert audio["input_audio"] == {"data": "SUQz", "format": "mp3"}
+
+
+def test_a_picture_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot read \S*cat\.jpg: No such file"):
+        read(jsonl(tmp_path, {"prompt": "hi", "image": "cat.jpg"}))
+
+
+def test_pictures_as_hubs_store_them_are_sent(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = [{"question": "hi", "image": {"bytes": b"\x89PNG", "path": "cat.png"}}]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "train.parquet")
+    (prompt,) = read(tmp_path)
+    assert prompt.content[0]["content"][1]["image_url"]["url"] == "data:image/png;base64,iVBORw=="  # type: ignore[index]
+
+
 @pytest.mark.parametrize(
     ("record", "told"),
     [({"answer": "x"}, r"a\.jsonl:1 has no prompt or .*; it has answer"), (5, "neither a JSON object nor a list")],
