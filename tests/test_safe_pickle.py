@@ -172,13 +172,13 @@ def test_json_cells_decode_with_nan_and_unicode():
 CRAFTED = {
     "GLOBAL is named with its offset": (b"\x80\x02cos\nsystem\n.", "opcode GLOBAL at byte 2"),
     "REDUCE is named": (framed(b"NR"), "opcode REDUCE at byte 3"),
-    "a memo entry that was never put": (framed(b"h\x00"), "never put"),
+    "a memo entry that was never put": (framed(b"h\x00"), "never put down"),
     "a memo index out of sequence": (framed(b"Nq\x05"), "out of sequence"),
     "APPEND on a dict": (framed(b"}Na"), "APPEND .* on a dict"),
     "SETITEM on a list": (framed(b"]NNs"), "SETITEM .* on a list"),
     "a key without value": (framed(b"}(Nu"), "SETITEM of 1 values"),
     "an int key": (framed(b"}K\x01Ns"), "no str"),
-    "a pop from under a mark": (framed(b"](Na"), "ends early|takes more"),
+    "a pop from under a mark": (framed(b"](Na"), "ends early"),
     "a frame in a frame": (framed(b"\x95" + (10).to_bytes(8, "little") + b"\x95" + bytes(8) + b"N"), "lies in another"),
     "two values": (framed(b"NN"), "2 values"),
     "bytes after the end": (framed(b"N") + b"N", "1 bytes after"),
@@ -336,11 +336,26 @@ def dangers(source: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("source", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+# What perfkit's own processes tell each other, over pipes that nobody else holds; never what a file or server said.
+OWN_PIPES = {PACKAGE / "workers" / "channel.py", PACKAGE / "workers" / "pipe.py"}
+
+
+@pytest.mark.parametrize(
+    "source", sorted({*PACKAGE.rglob("*.py")} - OWN_PIPES), ids=lambda path: str(path.relative_to(PACKAGE))
+)
 def test_no_module_can_run_what_a_file_says(source):
     assert dangers(source) == []
 
 
 def test_only_the_pipe_to_our_own_worker_carries_code():
-    users = {path.parent.name for path in PACKAGE.rglob("*.py") if "cloudpickle" in path.read_text(encoding="utf-8")}
-    assert users <= {"workers"}
+    users = {path for path in PACKAGE.rglob("*.py") if "import cloudpickle" in path.read_text(encoding="utf-8")}
+    assert users <= OWN_PIPES
+
+
+def test_our_own_pipes_open_no_file():
+    for path in OWN_PIPES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        calls = {
+            node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        assert "open" not in calls

@@ -23,12 +23,10 @@ def _text(data: bytes) -> str:
 
 _DOUBLE: Final = Struct(">d")
 
+_CONSTANTS: Final[dict[int, Plain]] = {op.NONE: None, op.TRUE: True, op.FALSE: False}
+
 # opcode: (bytes of argument, how to read them)
 _SCALARS: Final[dict[int, tuple[int, Callable[[bytes], Plain]]]] = {
-    op.NONE: (0, lambda _: None),
-    op.TRUE: (0, lambda _: True),
-    op.FALSE: (0, lambda _: False),
-    op.INT1: (1, _little),
     op.INT2: (2, _little),
     op.INT4: (4, _signed),
     op.FLOAT: (8, lambda data: _DOUBLE.unpack(data)[0]),
@@ -79,7 +77,7 @@ def loads(data: bytes, limits: Limits = LIMITS) -> Plain:
     try:
         value = reader.run()
     except IndexError:
-        raise CorruptPickle("the pickle ends early, or takes more than it has put down") from None
+        raise CorruptPickle("the pickle ends early, or takes what was never put down") from None
     except UnicodeDecodeError as error:
         raise CorruptPickle(f"a text that is no UTF-8: {error.reason}") from None
     weigh(value, limits, reader.shared)
@@ -89,7 +87,7 @@ def loads(data: bytes, limits: Limits = LIMITS) -> Plain:
 class _Reader:
     """The stack, the marks and the memo of one pickle being read."""
 
-    __slots__ = ("at", "containers", "data", "end", "framed", "limits", "memo", "outer", "shared", "stack")
+    __slots__ = ("at", "containers", "data", "end", "framed", "limits", "longest", "memo", "outer", "shared", "stack")
 
     def __init__(self, data: bytes, limits: Limits) -> None:
         self.data = data
@@ -102,22 +100,24 @@ class _Reader:
         """Stacks below each open mark: what lies under a mark is out of reach."""
         self.memo: list[Plain] = []
         self.containers = 0
+        # What is fetched often is small in the file and huge when written out. Short texts cannot add up to much.
+        self.longest = limits.expanded // limits.opcodes
         self.shared = False
 
     def run(self) -> Plain:
-        """Read up to STOP. What an answer is made of is handled inline, since a call costs more than the work."""
+        """Read up to STOP. What answers are made of is handled inline, since a call costs more than the work."""
         data, at, end, stack, memo = self.data, self.at, self.end, self.stack, self.memo
-        text1, text4, memoize = op.TEXT1, op.TEXT4, op.MEMOIZE
+        text1, text4, memoize, get, longest = op.TEXT1, op.TEXT4, op.MEMOIZE, op.GET, self.longest
         for _ in range(self.limits.opcodes):
             if at >= end:
+                if at > end:
+                    raise CorruptPickle(f"an argument before byte {at} crosses the end of its frame or of the data")
                 end, self.framed = len(data), False
             code = data[at]
             at += 1
             if code in (text1, text4):
                 start = at + (1 if code == text1 else 4)
                 at = start + (data[at] if code == text1 else _little(data[at:start]))
-                if at > end:
-                    raise CorruptPickle(f"a text of {at - start} bytes crosses the end of its frame or of the data")
                 text = str(data[start:at], "utf-8", "surrogatepass")
                 stack.append(text)
                 if at < end and data[at] == memoize:
@@ -125,6 +125,17 @@ class _Reader:
                     at += 1
             elif code == memoize:
                 memo.append(stack[-1])
+            elif code == get:
+                value = memo[data[at]]
+                at += 1
+                if type(value) is not str or len(value) > longest:
+                    self.shared = True
+                stack.append(value)
+            elif code == op.INT1:
+                stack.append(data[at])
+                at += 1
+            elif code in _CONSTANTS:
+                stack.append(_CONSTANTS[code])
             elif code == op.MARK:
                 self.outer.append(stack)
                 stack = []
@@ -176,13 +187,10 @@ class _Reader:
             raise LimitExceeded(f"an integer of {size} bytes, more than {self.limits.integer}")
         self.stack.append(read(self.take(size)))
 
-    def get(self, code: int) -> None:
-        index = _little(self.take(1 if code == op.GET else 4))
-        if index >= len(self.memo):
-            raise CorruptPickle(f"memo entry {index} at byte {self.at} was never put")
+    def get(self, _: int) -> None:
+        index = _little(self.take(4))
         value = self.memo[index]
-        # What is fetched often is small in the file and huge when written out. Short texts cannot add up to much.
-        self.shared = self.shared or type(value) is not str or len(value) > self.limits.expanded // self.limits.opcodes
+        self.shared = self.shared or type(value) is not str or len(value) > self.longest
         self.stack.append(value)
 
     def put(self, code: int) -> None:
@@ -237,7 +245,7 @@ _ONLY_STR: Final = frozenset({str})
 _STEPS: Final[dict[int, Callable[[_Reader, int], None]]] = {
     **dict.fromkeys(_SCALARS, _Reader.scalar),
     **dict.fromkeys(_SIZED, _Reader.sized),
-    **dict.fromkeys((op.GET, op.LONG_GET), _Reader.get),
+    op.LONG_GET: _Reader.get,
     **dict.fromkeys((op.PUT, op.LONG_PUT), _Reader.put),
     **dict.fromkeys((op.LIST, op.DICT), _Reader.container),
     **dict.fromkeys((op.APPEND, op.APPENDS), _Reader.append),
