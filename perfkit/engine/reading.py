@@ -1,9 +1,9 @@
 """Takes one answer apart: messages, kinds, arrivals, and whether it is whole."""
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter, sub
 
 import orjson
 
@@ -12,10 +12,14 @@ from perfkit.plugins import BoundApi
 from perfkit.records import TOKEN_KINDS, Answer, Json, Kind
 from perfkit.sse import events
 from perfkit.store.writer import Row
-from perfkit.transport.clock import RunClock, kernel_stamp
+from perfkit.transport.clock import RunClock, kernel_stamps
 from perfkit.transport.exchange import Exchange
 
 ERROR_TEXT = 500
+_TOKENS = frozenset(TOKEN_KINDS)
+Piece = tuple[Kind, int, str, int]
+"""Kind, choice, text, and index of the message that carried it."""
+
 KERNEL_TOLERANCE = 50_000  # ns that a kernel stamp may lie outside [start, user stamp]: the offset's own error
 
 
@@ -55,6 +59,7 @@ class Reading:
             (exchange.error_kind, exchange.error or "") if exchange.error_kind is not None else None
         )
         self.stream = False
+        self._reads: list[int] = []  # of the token-bearing messages
         self.stamps, self.source, self.lags = _stamps(exchange)
 
     def read(self) -> None:
@@ -98,7 +103,7 @@ class Reading:
             except orjson.JSONDecodeError:
                 message = None
             if isinstance(message, dict):
-                read_message(message, answer, name.decode("latin-1"))
+                read_message(message, answer, name.decode("latin-1") if name else "")
             else:
                 self.flags.append("bad_event")
 
@@ -179,7 +184,7 @@ class Reading:
 
     def count_censored(self, tally: Tally) -> None:
         """Add this answer's tokens to the tally, and flag a first token that is censored."""
-        reads = self._token_reads()
+        reads = self._reads = self._token_reads()
         if not self.stream or not reads:
             return
         shared = [early == late for early, late in pairwise(reads)]
@@ -193,7 +198,7 @@ class Reading:
     def _token_arrivals(self) -> list[int]:
         """Return when each token-bearing message arrived (perf_counter ns)."""
         stamps = self.stamps
-        return [stamps[read] for read in self._token_reads()]
+        return [stamps[read] for read in self._reads]
 
     def _token_reads(self) -> list[int]:
         """Return the read that brought each token-bearing message, once per message."""
@@ -201,7 +206,7 @@ class Reading:
         reads: list[int] = []
         previous = -1
         for kind, _, _, index in self.answer.pieces:
-            if index != previous and kind in TOKEN_KINDS:
+            if index != previous and kind in _TOKENS:
                 reads.append(arrivals[index])
                 previous = index
         return reads
@@ -209,31 +214,33 @@ class Reading:
     def _blob(self) -> bytes | None:
         if not self.stamps:
             return None
-        start, stamps, lags = self.exchange.start, self.stamps, self.lags
-        pieces = [(self.arrivals[index], int(kind), choice, index) for kind, choice, _, index in self._all_pieces()]
+        pieces = self._all_pieces()
+        reads = [self.arrivals[index] for *_, index in pieces]
+        kinds, choices, indexes = ([piece[place] for piece in pieces] for place in (0, 1, 3))
         if self.done_read is not None:
-            pieces.append((self.done_read, int(Kind.DONE), 0, -1))
+            reads.append(self.done_read)
+            kinds.append(Kind.DONE)
+            choices.append(0)
+            indexes.append(-1)
+        start, stamps, lags = self.exchange.start, self.stamps, self.lags
         return chunks.pack(
             chunks.Chunks(
-                arrival=[stamps[read] - start for read, *_ in pieces],
-                lag=[lags[read] // 1000 if lags else chunks.NO_LAG for read, *_ in pieces],
-                read=[read for read, *_ in pieces],
-                kind=[kind for _, kind, _, _ in pieces],
-                choice=[min(choice, 65535) for _, _, choice, _ in pieces],
-                message=[index for *_, index in pieces],
+                arrival=[stamps[read] - start for read in reads],
+                lag=[lags[read] // 1000 for read in reads] if lags else [chunks.NO_LAG] * len(reads),
+                read=reads,
+                kind=kinds,
+                choice=choices,
+                message=indexes,
             )
         )
 
-    def _all_pieces(self) -> Iterator[tuple[Kind, int, str, int]]:
-        """Yield the pieces in order of arrival, with an OTHER for each message that gave none."""
-        at = 0
-        for piece in self.answer.pieces:
-            for silent in range(at, piece[3]):
-                yield Kind.OTHER, 0, "", silent
-            yield piece
-            at = max(at, piece[3] + 1)
-        for silent in range(at, len(self.messages)):
-            yield Kind.OTHER, 0, "", silent
+    def _all_pieces(self) -> list[Piece]:
+        """Return the pieces in order of arrival, with an OTHER for each message that gave none."""
+        pieces = self.answer.pieces
+        silent = set(range(len(self.messages))).difference([piece[3] for piece in pieces])
+        if not silent:
+            return pieces
+        return sorted([*pieces, *((Kind.OTHER, 0, "", index) for index in silent)], key=itemgetter(3))
 
 
 def failure(kind: str, error: str) -> Row:
@@ -252,19 +259,18 @@ def _stamps(exchange: Exchange) -> tuple[list[int], str, list[int]]:
     Kernel stamps count only if each lies between the start and its user stamp: a clock that was set, or a stamp
     that is missing, makes the whole row fall back.
     """
-    user = exchange.stamps
-    if not exchange.kernel:
-        return user, "plugin" if exchange.by_plugin else "user", []
-    kernel: list[int] = []
-    for data, stamp in zip(exchange.kernel, user, strict=True):
-        unix = kernel_stamp(data)
-        if unix is None:
-            return user, "user", []
-        mapped = unix - exchange.kernel_offset
-        if not exchange.start - KERNEL_TOLERANCE <= mapped <= stamp + KERNEL_TOLERANCE:
-            return user, "user", []
-        kernel.append(max(exchange.start, min(mapped, stamp)))
-    return kernel, "kernel", [late - early for late, early in zip(user, kernel, strict=True)]
+    user, start = exchange.stamps, exchange.start
+    fallback = user, "plugin" if exchange.by_plugin else "user", []
+    kernel = kernel_stamps(exchange.kernel, exchange.kernel_offset)
+    if not user or len(kernel) != len(user) or min(kernel) < start - KERNEL_TOLERANCE:
+        return fallback
+    lags = list(map(sub, user, kernel))
+    if min(lags) < -KERNEL_TOLERANCE:
+        return fallback
+    if min(lags) < 0 or min(kernel) < start:  # within the offset's own error
+        kernel = [max(start, min(pair)) for pair in zip(kernel, user, strict=True)]
+        lags = list(map(sub, user, kernel))
+    return kernel, "kernel", lags
 
 
 def _is_stream(exchange: Exchange) -> bool:

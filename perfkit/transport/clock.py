@@ -20,12 +20,30 @@ def _reading() -> tuple[int, int]:
     return after - before, unix - (before + after) // 2
 
 
-def kernel_stamp(data: bytes) -> int | None:
-    """Return the Unix nanoseconds in a kernel's timespec, None for what is none."""
-    if len(data) != _timespec.size:
-        return None
-    seconds, nanoseconds = _timespec.unpack(data)
-    return int(seconds) * 1_000_000_000 + int(nanoseconds)
+def kernel_stamps(timespecs: list[bytes], offset: int) -> list[int]:
+    """Return the kernel's stamps of the reads of an answer as ``perf_counter`` nanoseconds.
+
+    Parameters
+    ----------
+    timespecs : list of bytes
+        One a read, as the kernel gave them; empty where it gave none.
+    offset : int
+        Unix time minus ``perf_counter``, in nanoseconds.
+
+    Returns
+    -------
+    list of int
+        Empty if any read has no stamp.
+
+    Examples
+    --------
+    >>> kernel_stamps([_timespec.pack(2, 5)], offset=1_000_000_000)
+    [1000000005]
+    """
+    data = b"".join(timespecs)
+    if len(data) != len(timespecs) * _timespec.size:
+        return []
+    return [seconds * 1_000_000_000 + nanoseconds - offset for seconds, nanoseconds in _timespec.iter_unpack(data)]
 
 
 @dataclass(frozen=True, slots=True)
