@@ -33,7 +33,7 @@ def page(tmp_path):
         tags={"note": HOSTILE},
         arguments={"max_tokens": 64, "system": HOSTILE},
         git='{"commit": "abc123"}',
-        samples={"loop_lag": [0.05] * 100},
+        samples={"loop_late": [0.05] * 100, "loop_beats": [100.0]},
     )
     return report(pk.open(tmp_path / "runs.db"), tmp_path / "report.html").read_text()
 
