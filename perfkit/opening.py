@@ -20,6 +20,9 @@ from perfkit.store.schema import APPLICATION_ID, RESULT_NAMES, RUN, SCHEMA_VERSI
 SUFFIXES = (".db", ".sqlite", ".sqlite3")
 """What a folder is searched for, beside what an importer recognises."""
 
+RECORDED = frozenset(column.name for column in RUN)
+"""Settings with a column of their own in the ``run`` table; all others are among its arguments."""
+
 Place = str | os.PathLike[str]
 
 
@@ -104,7 +107,17 @@ def open_source(path: str, base: int = 0) -> Source:
     UnsafeFile
         It cannot be opened safely, or holds no results that perfkit knows.
     """
-    connection = open_imported(path) if recognise(path) else open_live(path)
+    return source_of(path, open_imported(path) if recognise(path) else open_live(path), base)
+
+
+def source_of(path: str, connection: sqlite3.Connection, base: int = 0) -> Source:
+    """Take a connection as a source if it has canonical tables, else close it.
+
+    Raises
+    ------
+    UnsafeFile
+        It has not.
+    """
     try:
         _check_tables(path, connection)
         (height,) = connection.execute("SELECT coalesce(max(rowid), 0) FROM result").fetchone()

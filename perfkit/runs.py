@@ -1,14 +1,18 @@
 """Runs: what ``pk.open`` returns and everything is asked of. Immutable; each method that narrows returns another."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from perfkit import columns, opening, saving, showing
 from perfkit.comparing import QUANTITIES, Comparison, Plan, compared, planned, quantity, require_not_slower
 from perfkit.comparing.gate import Unsure
 from perfkit.comparing.pairing import MATCH
+from perfkit.dataframe import runs_of_frame
+from perfkit.importers.canonical import as_tables
 from perfkit.measured import Measured
 from perfkit.metrics import RATES
 from perfkit.opening import Place
@@ -47,6 +51,56 @@ def open(places: Place | Iterable[Place]) -> "Runs":
     """
     runs, problems = opening.open_all(places)
     return Runs(runs, problems, palette=tuple(run.label for run in runs))
+
+
+def from_frame(
+    frame: pd.DataFrame,
+    *,
+    run: str,
+    columns: Mapping[str, str] | None = None,
+    unit: str = "s",
+    tags: Mapping[str, str] | None = None,
+    **settings: Any,
+) -> "Runs":
+    """Take people's own numbers as runs.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row a request.
+    run : str
+        What the run is called; or a column, each value of which is a run.
+    columns : mapping of str to str
+        What the columns are: ``{"t_first": "ttft"}``. Those with a name that perfkit knows need no mention.
+    unit : str
+        Of durations: ``"s"``, ``"ms"``, ...; points in time are Unix seconds.
+    tags : mapping of str to str
+        Labels for grouping.
+    **settings
+        What the run was asked to do: ``model="qwen"``, ``parallel=8``, ``load="closed"``.
+
+    Returns
+    -------
+    Runs
+
+    Raises
+    ------
+    UsageError
+        A column is missing or means nothing to perfkit.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"t_first": [120.0, 80.0], "total": [900.0, 700.0]})
+    >>> runs = from_frame(frame, run="gateway", columns={"t_first": "ttft", "total": "e2e"}, unit="ms")
+    >>> runs.percentiles("ttft", [50])["p50"].tolist()
+    [0.1]
+    """
+    record = {**{name: value for name, value in settings.items() if name in opening.RECORDED}, "tags": dict(tags or {})}
+    record["arguments"] = {name: value for name, value in settings.items() if name not in opening.RECORDED}
+    imported = runs_of_frame(frame, run, columns or {}, unit, record)
+    connection = as_tables(imported, "frame", lambda index: f"frame-{index}")
+    found = opening.labelled(opening.runs_of(opening.source_of("frame", connection)))
+    return Runs(found, palette=tuple(each.label for each in found))
 
 
 def plan(*, like: "Runs", effect: float = 0.05, metric: str = "ttft", quantile: float | None = 0.95) -> Plan:

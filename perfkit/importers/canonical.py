@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -36,13 +36,18 @@ def open_imported(path: str | Path) -> sqlite3.Connection:
     """
     path = Path(path)
     name, reader = reader_of(path)
+    return as_tables(reader.read(path), name, lambda index: _identity(path, index))
+
+
+def as_tables(runs: Iterable[ImportedRun], source: str, identify: Callable[[int], str]) -> sqlite3.Connection:
+    """Write runs into a private database with canonical tables; ``identify`` makes the id of the n-th run."""
     # An empty name is a database in memory that spills to an anonymous file when it grows.
     connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     try:
         for sql in statements():
             connection.execute(sql)
-        for index, imported in enumerate(reader.read(path)):
-            _store(connection, imported, _identity(path, index), name)
+        for index, imported in enumerate(runs):
+            _store(connection, imported, identify(index), source)
         connection.execute("PRAGMA query_only = ON")
     except BaseException:
         connection.close()
