@@ -116,12 +116,14 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         self.selection = Selection(metric=_first_metric(runs))
         self._drawing = threading.Lock()
         self.controls = _controls(runs, self.selection)
-        self.picture = widgets.Image(format="png", layout=widgets.Layout(width="720px"))
+        self.picture = widgets.Image(format="png", layout=widgets.Layout(width="100%", max_width="720px"))
         self.line, self.trouble = widgets.HTML(), widgets.HTML()
         for name, control in self.controls.items():
             control.observe(self._observer(name), "value")
-        left = widgets.VBox(list(self.controls.values()))
-        super().__init__([widgets.HBox([left, widgets.VBox([self.picture, self.trouble])]), self.line])
+        # Without these a long sentence on the right squeezes the controls on the left.
+        left = widgets.VBox(list(self.controls.values()), layout=widgets.Layout(flex="0 0 auto"))
+        right = widgets.VBox([self.picture, self.trouble], layout=widgets.Layout(flex="1 1 0", min_width="0"))
+        super().__init__([widgets.HBox([left, right]), self.line])
         self._redraw()
 
     def _observer(self, name: str) -> Callable[[dict[str, Any]], None]:
@@ -145,7 +147,12 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
                 self.picture.value = render(draw(selection, self.runs), "png", dpi=200)
                 self.trouble.value = ""
             except PerfkitError as error:
-                self.trouble.value = f'<span style="color:#b2182b">{escape(str(error))}</span>'
+                self.trouble.value = f'<span style="color:#b2182b">{escape(_short(str(error)))}</span>'
+
+
+def _short(sentence: str) -> str:
+    """Leave out the list of all names that an error ends with."""
+    return sentence.partition(" (known: ")[0]
 
 
 def explore(source: Runs | Place | Iterable[Place]) -> Explorer:

@@ -74,6 +74,12 @@ def test_a_filter_that_cannot_be_read_is_one_escaped_sentence_and_the_picture_st
     assert panel.trouble.value == ""
 
 
+def test_a_mistyped_name_is_answered_with_the_nearest_not_with_all(panel):
+    panel.controls["where"].value = "tfft > 1"
+    assert "did you mean" in panel.trouble.value
+    assert "known" not in panel.trouble.value
+
+
 def test_a_filter_that_leaves_nothing_says_so(panel):
     panel.controls["where"].value = "ttft > 9999s"
     assert "no request is left" in panel.trouble.value
