@@ -100,7 +100,6 @@ def test_the_older_reading_program_prints_prompts_and_answers(tmp_path: Path, sl
     assert len(re.findall(r"prompt: Why\?, tokens: \d+, completion: .+, tokens: 3", printed)) == 2
 
 
-@pytest.mark.skipif(not find_spec("perfkit.transport.plugin_sender"), reason="no transport for plugins that send")
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_generator_plugin_sends_its_requests_itself(tmp_path: Path, server: Simulated, stream: bool) -> None:
     program = ours(blocks("000")[1]).replace("debug=True,", f"debug=True, stream={stream},")

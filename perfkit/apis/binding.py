@@ -154,7 +154,7 @@ class BoundApi:
             The plugin's ``parse_responses`` raised.
         """
         if _counted(answer):
-            answer.token_source = "server"
+            answer.token_source = answer.token_source or "server"
         if self._asks_plugin(answer):
             self._count_by_plugin(messages, body, answer)
         texts = prompt_of(body), "".join(text for _, _, text, _ in answer.pieces)

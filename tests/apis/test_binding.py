@@ -280,3 +280,8 @@ def test_a_plugins_own_reader_is_used_and_what_it_raises_is_a_plugin_failure() -
     assert answer.output_text == "text"
     with pytest.raises(PluginFailure, match="KeyError"):
         bound.read_message({}, answer, "")
+
+
+def test_counts_that_a_sending_plugin_gave_stay_its_own() -> None:
+    answer = Answer(prompt_tokens=7, completion_tokens=8, token_source="plugin")
+    assert counted(bind_api(OwnSender, Arguments()), answer) == (7, 8, "plugin")
