@@ -20,6 +20,7 @@ from datetime import datetime
 from pathlib import Path
 
 from perfkit.definitions.evalscope import LABELS, SAMPLES, EvalscopeRun, percentiles, printed, summary
+from perfkit.definitions.evalscope_traces import conversations, throughput, timeline
 from perfkit.definitions.peers import aiperf, guidellm, llmeter
 from perfkit.importers import open_imported, recognise
 from perfkit.importers.evalscope import readings
@@ -27,6 +28,9 @@ from perfkit.importers.evalscope import readings
 RELEASE = re.compile(r"(?:evalscope|llmuses)-(?:git)?(?P<version>[\w.]+?)__(?P<profile>\w+)")
 PEER_TOLERANCE = 1e-7
 """Relative. Canonical stamps are Unix seconds in 64 bits, which resolve 0.2 us; printed digits go further."""
+
+SUM_TOLERANCE = 1e-12
+"""Relative. These files print all 17 digits, the last of which depend on the order of adding up."""
 
 SERVER_CACHE = "the server's cached_tokens came in the usage chunk, which the tool does not store"
 LAST_SUCCESS = "divided by the time of the last success, which is not stored"
@@ -78,10 +82,26 @@ def evalscope_figures(path: Path) -> Iterator[Figure]:
         if label in LABELS and not (timed and LABELS[label] == "duration"):
             cause = SERVER_CACHE if LABELS[label] == "cache hits" and served else ""
             yield Figure(label, theirs, summary(run, label), timed=timed, cause=cause)
+    yield from side_figures(path, run, SERVER_CACHE if served else "")
     names = [row.get("Percentiles") or row["Percentile"] for row in table]
     for column in (name for name in (table[0] if table else {}) if name in SAMPLES):
         for percent, row, ours in zip(names, table, percentiles(run, column, names), strict=True):
             yield Figure(f"{column} {percent}", row[column], ours)
+
+
+def side_figures(path: Path, run: EvalscopeRun, cause: str) -> Iterator[Figure]:
+    """Compare the files that releases from 1.8.0 write beside the two."""
+    if (beside := path.with_name("workload_throughput.json")).exists():
+        points = timeline(run)
+        for line in json.loads(beside.read_text())["rows"]:
+            for part, ours in throughput(points, line["metric"]).items() if points else ():
+                cached = cause if "Prompt" in line["metric"] else ""
+                yield Figure(f"{line['metric']} {part}", line[part], ours, SUM_TOLERANCE, cause=cached)
+    if (beside := path.with_name("trace_summary.json")).exists():
+        for line in json.loads(beside.read_text())["rows"]:
+            for part, ours in conversations(run, line["metric"]).items():
+                cached = cause if "Cache" in line["metric"] else ""
+                yield Figure(f"{line['metric']} {part}", line[part], ours, SUM_TOLERANCE, cause=cached)
 
 
 def llmuses_figures(path: Path) -> Iterator[Figure]:
