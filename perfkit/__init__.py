@@ -41,7 +41,6 @@ _ROOMS = {
     "from_frame": "perfkit.runs",
     "plan": "perfkit.runs",
     "importer": "perfkit.importers",
-    "importer": "perfkit.importers",
     "DEFINITIONS": "perfkit.definitions",
     "metric": "perfkit.metrics",
     "METRICS": "perfkit.metrics",

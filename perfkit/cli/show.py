@@ -19,6 +19,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     add_sources(show)
     show.add_argument("--by", nargs="+", default=["run"], metavar="COLUMN", help="group by columns, settings or tags")
     show.add_argument("--metric", nargs="+", metavar="NAME", help="only these metrics")
+    show.add_argument("--definition", metavar="NAME", help="count as another tool does: vllm, guidellm, ...")
     show.add_argument("--warmup", type=amount, help="left out at the start: a count, a share, a time such as 10s, auto")
     show.add_argument("--cooldown", type=amount, help="left out at the end: a count, a share, a time such as 10s")
     show.add_argument("--json", action="store_true", help="print JSON")
@@ -65,7 +66,7 @@ def show_files(options: argparse.Namespace) -> int:
     runs = sources(options)
     if options.warmup is not None or options.cooldown is not None:
         runs = runs.trim(options.warmup, options.cooldown)
-    summary = runs.summary(options.metric, by=options.by)
+    summary = runs.summary(options.metric, by=options.by, definition=options.definition)
     print(as_json(summary.to_dict()) if options.json else summary)
     return 0
 

@@ -1,0 +1,66 @@
+"""``perfkit compare``, ``plan``, ``save`` and ``lens``: questions about files that are already there."""
+
+import argparse
+
+import perfkit as pk
+from perfkit.cli.show import add_sources, as_json, sources
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register ``compare``, ``plan``, ``save`` and ``lens``."""
+    compare = subparsers.add_parser("compare", help="hold runs against a baseline, at equal load")
+    add_sources(compare)
+    compare.add_argument("--baseline", required=True, metavar="NAME", help="a run's name, or a value of --by")
+    compare.add_argument("--by", default="run", metavar="SETTING", help="setting or tag that tells groups apart")
+    compare.add_argument("--match", nargs="+", metavar="SETTING", help="settings that must be equal")
+    compare.add_argument("--quantity", nargs="+", metavar="NAME", help="ttft_p95, tpot_mean, output_throughput, ...")
+    compare.add_argument("--json", action="store_true", help="print JSON")
+    compare.set_defaults(function=compare_files)
+
+    plan = subparsers.add_parser("plan", help="say how many requests a comparison needs")
+    add_sources(plan)
+    plan.add_argument("--effect", type=float, default=0.05, help="difference to see, as a share; default 0.05")
+    plan.add_argument("--metric", default="ttft", help="metric or throughput; default ttft")
+    plan.add_argument("--quantile", type=float, default=0.95, help="0 to 1; default 0.95")
+    plan.set_defaults(function=plan_files)
+
+    save = subparsers.add_parser("save", help="write chosen runs of any files to one new run file")
+    add_sources(save)
+    save.add_argument("--to", required=True, metavar="FILE", help="new file")
+    save.add_argument("--no-body", action="store_true", help="leave out prompts, bodies and answers")
+    save.set_defaults(function=save_files)
+
+    lens = subparsers.add_parser("lens", help="one metric as every tool would have counted it")
+    add_sources(lens)
+    lens.add_argument("--metric", default="ttft", help="default ttft")
+    lens.add_argument("--json", action="store_true", help="print JSON")
+    lens.set_defaults(function=lens_files)
+
+
+def compare_files(options: argparse.Namespace) -> int:
+    """Print a comparison."""
+    chosen = {"match": options.match, "quantities": options.quantity}
+    given = {name: value for name, value in chosen.items() if value}
+    comparison = sources(options).compare(options.baseline, by=options.by, **given)
+    print(as_json(comparison.to_dict()) if options.json else comparison)
+    return 0
+
+
+def plan_files(options: argparse.Namespace) -> int:
+    """Print how many requests a side would show an effect."""
+    print(pk.plan(like=sources(options), effect=options.effect, metric=options.metric, quantile=options.quantile))
+    return 0
+
+
+def save_files(options: argparse.Namespace) -> int:
+    """Write runs to a new file and print its name."""
+    print(sources(options).save(options.to, body=not options.no_body))
+    return 0
+
+
+def lens_files(options: argparse.Namespace) -> int:
+    """Print what every tool would have reported."""
+    table = sources(options).lens(options.metric)
+    rows = table.reset_index().astype(object).where(table.reset_index().notna(), None).to_dict("records")
+    print(as_json([{str(name): value for name, value in row.items()} for row in rows]) if options.json else table)
+    return 0

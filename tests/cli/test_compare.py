@@ -1,0 +1,54 @@
+import argparse
+import json
+
+import pytest
+
+import perfkit as pk
+from perfkit.cli import compare
+from tests.run_files import request, write_run
+
+
+@pytest.fixture
+def path(tmp_path):
+    for name, factor in (("a", 1), ("b", 2)):
+        rows = [request(i, i, ttft=0.1 * factor * (1 + i % 7 / 10)) for i in range(200)]
+        write_run(tmp_path / "c.db", rows, name=name, run_id=name)
+    return str(tmp_path / "c.db")
+
+
+@pytest.fixture
+def run():
+    parser = argparse.ArgumentParser()
+    compare.add(parser.add_subparsers())
+
+    def run(*words: str) -> int:
+        options = parser.parse_args(words)
+        return options.function(options)
+
+    return run
+
+
+def test_compare_prints_sentences(run, path, capsys):
+    assert run("compare", path, "--baseline", "a", "--quantity", "ttft_p50") == 0
+    assert "b's p50 TTFT at 1 user is 2.00 times a's" in capsys.readouterr().out
+
+
+def test_compare_json_has_the_table(run, path, capsys):
+    run("compare", path, "--baseline", "a", "--json", "--quantity", "ttft_p50", "--match", "model")
+    (row,) = json.loads(capsys.readouterr().out)["table"]
+    assert (row["group"], row["judgement"]) == ("b", "slower")
+
+
+def test_plan_prints_a_number_of_requests(run, path, capsys):
+    run("plan", path, "--pick", "a", "--quantile", "0.5")
+    assert "requests a side" in capsys.readouterr().out
+
+
+def test_save_writes_the_chosen_runs(run, path, tmp_path, capsys):
+    run("save", path, "--pick", "b", "--to", str(tmp_path / "b.db"), "--no-body")
+    assert pk.open(capsys.readouterr().out.strip()).labels == ["b"]
+
+
+def test_lens_lists_the_tools(run, path, capsys):
+    run("lens", path, "--metric", "ttft")
+    assert "vllm" in capsys.readouterr().out
