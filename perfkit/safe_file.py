@@ -9,11 +9,10 @@ import shutil
 import sqlite3
 import stat
 import tempfile
-import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from perfkit.errors import UnsafeFile
 
@@ -24,13 +23,33 @@ CELL_LIMIT: Final = 64 << 20
 # The end of a rollback journal that names a super-journal, whose member files sqlite would delete.
 _SUPER_JOURNAL: Final = bytes.fromhex("d9d505f920a163d7")
 _ROW_LIMIT: Final = 160 << 20
+# A scan of a run file takes about one step a byte; a crafted tree of pages that hold each other has no end.
+_STEPS: Final = 100_000_000
+_STEPS_PER_BYTE: Final = 50
+_STRETCH: Final = 20_000
 _JOURNALS: Final = ("-journal", "-wal")
 
 
 class _Connection(sqlite3.Connection):
-    """A connection that takes its private copy along when it closes."""
+    """A connection that counts what each query costs, and takes its private copy along when it closes."""
 
     folder: tempfile.TemporaryDirectory[str] | None = None
+    budget = 0
+    spent = 0
+
+    def count(self) -> bool:
+        """Count a stretch of sqlite's steps; True, which ends the query, when it has had enough."""
+        self.spent += _STRETCH
+        return self.spent > self.budget
+
+    def cursor(self, *args: Any, **kwargs: Any) -> sqlite3.Cursor:  # type: ignore[override]
+        self.spent = 0
+        cursor: sqlite3.Cursor = super().cursor(*args, **kwargs)
+        return cursor
+
+    def execute(self, *args: Any, **kwargs: Any) -> sqlite3.Cursor:
+        self.spent = 0
+        return super().execute(*args, **kwargs)
 
     def close(self) -> None:
         super().close()
@@ -38,21 +57,19 @@ class _Connection(sqlite3.Connection):
             self.folder.cleanup()
 
 
-def open_readonly(path: str | Path, *, seconds: float | None = None) -> sqlite3.Connection:
+def open_readonly(path: str | Path) -> sqlite3.Connection:
     """Open a stranger's sqlite file without trusting it and without changing it or its folder.
 
     Parameters
     ----------
     path : str or Path
         A regular file.
-    seconds : float, optional
-        After so long every query on the connection is refused. By default in proportion to the file: 10 s and
-        1 s for every 5 MB.
 
     Returns
     -------
     sqlite3.Connection
-        Read-only; texts that are no UTF-8 come with replacement characters. Close it: it may own a private copy.
+        Read-only; texts that are no UTF-8 come with replacement characters. A query that takes far more steps than
+        reading the whole file is interrupted. Close it: it may own a private copy.
 
     Raises
     ------
@@ -74,10 +91,10 @@ def open_readonly(path: str | Path, *, seconds: float | None = None) -> sqlite3.
     header = _header(path)
     journals = [suffix for suffix in _JOURNALS if _beside(path, suffix)]
     if journals:
-        return _prepared(path, *_private_copy(path, size, journals), seconds or _patience(size))
+        return _prepared(path, *_private_copy(path, size, journals), size)
     # A finished file in WAL mode has no log; read-only sqlite would want to make one, unless told nobody writes.
     mode = "mode=ro&immutable=1" if header[18:20] == b"\x02\x02" else "mode=ro"
-    return _prepared(path, path, mode, None, seconds or _patience(size))
+    return _prepared(path, path, mode, None, size)
 
 
 def open_live(path: str | Path) -> sqlite3.Connection:
@@ -96,11 +113,11 @@ def open_live(path: str | Path) -> sqlite3.Connection:
     _header(path)
     if _beside(path, "-journal") or not _beside(path, "-wal") or not _beside(path, "-shm"):
         return open_readonly(path)
-    return _prepared(path, path, "mode=ro", None, _patience(size))
+    return _prepared(path, path, "mode=ro", None, size)
 
 
 @contextmanager
-def reading(path: str | Path, *, seconds: float | None = None) -> Iterator[sqlite3.Connection]:
+def reading(path: str | Path) -> Iterator[sqlite3.Connection]:
     """Open a stranger's file for a ``with`` block, in which errors of sqlite become ``UnsafeFile``.
 
     Yields
@@ -113,7 +130,7 @@ def reading(path: str | Path, *, seconds: float | None = None) -> Iterator[sqlit
     UnsafeFile
         The file cannot be opened, or turns out to be damaged or endless while it is read.
     """
-    connection = open_readonly(path, seconds=seconds)
+    connection = open_readonly(path)
     try:
         yield connection
     except sqlite3.Error as error:
@@ -211,11 +228,6 @@ def _beside(path: Path, suffix: str) -> bool:
         return False
 
 
-def _patience(size: int) -> float:
-    # Sqlite reads 50 MB/s and more; a crafted tree of pages that hold each other has no end.
-    return 10 + size / 5e6
-
-
 def _private_copy(path: Path, size: int, journals: list[str]) -> tuple[Path, str, tempfile.TemporaryDirectory[str]]:
     sources = {suffix: path.with_name(path.name + suffix) for suffix in journals}
     for suffix, source in sources.items():
@@ -243,7 +255,7 @@ def _names_other_files(journal: Path) -> bool:
 
 
 def _prepared(
-    path: Path, place: Path, mode: str, folder: tempfile.TemporaryDirectory[str] | None, seconds: float
+    path: Path, place: Path, mode: str, folder: tempfile.TemporaryDirectory[str] | None, size: int
 ) -> sqlite3.Connection:
     """Connect to the file or its copy with every door shut, and read a first page."""
     connection = sqlite3.connect(
@@ -257,8 +269,9 @@ def _prepared(
     connection.folder = folder
     connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _ROW_LIMIT)
-    end = time.monotonic() + seconds
-    connection.set_progress_handler(lambda: time.monotonic() > end, 20_000)
+    # Steps, not seconds: whoever reads the rows may take as long as they like between two of them.
+    connection.budget = _STEPS + _STEPS_PER_BYTE * size
+    connection.set_progress_handler(connection.count, _STRETCH)
     try:
         for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0", "query_only=ON"):
             connection.execute(f"PRAGMA {pragma}")
@@ -273,5 +286,5 @@ def _refusal(path: Path, error: sqlite3.Error) -> UnsafeFile:
     if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
         return UnsafeFile(f"{path} is locked by another program; open it again when that has finished")
     if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-        return UnsafeFile(f"reading {path} took longer than any honest file of its size")
+        return UnsafeFile(f"reading {path} takes far more steps than a file of its size can need")
     return UnsafeFile(f"{path} cannot be read: {error}")

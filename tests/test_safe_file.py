@@ -165,10 +165,29 @@ def test_open_live_reads_what_a_dead_writer_left(tmp_path, finish):
     connection.close()
 
 
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) FROM n"
+
+
 def test_a_query_without_end_is_stopped(tmp_path):
-    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) FROM n"
-    with pytest.raises(UnsafeFile, match="took longer"), reading(database(tmp_path), seconds=0.2) as connection:
-        connection.execute(endless).fetchone()
+    with pytest.raises(UnsafeFile, match="far more steps"), reading(database(tmp_path)) as connection:
+        connection.execute(ENDLESS).fetchone()
+
+
+def test_one_endless_query_does_not_spoil_the_next(tmp_path):
+    connection = open_readonly(database(tmp_path))
+    for query in (connection.execute, lambda sql: connection.cursor().execute(sql)):
+        with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+            query(ENDLESS).fetchone()
+        assert query("SELECT count(*) FROM result").fetchone() == (3,)
+    connection.close()
+
+
+def test_many_queries_on_one_connection_do_not_add_up(tmp_path):
+    connection = open_readonly(database(tmp_path))
+    some = ENDLESS.replace("FROM n)", "FROM n WHERE i < 1000000)")
+    for _ in range(15):
+        assert connection.execute(some).fetchone() == (500000500000,)
+    connection.close()
 
 
 def test_a_locked_file_says_so(tmp_path):

@@ -18,6 +18,9 @@ from perfkit.store.schema import APPLICATION_ID
 RECOMPUTE_LIMIT: Final = 10_000
 """Rows up to which answers are decoded (about 1 ms each) to recompute times; longer runs keep the tool's own."""
 
+_LEAST_ROW: Final = 4
+"""Bytes of the smallest row that sqlite can store: pages that hold each other claim rows without end."""
+
 _TEXTS: Final = ("request", "response_messages", "chunk_times", "inter_token_latencies")
 _POINT: Final = re.compile(r"(?P<load>parallel|rate)_(?P<value>-?[\d.]+)_number_(?P<number>\d+)$")
 _DATES: Final = (
@@ -53,6 +56,8 @@ class Evalscope:
                 raise UnsafeFile(f"{path} has no result table that perfkit knows (missing: {missing})")
             run = settings(path) | {"basis": {"clock": "boot"}, "versions": {"schema": generation(columns)}}
             (height,) = connection.execute("SELECT count(*) FROM result").fetchone()
+            if height > path.stat().st_size / _LEAST_ROW + 1000:
+                raise UnsafeFile(f"{path} claims {height} rows, more than its size can hold")
             yield ImportedRun(run, _results(connection, columns, run, recompute=height <= RECOMPUTE_LIMIT))
 
 
