@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field
 
 from perfkit import safe_pickle
+from perfkit.apis.base import as_json
 from perfkit.apis.binding import prompt_of
 from perfkit.engine.plan import Planned
 from perfkit.engine.reading import Reading, Tally, failure
@@ -23,6 +24,8 @@ KEPT_HEADERS = frozenset(
     {"content-type", "server", "date", "retry-after", "x-request-id", "request-id", "via", "location"}
     | {"openai-processing-ms", "x-envoy-upstream-service-time", "x-ratelimit-remaining-requests"}
 )
+_CELLS = ("request", "response_messages")
+"""Encoded, and scrubbed before that."""
 _EMPTY: Row = dict.fromkeys(RESULT_NAMES)
 
 
@@ -63,15 +66,30 @@ class Decoder:
             row |= failure("plugin", str(error))
         except Exception as error:  # noqa: BLE001 - told in the row: kind, type and text
             row |= failure("protocol", f"the answer could not be read: {type(error).__name__}: {error}")
-        if row["error"]:
-            row["error"] = self.scrub(str(row["error"]))
-        return row
+        return self._without_secrets(row)
+
+    def _without_secrets(self, row: Row) -> Row:
+        """Scrub every text: a server may echo a key anywhere, in an id as well as in an error."""
+        if not self.scrub:
+            return row
+        return {
+            name: self.scrub(value) if isinstance(value, str) and name not in _CELLS else value
+            for name, value in row.items()
+        }
+
+    def _body_cell(self, body: dict[str, Json]) -> str:
+        """Return the body as it is stored: a plugin may have put the key into it."""
+        if self.scrub:
+            told = as_json(body)
+            scrubbed = self.scrub.scrub_bytes(told)
+            body = body if scrubbed == told else json.loads(scrubbed)
+        return safe_pickle.encode_cell(body)
 
     def _plan_columns(self, planned: Planned) -> Row:
         prompt, body = planned.prompt, planned.body or {}
         text = prompt_of(body)
         return {
-            "request": safe_pickle.encode_cell(body) if planned.body is not None else None,
+            "request": self._body_cell(body) if planned.body is not None else None,
             "request_id": prompt.request_id or (f"{self.run_id}-{planned.seq}" if planned.seq is not None else None),
             "run_id": self.run_id,
             "seq": planned.seq,
@@ -104,7 +122,7 @@ class Decoder:
             "connection_use": exchange.connection_use,
             "status_code": exchange.status,
             "bytes_received": len(exchange.body),
-            "response_headers": self.scrub(json.dumps(headers)) if headers else None,
+            "response_headers": json.dumps(headers) if headers else None,
         }
 
     def _answer_columns(self, planned: Planned, exchange: Exchange) -> Row:
@@ -122,7 +140,6 @@ class Decoder:
         texts = reading.messages
         if self.scrub:
             texts = [self.scrub(text) for text in texts]
-            row["output_text"] = self.scrub(str(row["output_text"])) if row["output_text"] else None
         row["response_messages"] = safe_pickle.encode_cell(texts)
         if planned.prompt.cycle:
             row["flags"] = " ".join(str(flag) for flag in ("cycled", row["flags"]) if flag)

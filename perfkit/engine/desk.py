@@ -10,7 +10,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from time import monotonic, process_time, time
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from perfkit.arguments import Arguments
 from perfkit.datasets import prompts as read_prompts
 from perfkit.engine.decode import Decoder
-from perfkit.engine.plan import Planned, Ready, plan
+from perfkit.engine.plan import Planned, Ready, build, following, plan
 from perfkit.engine.reading import Tally
 from perfkit.engine.record import run_row
 from perfkit.errors import PerfkitError, StorageError
@@ -147,7 +147,11 @@ class Desk:
         planned.phase, planned.scheduled = phase, scheduled
         if not self._rows:
             self._oldest = monotonic()
-        self._rows.append(run.decoder.row(planned, Exchange.unpacked(packed)))
+        row = run.decoder.row(planned, Exchange.unpacked(packed))
+        self._rows.append(row)
+        if planned.turns:
+            answered = str(row["output_text"] or "") if row["success"] else None
+            self._channel.send(("follow up", ticket, run.follow_up(planned, answered)))
 
     def _samples(self, rows: list[tuple[float, str, float]]) -> None:
         run_id = self._current.run_id
@@ -252,25 +256,35 @@ class _Run:
         self._numbers = count()
         self._with_bodies = api.sends
         number = arguments.number if isinstance(arguments.number, int) else None
-        target = Target.of(api.url, dict(api.headers))
-        self._plan = plan(prompts, api, target.request, number=number, preflight=arguments.preflight)
+        self._api = api
+        self._request = Target.of(api.url, dict(api.headers)).request
+        self._plan = plan(prompts, api, self._request, number=number, preflight=arguments.preflight)
 
     def next_requests(self, most: int) -> list[Ready]:
         """Make up to ``most`` requests; fewer when the plan ends, which sets ``ended``."""
-        made = []
-        for ticket in self._numbers:
-            planned = next(self._plan, None)
-            if planned is None:
-                self.ended = True
-                break
-            self.tickets[ticket] = planned
-            body = planned.body if self._with_bodies else None
-            made.append(Ready(ticket, planned.seq, planned.data, planned.prompt.due, planned.error, body))
-            planned.data = b""  # the loop has it now
-            if len(made) == most:
-                break
+        made = [self._ticketed(planned) for planned in islice(self._plan, most)]
+        self.ended = len(made) < most
         self.wanted -= len(made)
         return made
+
+    def follow_up(self, planned: Planned, output: str | None) -> Ready | None:
+        """Make the next turn of a conversation; None when the answer failed, which ends it."""
+        if output is None:
+            return None
+        made = build(following(planned, output), self._api, self._request)
+        if made is None:
+            return None
+        made.seq = None if planned.seq is None else planned.seq + 1
+        made.turns = planned.turns[1:]
+        return self._ticketed(made)
+
+    def _ticketed(self, planned: Planned) -> Ready:
+        ticket = next(self._numbers)
+        self.tickets[ticket] = planned
+        body = planned.body if self._with_bodies else None
+        ready = Ready(ticket, planned.seq, planned.data, planned.prompt.due, planned.error, body, bool(planned.turns))
+        planned.data = b""  # the loop has it now
+        return ready
 
 
 class _Pump:

@@ -52,9 +52,11 @@ class DeskClient:
         self._ready: deque[Ready] = deque()
         self._asked = 0
         self._exhausted = False
+        self._follow_ups: dict[int, Ready | None] = {}
         self._answers: deque[asyncio.Future[None]] = deque()
         self._words: dict[str, Callable[..., None]] = {
             "requests": self._on_requests,
+            "follow up": self._on_follow_up,
             "stored": self._on_stored,
             "failure": self._on_failure,
             "stop": self._on_stop,
@@ -95,6 +97,13 @@ class DeskClient:
             self._send("more", wanted)
         return self._ready.popleft()
 
+    async def follow_up(self, ready: Ready, stopped: Callable[[], bool]) -> Ready | None:
+        """Return the next turn of a conversation once its answer was read; None when it has ended."""
+        while ready.ticket not in self._follow_ups and self.failure is None and not stopped():
+            self.changed.clear()
+            await self.changed.wait()
+        return self._follow_ups.pop(ready.ticket, None)
+
     # What the loop tells.
 
     async def open(self, path: str) -> None:
@@ -111,6 +120,7 @@ class DeskClient:
         """Begin a run: the desk stores its record and makes its requests."""
         self.stored = self.failed = self.taken = self.starved = 0
         self._ready.clear()
+        self._follow_ups.clear()
         self._asked, self._exhausted, self.last_error = AHEAD, False, None
         self._send("begin", arguments, run_id, clock_offset, more)
 
@@ -172,6 +182,9 @@ class DeskClient:
         self._ready += requests
         self._asked -= len(requests)
         self._exhausted = ended
+
+    def _on_follow_up(self, ticket: int, ready: Ready | None) -> None:
+        self._follow_ups[ticket] = ready
 
     def _on_stored(self, stored: int, failed: int, error: str | None) -> None:
         self.stored, self.failed = stored, failed

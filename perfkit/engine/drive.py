@@ -69,6 +69,7 @@ class Load:
         for sleeper in self._sleepers:
             if not sleeper.done():
                 sleeper.set_result(None)
+        self.desk.changed.set()
         self.sender.interrupt()
 
     # The closed model: each user sends, waits for the answer, thinks, sends again.
@@ -82,11 +83,13 @@ class Load:
     async def _user(self, due: int) -> None:
         think = int(self.arguments.think_time * 1e9)
         await self._until(due)
-        first = True
-        while (ready := await self._next()) is not None:
-            exchange = await self._send(ready, due, timed=not first)
+        timed = False
+        ready = await self._next()
+        while ready is not None:
+            exchange = await self._send(ready, due, timed=timed)
             due = (exchange.end or perf_counter_ns()) + think
-            first = False
+            timed = True
+            ready = await self._follow_up(ready) or await self._next()
             if think:
                 await self._until(due)
 
@@ -118,8 +121,14 @@ class Load:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _send_open(self, ready: Ready, due: int, cap: asyncio.Semaphore | None) -> None:
-        await self._send(ready, due)
+    async def _send_open(self, first: Ready, due: int, cap: asyncio.Semaphore | None) -> None:
+        """Send a request and the turns that follow it, each after the last answer and think time."""
+        ready: Ready | None = first
+        while ready is not None:
+            await self._until(due)
+            exchange = await self._send(ready, due)
+            due = (exchange.end or perf_counter_ns()) + int(self.arguments.think_time * 1e9)
+            ready = await self._follow_up(ready)
         if cap is not None:
             cap.release()
 
@@ -135,6 +144,12 @@ class Load:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.desk.changed.wait(), STARVED_WAIT)
         return None
+
+    async def _follow_up(self, ready: Ready) -> Ready | None:
+        """Return the next turn of a conversation, None when there is none."""
+        if not ready.more or self.stopping:
+            return None
+        return await self.desk.follow_up(ready, lambda: self.stopping)
 
     async def _send(self, ready: Ready, due: int, timed: bool = True) -> Exchange:
         self.sent += 1

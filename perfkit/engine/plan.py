@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from perfkit.apis.base import as_json
@@ -25,12 +26,15 @@ class Planned:
     error: str | None = None
     phase: Phase = "steady"
     scheduled: int | None = None
+    turns: tuple[Prompt, ...] = ()
+    """Of a conversation: the turns that follow, asked after this one's answer."""
 
 
 class Ready(NamedTuple):
     """What the loop needs of a planned request: its ticket (the desk keeps the rest), number, bytes and due time.
 
     ``body`` is there only for plugins that send by themselves; ``due`` only in recorded traces (s after the start).
+    ``more`` says that the conversation goes on: the desk makes its next turn of this one's answer.
     """
 
     ticket: int
@@ -39,6 +43,7 @@ class Ready(NamedTuple):
     due: float | None
     error: str | None
     body: dict[str, Json] | None
+    more: bool
 
 
 def plan(
@@ -50,6 +55,9 @@ def plan(
     preflight: bool = False,
 ) -> Iterator[Planned]:
     """Make requests of prompts, numbered from 0; what the plugin skips gets no number.
+
+    Prompts in a row that share a ``session_id`` are the turns of one conversation: its first turn is made here and
+    carries the others, whose numbers are kept for them.
 
     Parameters
     ----------
@@ -68,20 +76,57 @@ def plan(
         first, requests = _with_preflight(requests)
         if first is not None:
             yield first
-    for seq, planned in enumerate(islice(requests, number)):
+    seq = 0
+    for planned in requests:
+        if number is not None and seq >= number:
+            return
         planned.seq = seq
+        planned.turns = planned.turns[: None if number is None else number - seq - 1]
+        seq += 1 + len(planned.turns)
         yield planned
 
 
 def _built(prompts: Iterable[Prompt], api: BoundApi, request: Callable[[bytes], bytes]) -> Iterator[Planned]:
-    for prompt in prompts:
-        try:
-            body = api.build(prompt)
-        except PluginFailure as error:
-            yield Planned(None, prompt, None, b"", error=str(error))
+    for first, *turns in _conversations(prompts):
+        planned = build(first, api, request)
+        if planned is not None:
+            planned.turns = tuple(turns)
+            yield planned
+
+
+def _conversations(prompts: Iterable[Prompt]) -> Iterator[list[Prompt]]:
+    """Yield prompts apart, and those of one conversation together."""
+    for session_id, turns in groupby(prompts, key=attrgetter("session_id")):
+        if session_id is not None:
+            yield list(turns)
         else:
-            if body is not None:
-                yield Planned(None, prompt, body, request(as_json(body)))
+            for prompt in turns:
+                yield [prompt]
+
+
+def build(prompt: Prompt, api: BoundApi, request: Callable[[bytes], bytes]) -> Planned | None:
+    """Make the request of one prompt, None if the plugin skips it."""
+    try:
+        body = api.build(prompt)
+    except PluginFailure as error:
+        return Planned(None, prompt, None, b"", error=str(error))
+    return Planned(None, prompt, body, request(as_json(body))) if body is not None else None
+
+
+def following(planned: Planned, output: str) -> Prompt:
+    """Return the next turn of a conversation: all that was said, the answer, and what is new.
+
+    Parameters
+    ----------
+    planned : Planned
+        The turn that was answered; it has ``turns``.
+    output : str
+        The answer's text.
+    """
+    turn = planned.turns[0]
+    said = planned.prompt.content if isinstance(planned.prompt.content, list) else []
+    new = turn.content if isinstance(turn.content, list) else [{"role": "user", "content": turn.content}]
+    return replace(turn, content=[*said, {"role": "assistant", "content": output}, *new])
 
 
 def _with_preflight(requests: Iterator[Planned]) -> tuple[Planned | None, Iterator[Planned]]:
@@ -95,4 +140,4 @@ def _with_preflight(requests: Iterator[Planned]) -> tuple[Planned | None, Iterat
         return None, iter(())
     ordered = first.prompt.session_id is not None or first.prompt.due is not None
     remaining = chain([first], requests) if ordered else chain(requests, [first])
-    return replace(first, phase="preflight"), remaining
+    return replace(first, phase="preflight", turns=()), remaining

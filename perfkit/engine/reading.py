@@ -216,7 +216,9 @@ class Reading:
             return None
         pieces = self._all_pieces()
         reads = [self.arrivals[index] for *_, index in pieces]
-        kinds, choices, indexes = ([piece[place] for piece in pieces] for place in (0, 1, 3))
+        kinds: list[int] = [kind for kind, *_ in pieces]
+        choices = [choice for _, choice, _, _ in pieces]
+        indexes = [index for *_, index in pieces]
         if self.done_read is not None:
             reads.append(self.done_read)
             kinds.append(Kind.DONE)
@@ -260,7 +262,7 @@ def _stamps(exchange: Exchange) -> tuple[list[int], str, list[int]]:
     that is missing, makes the whole row fall back.
     """
     user, start = exchange.stamps, exchange.start
-    fallback = user, "plugin" if exchange.by_plugin else "user", []
+    fallback: tuple[list[int], str, list[int]] = user, "plugin" if exchange.by_plugin else "user", []
     kernel = kernel_stamps(exchange.kernel, exchange.kernel_offset)
     if not user or len(kernel) != len(user) or min(kernel) < start - KERNEL_TOLERANCE:
         return fallback
