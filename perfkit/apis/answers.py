@@ -308,7 +308,8 @@ def read_usage(usage: dict[str, Json], answer: Answer) -> None:
         flat.update(usage.get(details) or {})
     flat.update(usage.get("output_tokens_details") or {})
     for name, spellings in _COUNTS.items():
-        count = next((flat[spelling] for spelling in spellings if isinstance(flat.get(spelling), int)), None)
+        counts = (_count(flat.get(spelling)) for spelling in spellings)
+        count = next((count for count in counts if count is not None), None)
         if count is not None:
             setattr(answer, name, count)
     # Anthropic's input_tokens leaves out what the cache served or took.
@@ -323,6 +324,18 @@ _COUNTS = {
     "cached_tokens": ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens"),
     "reasoning_tokens": ("reasoning_tokens",),
 }
+
+
+def _count(told: Json) -> int | None:
+    """Return a count as an int, None for what is none; some servers write it as text or with a decimal point."""
+    if isinstance(told, str) and told.isdecimal():
+        told = int(told[:20])
+    if isinstance(told, float) and told.is_integer():
+        told = int(told)
+    return told if isinstance(told, int) and not isinstance(told, bool) and 0 <= told < _MOST_TOKENS else None
+
+
+_MOST_TOKENS = 2**53
 
 
 def error_text(message: Message, event: str = "") -> str | None:

@@ -65,7 +65,7 @@ class Connection:
         self._exchange: Exchange | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._complete = False
+        self._complete = self._excess = False
         self._stamp = 0
         self._unsent = memoryview(b"")
         loop.add_reader(sock.fileno(), self._on_readable)
@@ -171,6 +171,10 @@ class Connection:
 
     # Called by httptools, within _feed.
 
+    def on_message_begin(self) -> None:
+        """Note that bytes follow a whole answer: they belong to none of ours."""
+        self._excess = self._complete
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header of the answer."""
         if self._exchange is not None:
@@ -197,6 +201,7 @@ class Connection:
             exchange.headers = exchange.status = None
         else:
             self._complete = True
+            self._exchange = None  # whatever else this read brought is not its answer
 
     # What follows from them.
 
@@ -204,8 +209,10 @@ class Connection:
         try:
             self._parser.feed_data(self._tls.open(data) if self._tls else data)
         except httptools.HttpParserError as error:
-            self.give_up("protocol", f"not an HTTP answer: {error}")
-            return
+            if not self._complete:
+                self.give_up("protocol", f"not an HTTP answer: {error}")
+                return
+            self._excess = True
         except OSError as error:  # ssl.SSLError is one
             self.give_up("tls", f"the TLS record could not be read: {error}")
             return
@@ -213,7 +220,7 @@ class Connection:
         if self._complete:
             self._complete = False
             exchange.end = self._stamp
-            if not self._parser.should_keep_alive():
+            if self._excess or not self._parser.should_keep_alive():
                 self.close()
             self._finish()
         elif len(exchange.body) > LARGEST_BODY:
