@@ -111,7 +111,7 @@ def test_a_plugin_of_each_generation_measures(tmp_path: Path, plugin: str, strea
     assert {row["token_source"] for row in stored} == {source}
     assert {row["is_stream"] for row in stored} == {int(stream)}
     # ttft + 4 * itl: no answer can be shorter, and a plugin must not make it much longer.
-    assert all(0.028 <= row["latency"] < 0.2 for row in stored)
+    assert all(0.028 <= row["latency"] < 1 for row in stored)
     assert all(row["output_text"] for row in stored)
 
 
