@@ -1,0 +1,106 @@
+"""The command line: ``perfkit`` and its commands.
+
+Each command lives in a module of this package with ``add(subparsers)``, and only the module that is asked for is
+loaded: a measurement starts before anything that looks at results is imported.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from perfkit import errors
+from perfkit.cli.parser import Parser, read
+
+COMMANDS = {
+    "run": "measure an endpoint",
+    "check": "send one request and say what came back",
+    "simulate": "serve a simulated endpoint",
+    "demo": "benchmark a simulated endpoint and draw the charts",
+    "ls": "list the runs in files and folders",
+    "show": "print the summary of result files",
+    "compare": "hold runs against a baseline, at equal load",
+    "plan": "say how many requests a comparison needs",
+    "lens": "one metric as every tool would have counted it",
+    "save": "write chosen runs of any files to one new run file",
+    "plot": "draw one chart",
+    "export": "write the usual charts and tables into a folder",
+    "report": "write one HTML file that needs nothing else",
+}
+_MODULES = {
+    "ls": "show",
+    "plan": "compare",
+    "lens": "compare",
+    "save": "compare",
+    "plot": "draw",
+    "export": "draw",
+    "report": "draw",
+}
+
+_STATUS = (
+    (errors.UsageError, 2),
+    (errors.UnsafeFile, 2),
+    (errors.NothingSucceeded, 3),
+    (errors.StorageError, 4),
+    (errors.PerfkitError, 1),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out a command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The words after ``perfkit``; default: those of this process.
+
+    Returns
+    -------
+    int
+        Exit status: 0 done, 1 unexpected, 2 bad usage, 3 no request succeeded, 4 storage failed, 130 and 143
+        interrupted.
+
+    Examples
+    --------
+    >>> main(["ls", "no/such/folder"])
+    2
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options = read(parser(words), words)
+        status: int = options.function(options)
+        sys.stdout.flush()
+        return status
+    except errors.PerfkitError as error:
+        return _say(str(error), next(status for kind, status in _STATUS if isinstance(error, kind)))
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has left. Without this, closing stdout at exit complains again.
+        sys.stdout = None
+        return 0
+    except OSError as error:
+        return _say(": ".join(filter(None, [error.filename and str(error.filename), error.strerror])) or str(error), 1)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _say(sentence: str, status: int) -> int:
+    # One line, whatever a server or a file put into it.
+    print(f"perfkit: {' '.join(sentence.split())}", file=sys.stderr)
+    return status
+
+
+def parser(words: Sequence[str] = ()) -> Parser:
+    """Return the parser for a command line: of its command alone, or of all if it names none."""
+    named = words[0] if words and words[0] in COMMANDS else None
+    whole = Parser(prog="perfkit", description="Benchmark LLM serving endpoints and understand the results.")
+    whole.add_argument("--version", action="version", version=_version())
+    # A metavar of its own: choices are listed below it, one a line.
+    subparsers = whole.add_subparsers(metavar="command", required=True, title="commands", dest="command")
+    for module in dict.fromkeys(_MODULES.get(name, name) for name in ([named] if named else COMMANDS)):
+        import_module(f"perfkit.cli.{module}").add(subparsers)
+    return whole
+
+
+def _version() -> str:
+    from perfkit import __version__
+
+    return f"perfkit {__version__}"

@@ -1,0 +1,138 @@
+"""A parser whose complaints are one sentence each, and the options that ``Arguments`` declares."""
+
+import argparse
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NoReturn, get_args, get_origin, get_type_hints
+
+from perfkit.arguments import Arguments
+from perfkit.errors import UsageError, nearest
+from perfkit.settings import read_settings
+
+TITLES = {
+    "target": "the endpoint",
+    "load": "the load",
+    "prompts": "the prompts",
+    "body": "the request body",
+    "transport": "transport and limits",
+    "record": "the record",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises UsageError where argparse prints its usage and exits; takes no abbreviated options."""
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **keywords})
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def read(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
+    """Return what the words of a command line mean.
+
+    Raises
+    ------
+    UsageError
+        A word is not understood; the message names the nearest option.
+    """
+    options, unknown = parser.parse_known_args(words)
+    if not unknown:
+        return options
+    word = unknown[0].partition("=")[0]
+    if not word.startswith("-"):
+        raise UsageError(f"{word!r} belongs to no option; see {parser.prog} {options.command} --help")
+    known = parser._subparsers._group_actions[0].choices[options.command]._option_string_actions  # type: ignore[union-attr,index]
+    raise UsageError(f"{options.command} has no option {word}{nearest(word, known).split(' (known')[0].rstrip(';')}")
+
+
+def add_options(parser: argparse.ArgumentParser, groups: Collection[str] = TITLES, leave_out: str = "") -> None:
+    """Give a parser one option per field of ``Arguments``.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    groups : collection of str
+        Of which groups of fields.
+    leave_out : str
+        A field that the command takes in another way.
+
+    Examples
+    --------
+    >>> parser = Parser()
+    >>> add_options(parser)
+    >>> given(parser.parse_args(["--parallel", "1", "8", "--headers", "A=b=c", "--no-stream"]))
+    {'headers': ['A=b=c'], 'parallel': [1, 8], 'stream': False}
+    """
+    hints = get_type_hints(Arguments)
+    titled = {name: parser.add_argument_group(title) for name, title in TITLES.items() if name in groups}
+    for field in dataclasses.fields(Arguments):
+        if field.metadata["group"] in titled and field.name != leave_out:
+            _add(titled[field.metadata["group"]], field, hints[field.name])
+
+
+def given(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields of ``Arguments`` that a command line gave, those of its ``--config`` file beneath.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read.
+    """
+    names = [field.name for field in dataclasses.fields(Arguments)]
+    words = {name: getattr(options, name) for name in names if hasattr(options, name)}
+    return {**(read_settings(options.config) if getattr(options, "config", None) else {}), **words}
+
+
+def _add(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]", hint: Any) -> None:
+    """Add the option of one field. Values are judged by ``Arguments``, so that the sentence is the same everywhere."""
+    flags = [*field.metadata["flags"], f"--{field.name.replace('_', '-')}"]
+    keywords: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS, "help": _help(field)}
+    kinds = set(get_args(hint)) or {hint}
+    if bool in kinds and int not in kinds:
+        keywords["action"] = argparse.BooleanOptionalAction
+    elif get_origin(hint) is Mapping or field.metadata.get("repeat"):
+        keywords |= {"nargs": "+", "action": _Extend, "metavar": "KEY=VALUE" if get_origin(hint) is Mapping else "PATH"}
+    else:
+        keywords |= {"type": _read_number if kinds & {int, float, Any} else str, "metavar": _metavar(field)}
+        keywords |= {"nargs": "?", "const": True} if bool in kinds else {}
+        keywords |= {"nargs": "+"} if field.metadata.get("many") else {}
+    group.add_argument(*flags, **keywords)
+
+
+class _Extend(argparse.Action):
+    """Collect the values of an option that may be repeated; JSON stays one text."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        if len(values) == 1 and values[0].lstrip().startswith("{"):
+            setattr(namespace, self.dest, values[0])
+        else:
+            setattr(namespace, self.dest, [*getattr(namespace, self.dest, []), *values])
+
+
+def _read_number(text: str) -> int | float | str:
+    """Return the number that a text spells; any other text as it is, for ``Arguments`` to refuse or take."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _metavar(field: "dataclasses.Field[Any]") -> str:
+    choices = field.metadata.get("choices")
+    return f"{{{','.join(choices)}}}" if choices else str(field.name.rpartition("_")[2].upper())
+
+
+def _help(field: "dataclasses.Field[Any]") -> str:
+    """Return the field's meaning with unit and default."""
+    unit = f" [{field.metadata['unit']}]" if field.metadata["unit"] else ""
+    default = field.default
+    plain = isinstance(default, (int, float, str)) and not isinstance(default, bool) and default != ""
+    shown = f"; default: {default:g}" if isinstance(default, float) else f"; default: {default}"
+    unlimited = isinstance(default, int) and default > 1e15
+    text = field.metadata["meaning"] + unit + (shown if plain and not unlimited else "")
+    return str(text.replace("%%", "%").replace("%", "%%"))

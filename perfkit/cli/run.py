@@ -1,0 +1,121 @@
+"""``perfkit run``: measure an endpoint, keep everything, print the summary."""
+
+import argparse
+import sys
+import threading
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from perfkit.arguments import Arguments
+from perfkit.cli.interruption import Interrupted, interruptible
+from perfkit.cli.parser import add_options, given
+from perfkit.cli.watching import Log, Requests, watched
+from perfkit.errors import NothingSucceeded
+
+if TYPE_CHECKING:
+    from perfkit.measure import Job, Progress
+    from perfkit.runs import Runs
+
+_KEYS = ("api_key", "wandb_api_key")
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register ``run``."""
+    run = subparsers.add_parser(
+        "run",
+        help="measure an endpoint",
+        description="Measure an endpoint, keep every request and chunk in a run file, and print the summary.",
+    )
+    run.add_argument("--config", metavar="FILE", help="TOML, YAML or JSON file of these options; the command line wins")
+    run.add_argument("--json", action="store_true", help="print the summary as JSON")
+    add_options(run)
+    run.set_defaults(function=run_load)
+
+
+def run_load(options: argparse.Namespace) -> int:
+    """Measure, print the summary, and say where everything is."""
+    words = given(options)
+    advise(words)
+    arguments = Arguments.from_mapping(words)
+    with interruptible():
+        # Loaded within reach of the signals: an impatient Ctrl-C ends in one line, too.
+        from perfkit.measure import start
+
+        job = start(arguments)
+        status = follow(job)
+        runs = job.runs
+        print_summary(runs, job, as_json=options.json)
+    return status or require_success(runs)
+
+
+def follow(job: "Job") -> int:
+    """Watch a job until it ends; return 0, or the exit status of the signal that ended it.
+
+    Raises
+    ------
+    PerfkitError
+        It failed.
+    """
+    job.listen(_Preparation())
+    if job.arguments.log_every_n_query:
+        job.listen(Log(job.arguments.log_every_n_query))
+    if job.arguments.debug:
+        job.listen(Requests())
+    try:
+        with watched(job):
+            job.wait()
+    except Interrupted as interruption:
+        return interruption.status
+    return 0
+
+
+class _Preparation:
+    """Loads what looks at results once requests are on their way: before, it would delay the first of them."""
+
+    def __init__(self) -> None:
+        self._begun = False
+
+    def __call__(self, progress: "Progress") -> None:
+        if progress.sent and not self._begun:
+            self._begun = True
+            threading.Thread(target=import_module, args=("perfkit.runs",), daemon=True).start()
+
+
+def print_summary(runs: "Runs", job: "Job", *, as_json: bool) -> None:
+    """Print the numbers, where they are kept, and whether the run came to its end."""
+    from perfkit.cli.show import as_json as to_json
+
+    summary = runs.summary()
+    if as_json:
+        print(to_json({**summary.to_dict(), "file": job.progress.path, "interrupted": job.interrupted}))
+        return
+    if job.interrupted:
+        print("interrupted: what had arrived is kept")
+    print(summary)
+    print(f"\nkept in {job.progress.path}; look again with: perfkit show {job.progress.path}")
+
+
+def require_success(runs: "Runs") -> int:
+    """Return 0 if any request succeeded.
+
+    Raises
+    ------
+    NothingSucceeded
+        None did; the message has the commonest error.
+    """
+    requests = runs.requests
+    if requests["success"].sum():
+        return 0
+    commonest = requests["error"].dropna().mode()
+    raise NothingSucceeded(f"no request succeeded; {commonest.iloc[0] if len(commonest) else 'see the run file'}")
+
+
+def advise(words: dict[str, object]) -> None:
+    """Say what is better than what was typed: keys in the open, and what is not done yet."""
+    for name in _KEYS:
+        key = str(words.get(name) or "")
+        if key and not key.startswith(("env:", "@")):
+            option = name.replace("_", "-")
+            print(
+                f"a key typed here stays in the shell's history; better: --{option} env:NAME or @file", file=sys.stderr
+            )

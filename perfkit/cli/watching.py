@@ -1,0 +1,113 @@
+"""What a terminal shows of a job under way: its line, a log of every n requests, the requests themselves."""
+
+import json
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from perfkit.notebook.live import Line, Terminal, sentence
+from perfkit.safe_pickle import decode_cell
+
+if TYPE_CHECKING:
+    from perfkit.measure import Job, Progress
+
+QUIET_SECONDS = 10.0
+"""Seconds between two lines where nobody rewrites them: in a log file of a cluster's job, say."""
+
+
+class Listener(Protocol):
+    """What hears of a job's progress."""
+
+    def __call__(self, progress: "Progress") -> None:
+        """Take the progress, on another thread."""
+
+
+def watched(job: "Job") -> Line:
+    """Show the line of a job on standard error until the block ends."""
+    return Line(job, Terminal() if sys.stderr.isatty() else Plain(job))
+
+
+class Plain:
+    """Whole lines, rarely: for a log file.
+
+    Parameters
+    ----------
+    job : Job
+        Whose load decides when a line is due: every ten seconds, and at the end of each point.
+    """
+
+    def __init__(self, job: "Job") -> None:
+        self._job = job
+        self._due = (0, 1.0)
+        self._latest = ""
+
+    def paint(self, text: str, share: float, *, over: bool) -> None:
+        """Print the line if one is due."""
+        progress = self._job.progress
+        now = (progress.point, progress.elapsed // QUIET_SECONDS)
+        if over or now >= self._due:
+            # A point that has ended is told by the last that was heard of it.
+            print(self._latest if now[0] > self._due[0] else text, file=sys.stderr)
+            self._due = (now[0], now[1] + 1)
+        self._latest = text
+
+    def blocked(self) -> None:
+        """Have nothing to take back."""
+
+
+class Log:
+    """Prints a line each time another n requests are done.
+
+    Parameters
+    ----------
+    every : int
+        n.
+    """
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+        self._printed = (0, 0)
+
+    def __call__(self, progress: "Progress") -> None:
+        """Print the line if it is due."""
+        reached = (progress.point, progress.done // self._every)
+        if progress.done and reached[1] and reached > self._printed:
+            self._printed = reached
+            print(sentence(progress), file=sys.stderr)
+
+
+class Requests:
+    """Prints each request and its answer as they are stored, which is without secrets and off the measuring loop."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, int] = {}
+
+    def __call__(self, progress: "Progress") -> None:
+        """Print what has been stored since the last time."""
+        if progress.path is None or not Path(progress.path).exists():
+            return
+        for run_id in progress.run_ids:
+            for rowid, text in _stored(progress.path, run_id, self._shown.get(run_id, 0)):
+                self._shown[run_id] = rowid
+                print(text, file=sys.stderr)
+
+
+def _stored(path: str, run_id: str, after: int) -> Iterator[tuple[int, str]]:
+    sql = (
+        "SELECT rowid, seq, phase, status_code, error, request, response_messages FROM result "
+        "WHERE run_id = ? AND rowid > ? ORDER BY rowid"
+    )
+    # Read in place and all at once: a reader that lingers would keep the writer from folding its journal.
+    with closing(sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro", uri=True)) as file:
+        rows = file.execute(sql, (run_id, after)).fetchall()
+    for rowid, seq, phase, status, error, request, answer in rows:
+        name = phase if seq is None else f"request {seq}"
+        lines = [
+            f"{name} > {json.dumps(decode_cell(request, 'request'), ensure_ascii=False) if request else 'not sent'}"
+        ]
+        lines += [f"{name} < {message}" for message in (decode_cell(answer, "response_messages") if answer else [])]
+        lines += [f"{name} < {error or f'status {status}'}"]
+        yield rowid, "\n".join(lines)
