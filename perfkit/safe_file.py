@@ -24,7 +24,7 @@ CELL_LIMIT: Final = 64 << 20
 _SUPER_JOURNAL: Final = bytes.fromhex("d9d505f920a163d7")
 _ROW_LIMIT: Final = 160 << 20
 # A scan of a run file takes about one step a byte; a crafted tree of pages that hold each other has no end.
-_STEPS: Final = 100_000_000
+_STEPS: Final = 30_000_000
 _STEPS_PER_BYTE: Final = 50
 _STRETCH: Final = 20_000
 _JOURNALS: Final = ("-journal", "-wal")
@@ -34,12 +34,16 @@ class _Connection(sqlite3.Connection):
     """A connection that counts what each query costs, and takes its private copy along when it closes."""
 
     folder: tempfile.TemporaryDirectory[str] | None = None
+    place = Path()
     budget = 0
     spent = 0
 
     def count(self) -> bool:
         """Count a stretch of sqlite's steps; True, which ends the query, when it has had enough."""
         self.spent += _STRETCH
+        if self.spent > self.budget:
+            # A live run's file has grown since it was opened.
+            self.budget = _allowance(self.place)
         return self.spent > self.budget
 
     def cursor(self, *args: Any, **kwargs: Any) -> sqlite3.Cursor:  # type: ignore[override]
@@ -91,10 +95,10 @@ def open_readonly(path: str | Path) -> sqlite3.Connection:
     header = _header(path)
     journals = [suffix for suffix in _JOURNALS if _beside(path, suffix)]
     if journals:
-        return _prepared(path, *_private_copy(path, size, journals), size)
+        return _prepared(path, *_private_copy(path, size, journals))
     # A finished file in WAL mode has no log; read-only sqlite would want to make one, unless told nobody writes.
     mode = "mode=ro&immutable=1" if header[18:20] == b"\x02\x02" else "mode=ro"
-    return _prepared(path, path, mode, None, size)
+    return _prepared(path, path, mode, None)
 
 
 def open_live(path: str | Path) -> sqlite3.Connection:
@@ -109,11 +113,11 @@ def open_live(path: str | Path) -> sqlite3.Connection:
         As ``open_readonly``.
     """
     path = Path(path)
-    size = _regular_size(path)
+    _regular_size(path)
     _header(path)
     if _beside(path, "-journal") or not _beside(path, "-wal") or not _beside(path, "-shm"):
         return open_readonly(path)
-    return _prepared(path, path, "mode=ro", None, size)
+    return _prepared(path, path, "mode=ro", None)
 
 
 @contextmanager
@@ -228,6 +232,12 @@ def _beside(path: Path, suffix: str) -> bool:
         return False
 
 
+def _allowance(place: Path) -> int:
+    """Return how many steps a query may take on a file and its write-ahead log, as large as they are now."""
+    parts = [part for part in (place, place.with_name(f"{place.name}-wal")) if part.exists()]
+    return _STEPS + _STEPS_PER_BYTE * sum(part.stat().st_size for part in parts)
+
+
 def _private_copy(path: Path, size: int, journals: list[str]) -> tuple[Path, str, tempfile.TemporaryDirectory[str]]:
     sources = {suffix: path.with_name(path.name + suffix) for suffix in journals}
     for suffix, source in sources.items():
@@ -255,7 +265,7 @@ def _names_other_files(journal: Path) -> bool:
 
 
 def _prepared(
-    path: Path, place: Path, mode: str, folder: tempfile.TemporaryDirectory[str] | None, size: int
+    path: Path, place: Path, mode: str, folder: tempfile.TemporaryDirectory[str] | None
 ) -> sqlite3.Connection:
     """Connect to the file or its copy with every door shut, and read a first page."""
     connection = sqlite3.connect(
@@ -270,7 +280,7 @@ def _prepared(
     connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _ROW_LIMIT)
     # Steps, not seconds: whoever reads the rows may take as long as they like between two of them.
-    connection.budget = _STEPS + _STEPS_PER_BYTE * size
+    connection.place = place
     connection.set_progress_handler(connection.count, _STRETCH)
     try:
         for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0", "query_only=ON"):
