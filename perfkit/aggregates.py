@@ -8,10 +8,11 @@ import pandas as pd
 
 from perfkit import columns
 from perfkit.errors import UsageError
+from perfkit.estimates import mean_estimate, percentile_estimate
 from perfkit.frame import Run
-from perfkit.metrics import RATES, Metric, metric_named, rates
+from perfkit.metrics import RATES, metric_named, rates
 from perfkit.records import Json
-from perfkit.stats import present
+from perfkit.stats import Floats, present
 from perfkit.where import parse
 from perfkit.where.tree import Comparison, Constant
 
@@ -31,7 +32,13 @@ def rows_for(
 
 
 def percentiles(
-    rows: pd.DataFrame, metrics: Iterable[str], quantiles: Iterable[float], by: Sequence[str], unit: str | None
+    rows: pd.DataFrame,
+    metrics: Iterable[str],
+    quantiles: Iterable[float],
+    by: Sequence[str],
+    unit: str | None,
+    *,
+    intervals: bool = False,
 ) -> pd.DataFrame:
     """Return n, mean and percentiles of metrics over successful requests.
 
@@ -47,6 +54,8 @@ def percentiles(
         Columns, settings or tags to group by.
     unit : str or None
         Of durations; None for seconds. Other quantities keep theirs.
+    intervals : bool
+        Whether to add the ends of 95 % intervals.
 
     Returns
     -------
@@ -55,13 +64,27 @@ def percentiles(
     """
     chosen = [metric_named(name) for name in metrics]
     quantiles = tuple(quantiles)
-    table = [
-        {**dict(zip(by, key, strict=True)), "metric": metric.name, **_row(metric, group, quantiles, unit)}
-        for key, group in grouped(rows, by)
-        for metric in chosen
-    ]
-    names = [*by, "metric", "unit", "n", "mean", *(f"p{q:g}" for q in quantiles)]
-    return pd.DataFrame(table, columns=names).set_index([*by, "metric"])
+    table = []
+    for key, group in grouped(rows, by):
+        for metric in chosen:
+            shown = unit if unit and metric.unit == "s" else metric.unit
+            values = present(metric.compute(group[group["success"]])) * metric.scale(shown)
+            row = {**dict(zip(by, key, strict=True)), "metric": metric.name, "unit": shown, "n": values.size}
+            table.append(row | _numbers(values, quantiles) | (_ends(values, quantiles) if intervals else {}))
+    names = [*_numbers(np.empty(0), quantiles), *(_ends(np.empty(0), quantiles) if intervals else [])]
+    return pd.DataFrame(table, columns=[*by, "metric", "unit", "n", *names]).set_index([*by, "metric"])
+
+
+def _numbers(values: Floats, quantiles: Sequence[float]) -> dict[str, float]:
+    if not values.size:
+        return {"mean": float("nan"), **{f"p{q:g}": float("nan") for q in quantiles}}
+    found = np.percentile(values, quantiles)
+    return {"mean": float(values.mean()), **{f"p{q:g}": float(at) for q, at in zip(quantiles, found, strict=True)}}
+
+
+def _ends(values: Floats, quantiles: Sequence[float]) -> dict[str, float]:
+    estimates = {"mean": mean_estimate(values), **{f"p{q:g}": percentile_estimate(values, q) for q in quantiles}}
+    return {f"{name}_{end}": getattr(each, end) for name, each in estimates.items() for end in ("low", "high")}
 
 
 def grouped(rows: pd.DataFrame, by: Sequence[str]) -> Iterable[tuple[tuple[Json, ...], pd.DataFrame]]:
@@ -69,19 +92,6 @@ def grouped(rows: pd.DataFrame, by: Sequence[str]) -> Iterable[tuple[tuple[Json,
     if rows.empty:
         return
     yield from rows.groupby(list(by), sort=False, dropna=False)
-
-
-def _row(metric: Metric, group: pd.DataFrame, quantiles: Sequence[float], unit: str | None) -> dict[str, Json]:
-    shown = unit if unit and metric.unit == "s" else metric.unit
-    values = present(metric.compute(group[group["success"]])) * metric.scale(shown)
-    found = np.percentile(values, quantiles) if values.size else [float("nan")] * len(quantiles)
-    names = (f"p{q:g}" for q in quantiles)
-    return {
-        "unit": shown,
-        "n": values.size,
-        "mean": float(values.mean()) if values.size else float("nan"),
-        **dict(zip(names, map(float, found), strict=True)),
-    }
 
 
 def run_rates(rows: pd.DataFrame, by: Sequence[str], reason: str | None) -> pd.DataFrame:

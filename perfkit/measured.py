@@ -7,7 +7,9 @@ from functools import cached_property
 import pandas as pd
 
 from perfkit import aggregates, columns, decoding, definitions, frame
+from perfkit.answers import answers
 from perfkit.checks import verdict_of
+from perfkit.cohorts import Cohorts, why_slow
 from perfkit.metrics import RATES
 from perfkit.selection import Selection
 from perfkit.summary import Summary, metrics_shown
@@ -154,6 +156,7 @@ class Measured(Selection):
         *,
         by: By = "run",
         unit: str | None = None,
+        intervals: bool = False,
     ) -> pd.DataFrame:
         """Return n, mean and percentiles of metrics, one row per group and metric.
 
@@ -167,6 +170,8 @@ class Measured(Selection):
             Columns, settings or tags to group by.
         unit : str, optional
             Of durations, such as ``"ms"``; default seconds.
+        intervals : bool
+            Add the ends of 95 % intervals: ``mean_low``, ``mean_high``, ``p50_low``, ... NaN where there are too few.
 
         Returns
         -------
@@ -176,7 +181,7 @@ class Measured(Selection):
         """
         names = [metrics] if isinstance(metrics, str) else list(metrics)
         rows = aggregates.rows_for(self.members, _names(by), names)
-        return aggregates.percentiles(rows, names, quantiles, _names(by), unit)
+        return aggregates.percentiles(rows, names, quantiles, _names(by), unit, intervals=intervals)
 
     def goodput(self, slo: Mapping[str, float | str], *, by: By = "run") -> "pd.Series[float]":
         """Return successful requests per second that meet every objective.
@@ -198,6 +203,38 @@ class Measured(Selection):
     def failures(self) -> pd.DataFrame:
         """Return what went wrong: one row per run, kind of error and status, with a count, a share and an example."""
         return aggregates.failures(self.members)
+
+    def why_slow(self, question: str = "ttft > p95") -> Cohorts:
+        """Rank what tells slow requests from the others: prompt, second of the run, connection, worker, ...
+
+        Parameters
+        ----------
+        question : str
+            A metric beyond one of its percentiles: ``"ttft > p95"``, ``"decode_rate < p5"``.
+
+        Returns
+        -------
+        Cohorts
+            ``table``, ranked by effect (-1 to 1 for numbers: the chance that a slow request's is larger minus that
+            it is smaller; 0 to 1 for kinds: Cramér's V), and ``sentences``. An association is no cause.
+
+        Raises
+        ------
+        UsageError
+            The question cannot be read, or too few requests lie on one side.
+        """
+        return why_slow(self.members, question)
+
+    def answers(self) -> pd.DataFrame:
+        """Describe what came back in each run, so that "fast because it says less" is seen.
+
+        Returns
+        -------
+        DataFrame
+            Shares of answers that were truncated, empty, looping or identical, and their length against the least
+            loaded run; see ``perfkit.answers``.
+        """
+        return answers(self.members)
 
     @cached_property
     def verdicts(self) -> dict[str, Verdict | None]:

@@ -268,3 +268,12 @@ def test_numbers_of_different_origin_are_named(tmp_path):
     write_run(tmp_path / "x.db", [request(0)], name="ours")
     write_run(tmp_path / "x.db", [request(0)], name="theirs", basis='{"ttft": "stored:vllm"}')
     assert "ttft is not measured the same way: stamps (ours), stored:vllm (theirs)" in str(pk.open(tmp_path))
+
+
+def test_percentiles_come_with_intervals_when_asked_for(tmp_path):
+    rows = [request(i, i, ttft=0.1 + (i * 37 % 100) / 1000) for i in range(100)]
+    table = pk.open(write_run(tmp_path / "i.db", rows)).percentiles("ttft", [50, 99], intervals=True)
+    (row,) = table.to_dict("records")
+    assert row["p50_low"] < row["p50"] < row["p50_high"]
+    assert row["mean_low"] < row["mean"] < row["mean_high"]
+    assert pd.isna(row["p99_low"])
