@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from perfkit import errors
 from perfkit.arguments import Arguments
 from perfkit.datasets import open_dataset
+from perfkit.datasets import prompts as read_prompts
 from perfkit.errors import NothingSucceeded, PerfkitError
 from perfkit.registry import APIS, DATASETS
 from perfkit.workers.local import ProcessWorker, ThreadWorker, Worker
@@ -159,7 +160,10 @@ class Job:
     def _start(self, arguments: Arguments) -> Worker:
         given = arguments.dataset
         pumped = given is not None and not isinstance(given, str)
-        prompts = open_dataset(arguments).prompts() if pumped else None
+        if pumped and arguments.number is None and arguments.duration is None:
+            # So that each point of a sweep gets all of it: the pump is one for all points.
+            arguments = arguments.replace(number=open_dataset(arguments).known_length)
+        prompts = read_prompts(arguments) if pumped else None
         own = [*APIS.classes.values(), *DATASETS.classes.values()]
         carry_by_value(own)
         work = Work(

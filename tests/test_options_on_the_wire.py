@@ -157,6 +157,16 @@ def test_an_offset_skips_and_bounds_filter(ask: Ask, server: Recording, tmp_path
     assert asked(server) == ["12345"]
 
 
+def test_a_list_from_the_notebook_is_read_again_when_it_is_too_short(ask: Ask, server: Recording) -> None:
+    ask(dataset=["one", "two"], number=5)
+    assert asked(server) == ["one", "two", "one", "two", "one"]
+
+
+def test_each_point_of_a_sweep_gets_all_of_a_list(ask: Ask, server: Recording) -> None:
+    ask(dataset=["one", "two", "three"], number=None, parallel=[1, 1])
+    assert [sorted(asked(server)[:3]), sorted(asked(server)[3:])] == [["one", "three", "two"]] * 2
+
+
 def test_plain_prompts_go_where_the_url_takes_them(ask: Ask, server: Recording) -> None:
     assert ask(url=f"{server.url}/v1/completions").body["prompt"] == "hi"
 
