@@ -14,6 +14,7 @@ from perfkit.plots.canvas import Style, inches, render, styled
 from perfkit.plots.catalogue import Chart, split
 from perfkit.plots.notes import measured
 from perfkit.plots.quantity import quantity
+from perfkit.plots.sweep import LOADS
 from perfkit.stats import thin
 from perfkit.tables import number
 
@@ -104,12 +105,10 @@ def export(
 
 def has_values(runs: "Runs", chart: Chart, metric: str | None) -> bool:
     """Tell whether runs have what a chart draws: values of its metric, and several loads for a sweep."""
-    rows = measured(runs.requests)
-    if chart.name == "sweep" and max(rows[name].nunique() for name in ("parallel", "rate") if name in rows) < 2:
+    rows = measured(rows_for(runs, chart, metric))
+    if chart.name == "sweep" and max(rows[name].nunique() for name in LOADS) < 2:
         return False
-    if metric not in METRICS:
-        return len(rows) > 0
-    return bool(quantity(metric).of(rows).notna().any())
+    return bool(quantity(metric).of(rows).notna().any()) if metric in METRICS else not rows.empty
 
 
 def _chart(

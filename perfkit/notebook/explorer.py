@@ -13,6 +13,7 @@ import ipywidgets as widgets
 import numpy as np
 from matplotlib.axes import Axes
 
+from perfkit.columns import SETTINGS
 from perfkit.errors import PerfkitError, UsageError
 from perfkit.metrics import METRICS, RATES
 from perfkit.opening import Place
@@ -22,9 +23,10 @@ from perfkit.plots.quantity import COLUMNS
 from perfkit.plots.text import shortened
 from perfkit.runs import Runs
 from perfkit.runs import open as open_runs
+from perfkit.store.schema import RESULT
 
 ANY = (0.0, math.inf)
-_SINGLE = ("run", "run_id", "seq", "t", "success", "inter_token_latencies")
+_SINGLE = ("run_id", "seq", "success", "request_id")
 STOPS = 60
 """Places where the latency slider can stand."""
 _WIDE = widgets.Layout(width="300px")
@@ -93,7 +95,7 @@ def draw(selection: Selection, runs: Runs) -> Axes:
     """
     chosen = runs.pick(*selection.runs) if selection.runs else runs
     chosen = chosen.where(selection.condition) if selection.condition else chosen
-    if chosen.requests.empty:
+    if chosen.column("run").empty:
         raise UsageError("no request is left: widen the filter")
     metric = None if CHARTS[selection.chart].metric is None else selection.metric
     by = {} if selection.by == "run" else {"by": selection.by}
@@ -187,7 +189,7 @@ def explore(source: Runs | Place | Iterable[Place]) -> Explorer:
 
 def _first_metric(runs: Runs) -> str:
     """Choose TTFT, or E2E where nothing was streamed."""
-    return "ttft" if runs.requests["ttft"].notna().any() else "e2e"
+    return "ttft" if runs.column("ttft")["ttft"].notna().any() else "e2e"
 
 
 def _controls(runs: Runs, selection: Selection) -> dict[str, Any]:
@@ -195,7 +197,7 @@ def _controls(runs: Runs, selection: Selection) -> dict[str, Any]:
     labels = [(shortened(label), label) for label in runs.labels]
     metrics = [(f"{name}: {entry.label}", name) for name, entry in METRICS.items()]
     metrics += [(f"{name}: {entry.label}", name) for name, entry in RATES.items()]
-    stops = _stops(runs.requests["e2e"].dropna().to_numpy())
+    stops = _stops(runs.column("e2e")["e2e"].dropna().to_numpy())
     look = {"layout": _WIDE}
     return {
         "runs": widgets.SelectMultiple(
@@ -221,9 +223,10 @@ def _stops(latencies: np.ndarray) -> list[tuple[str, float]]:
 
 def _groupings(runs: Runs) -> list[str]:
     """Return what requests can be grouped by: names of a few values, and counts, which charts cut into quarters."""
-    requests = runs.requests.drop(columns=[*METRICS, *_SINGLE], errors="ignore")
-    distinct = {str(name): requests[name].nunique(dropna=False) for name in requests}
-    counts = {name for name, column in COLUMNS.items() if column.type == "INTEGER"}
-    times = set(COLUMNS) - counts
-    few = [name for name, several in distinct.items() if several > 1 and (several <= DISTINCT or name in counts)]
-    return ["run", *(name for name in few if name not in times)]
+    counts = [name for name, column in COLUMNS.items() if column.type == "INTEGER" and name not in _SINGLE]
+    texts = [
+        column.name for column in RESULT if column.type == "TEXT" and not column.wide and column.name not in _SINGLE
+    ]
+    tags = [name for run in runs.members for name in run.tags]
+    distinct = runs.column(*dict.fromkeys([*SETTINGS, *tags, *texts, *counts])).nunique(dropna=False)
+    return ["run", *(str(name) for name, n in distinct.items() if n > 1 and (n <= DISTINCT or name in counts))]

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from pandas import DataFrame
 
 from perfkit.errors import UsageError
-from perfkit.metrics import RATES
+from perfkit.metrics import METRICS, RATES
 from perfkit.plots.catalogue import CHARTS, Chart, find
+from perfkit.plots.quantity import needed
 from perfkit.records import Json
 from perfkit.verdict import Verdict
 
@@ -89,7 +90,7 @@ class Plots:
         metric = metric or found.metric
         if metric in RATES and self._runs.by_outcome:
             raise UsageError(f"{metric} cannot be drawn of requests chosen by their outcome: such a choice has no rate")
-        return found.draw(rows_for(self._runs, found, metric, options.get("by")), metric, **options)
+        return found.draw(rows_for(self._runs, found, metric, options.get("by"), options.get("x")), metric, **options)
 
     def __getattr__(self, name: str) -> Callable[..., Axes]:
         if name not in CHARTS:
@@ -112,17 +113,30 @@ class Plots:
         return "\n".join(f"plot.{chart.name}: {chart.sentence}" for chart in CHARTS.values())
 
 
-def rows_for(runs: Drawable, chart: Chart, metric: str | None, by: str | None) -> DataFrame:
-    """Return the requests or chunks that a chart draws, with what it must say about their runs."""
-    rows = runs.chunks if chart.needs == "chunks" else runs.requests
-    if by is not None and by not in rows and chart.needs == "requests":
-        rows = rows.join(runs.column(by))
+def rows_for(runs: Drawable, chart: Chart, metric: str | None, *others: str | None) -> DataFrame:
+    """Return the requests or chunks that a chart draws, with what it must say about their runs.
+
+    Of requests only the columns are loaded that the chart reads, and those that ``others`` (``by``, ``x``) name.
+    """
+    if chart.needs == "chunks":
+        rows = runs.chunks
+    elif chart.columns is None:
+        rows = runs.requests
+    else:
+        named = [name for each in (metric, *others) if each is not None for name in _loadable(each)]
+        rows = runs.column(*dict.fromkeys(["run", "phase", "success", *chart.columns, *named]))
     levels = {label: verdict.level if verdict else None for label, verdict in runs.verdicts.items()}
     return rows.assign(
         verdict=rows["run"].map(levels),
         basis=rows["run"].map(_bases(runs.table, metric)),
         run=rows["run"].astype(pd.CategoricalDtype(list(runs.palette))),
     )
+
+
+def _loadable(name: str) -> tuple[str, ...]:
+    """Return the columns behind a name: a quantity with one value per request is a column of its own."""
+    several = name in RATES or (name in METRICS and METRICS[name].pooled)
+    return needed(name) if several else (name,)
 
 
 def _bases(table: DataFrame, metric: str | None) -> dict[Hashable, Json]:

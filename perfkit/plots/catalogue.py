@@ -1,6 +1,6 @@
 """The table of charts: what is registered here is in ``runs.plot``, exports, the explorer and the command line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -29,6 +29,8 @@ class Chart:
         What it draws unless told otherwise; None for a chart that needs no metric.
     needs : "requests" or "chunks"
         Whether its first argument has a row per request or per chunk.
+    columns : tuple of str or None
+        What it reads beside metric, ``by``, ``run``, ``phase`` and ``success``; None: it may read all.
     table : callable or None
         ``(requests, metric, *, by) -> DataFrame``: the numbers behind the picture.
     """
@@ -37,6 +39,7 @@ class Chart:
     draw: Draw
     metric: str | None
     needs: Rows = "requests"
+    columns: tuple[str, ...] | None = None
     table: Tabulate | None = None
 
     @property
@@ -49,7 +52,12 @@ CHARTS: dict[str, Chart] = {}
 
 
 def chart(
-    name: str, *, metric: str | None = "ttft", needs: Rows = "requests", table: Tabulate | None = None
+    name: str,
+    *,
+    metric: str | None = "ttft",
+    needs: Rows = "requests",
+    columns: Iterable[str] | None = None,
+    table: Tabulate | None = None,
 ) -> Callable[[F], F]:
     """Register a function as a chart.
 
@@ -61,6 +69,9 @@ def chart(
         Its metric unless told otherwise.
     needs : "requests" or "chunks"
         What its first argument has a row of.
+    columns : iterable of str, optional
+        The columns it reads beside metric, ``by``, ``run``, ``phase`` and ``success``: nothing else is loaded for it.
+        Default: all are.
     table : callable, optional
         Returns the numbers behind the picture, for the csv of an export.
 
@@ -80,7 +91,7 @@ def chart(
     """
 
     def register(draw: F) -> F:
-        CHARTS[name] = Chart(name, draw, metric, needs, table)
+        CHARTS[name] = Chart(name, draw, metric, needs, None if columns is None else tuple(columns), table)
         return draw
 
     return register

@@ -8,20 +8,18 @@ from perfkit.plots import notes
 from perfkit.plots.canvas import canvas
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, stacked
+from perfkit.plots.lines import body, ranks
 from perfkit.plots.quantity import Quantity, percent, quantity, scale, widely_spread
-from perfkit.stats import BEYOND, Floats
-
-VERTICES = 2000
-"""Steps that a line is drawn with at most; a picture shows no more."""
+from perfkit.stats import present
 
 
 def ecdf_table(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run") -> DataFrame:
-    """Return the steps of an ECDF: columns group, the metric in its shown unit, share of requests, requests beyond."""
+    """Return the steps drawn: columns group, the metric in its shown unit, share of requests, requests beyond."""
     shown = quantity(metric)
     return stacked(_steps(group, shown) for group in groups(notes.measured(requests), by))
 
 
-@chart("ecdf", table=ecdf_table)
+@chart("ecdf", columns=(), table=ecdf_table)
 def ecdf(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", ax: Axes | None = None) -> Axes:
     """Share of requests at or below each value of a metric, one step line per group.
 
@@ -39,7 +37,7 @@ def ecdf(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", a
     Returns
     -------
     Axes
-        The last nine requests of a line are faint: one of them more or less moves the line.
+        Where fewer than ten requests lie beyond, a line is faint: one more or less of them moves it.
 
     Raises
     ------
@@ -55,8 +53,10 @@ def ecdf(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", a
     shown = quantity(metric)
     parts = groups(notes.measured(requests), by)
     with canvas(ax) as ax:
-        values = [_draw(ax, group, shown) for group in parts]
-        pooled = np.concatenate(values) if values else np.empty(0)
+        steps = [_steps(group, shown) for group in parts]
+        for group, some in zip(parts, steps, strict=True):
+            _draw(ax, group, some, shown)
+        pooled = present(stacked(steps)[shown.title]) if parts else np.empty(0)
         if not pooled.size:
             notes.empty(ax, shown.label, parts)
         scale(ax.xaxis, shown.title, pooled, log=widely_spread(pooled))
@@ -68,32 +68,25 @@ def ecdf(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", a
 
 
 def _steps(group: Group, shown: Quantity) -> DataFrame:
-    x = np.sort(shown.of(group.rows).dropna())
-    n = len(x)
+    values = np.sort(shown.of(group.rows).dropna())
+    n, drawn = len(values), ranks(len(values))
     return DataFrame(
         {
             "group": group.key,
-            shown.title: x,
-            "share of requests": np.arange(1, n + 1) / max(n, 1),
-            "requests beyond": np.arange(n - 1, -1, -1),
+            shown.title: values[drawn],
+            "share of requests": (drawn + 1) / max(n, 1),
+            "requests beyond": n - 1 - drawn,
         }
     )
 
 
-def _draw(ax: Axes, group: Group, shown: Quantity) -> Floats:
-    x: Floats = np.sort(shown.of(group.rows).dropna().to_numpy())
-    n = len(x)
-    if not n:
+def _draw(ax: Axes, group: Group, steps: DataFrame, shown: Quantity) -> None:
+    if steps.empty:
         ax.plot([], [], label=group.label(0), **group.line)
-        return x
-    steps = np.append(x[0], x), np.arange(n + 1) / n
-    body, tail = max(n - BEYOND + 1, 0), slice(max(n - BEYOND + 1, 0), None)
-    kept = _thinned(body + 1)
-    ax.step(steps[0][kept], steps[1][kept], where="post", label=group.label(n), **group.line)
-    ax.step(steps[0][tail], steps[1][tail], where="post", alpha=0.4, gid="tail", **group.line)
-    return x
-
-
-def _thinned(n: int) -> np.ndarray:
-    """Choose the vertices of a line of n steps that a picture can show."""
-    return np.unique(np.linspace(0, n - 1, min(n, VERTICES)).astype(int))
+        return
+    x, share = steps[shown.title].to_numpy(), steps["share of requests"].to_numpy()
+    x, share = np.append(x[0], x), np.append(0.0, share)
+    n = int(steps["requests beyond"].iloc[0]) + 1
+    end = body(n - 1 - steps["requests beyond"].to_numpy(), n)
+    ax.step(x[: end + 1], share[: end + 1], where="post", label=group.label(n), **group.line)
+    ax.step(x[end:], share[end:], where="post", alpha=0.4, gid="tail", **group.line)

@@ -22,7 +22,7 @@ def hist_table(requests: DataFrame, metric: str = "ttft", *, by: str | None = "r
     return stacked(_bars(group, shown, edges) for group in parts)
 
 
-@chart("hist", table=hist_table)
+@chart("hist", columns=(), table=hist_table)
 def hist(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", ax: Axes | None = None) -> Axes:
     """Share of requests in each range of a metric, one outline per group over the same ranges.
 

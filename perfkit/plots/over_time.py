@@ -15,6 +15,7 @@ from perfkit.stats import Floats, present
 RATES_DRAWN = ("output_throughput", "request_throughput", "concurrency")
 INTERVALS = 60
 """Intervals that the time of a run is cut into at most."""
+_READ = ("t", "start_time", "completed_time", "completion_tokens", "first_chunk_latency", "last_token_time")
 _TIME = "time since the run's start [s]"
 
 
@@ -25,7 +26,7 @@ def over_time_table(requests: DataFrame, metric: str = "output_throughput", *, b
     return stacked(_line(group, shown, width) for group in parts)
 
 
-@chart("over_time", metric="output_throughput", table=over_time_table)
+@chart("over_time", metric="output_throughput", columns=_READ, table=over_time_table)
 def over_time(
     requests: DataFrame, metric: str = "output_throughput", *, by: str | None = "run", ax: Axes | None = None
 ) -> Axes:

@@ -8,19 +8,20 @@ from perfkit.plots import notes
 from perfkit.plots.canvas import canvas
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, stacked
+from perfkit.plots.lines import body, ranks
 from perfkit.plots.quantity import Quantity, quantity, scale, widely_spread
-from perfkit.stats import Floats, present, thin
+from perfkit.stats import Floats, present
 
 TICKS = (0, 50, 75, 90, 95, 99, 99.9, 99.99, 99.999)
 
 
 def percentiles_table(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run") -> DataFrame:
-    """Return the points of a percentile curve: columns group, percentile, the metric, and whether it is thin."""
+    """Return the points of a percentile curve: columns group, percentile, the metric, requests beyond."""
     shown = quantity(metric)
     return stacked(_points(group, shown) for group in groups(notes.measured(requests), by))
 
 
-@chart("percentiles", table=percentiles_table)
+@chart("percentiles", columns=(), table=percentiles_table)
 def percentiles(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", ax: Axes | None = None) -> Axes:
     """Value of a metric at every percentile, where 90, 99 and 99.9 lie equally far apart.
 
@@ -63,8 +64,7 @@ def percentiles(requests: DataFrame, metric: str = "ttft", *, by: str | None = "
         # This chart is about the largest values, not about the 99th percentile.
         far = bool(values.size and values.max() > 20 * np.median(values) > 0)
         scale(ax.yaxis, shown.title, values, log=far or widely_spread(values))
-        longest = max((len(curve) for curve in points), default=0)
-        _nines(ax, longest)
+        _nines(ax, max((len(group.rows) for group in parts), default=0))
         ax.set(xlabel="percentile of requests")
         legend(ax, by)
         notes.write(ax, [notes.FAINT], notes.remarks(requests, metric))
@@ -73,26 +73,27 @@ def percentiles(requests: DataFrame, metric: str = "ttft", *, by: str | None = "
 
 def _points(group: Group, shown: Quantity) -> DataFrame:
     values = np.sort(shown.of(group.rows).dropna())
-    n = len(values)
-    at = 100 * np.arange(n) / max(n - 1, 1)
+    n, drawn = len(values), ranks(len(values))
     return DataFrame(
         {
             "group": group.key,
-            "percentile": at,
-            shown.title: values,
-            "thin": [q > 50 and thin(n, q) for q in at],
+            "percentile": 100 * drawn / max(n - 1, 1),
+            shown.title: values[drawn],
+            "requests beyond": n - 1 - drawn,
         }
     )
 
 
 def _draw(ax: Axes, group: Group, curve: DataFrame, shown: Quantity) -> None:
-    n = len(curve)
+    if curve.empty:
+        ax.plot([], [], label=group.label(0), **group.line)
+        return
+    n = int(curve["requests beyond"].iloc[0]) + 1
     # The largest value lies at the 100th percentile, which is nowhere on this axis: it is drawn at 1 - 1/2n.
-    position = _stretched(np.minimum(curve["percentile"].to_numpy(), 100 * (1 - 0.5 / max(n, 1))))
-    body = int((~curve["thin"]).sum())
-    values = curve[shown.title].to_numpy()
-    ax.plot(position[:body], values[:body], label=group.label(n), **group.line)
-    ax.plot(position[max(body - 1, 0) :], values[max(body - 1, 0) :], alpha=0.4, gid="tail", **group.line)
+    position = _stretched(np.minimum(curve["percentile"].to_numpy(), 100 * (1 - 0.5 / n)))
+    values, end = curve[shown.title].to_numpy(), body(n - 1 - curve["requests beyond"].to_numpy(), n)
+    ax.plot(position[:end], values[:end], label=group.label(n), **group.line)
+    ax.plot(position[max(end - 1, 0) :], values[max(end - 1, 0) :], alpha=0.4, gid="tail", **group.line)
 
 
 def _stretched(percentile: Floats) -> Floats:

@@ -22,7 +22,7 @@ def scatter_table(
     return stacked(_dots(group, across, shown) for group in groups(notes.measured(requests), by))
 
 
-@chart("scatter", table=scatter_table)
+@chart("scatter", columns=("prompt_tokens",), table=scatter_table)
 def scatter(
     requests: DataFrame,
     metric: str = "ttft",

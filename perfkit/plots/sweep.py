@@ -40,7 +40,7 @@ def sweep_table(
     )
 
 
-@chart("sweep", table=sweep_table)
+@chart("sweep", columns=("parallel", "rate"), table=sweep_table)
 def sweep(
     requests: DataFrame,
     metric: str = "ttft",

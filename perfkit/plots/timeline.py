@@ -15,14 +15,18 @@ from perfkit.plots.groups import Group, groups, legend, stacked
 from perfkit.plots.quantity import quantity
 
 FAILED = "#b2182b"
+MOST = 4000
+"""Requests drawn at most, the first ones: more are thinner than a line of the picture."""
+_READ = ("t", "start_time", "completed_time", "scheduled_time", "first_chunk_latency")
 
 
 def timeline_table(requests: DataFrame, metric: str | None = None, *, by: str | None = "run") -> DataFrame:
     """Return one row per line: columns group, row, due, start, first token, end (seconds), failed."""
-    return stacked(_spans(group, metric) for group in groups(notes.loaded(requests), by))
+    parts = groups(notes.loaded(requests), by)
+    return stacked(_spans(group, metric, MOST // len(parts)) for group in parts)
 
 
-@chart("timeline", metric=None, table=timeline_table)
+@chart("timeline", metric=None, columns=_READ, table=timeline_table)
 def timeline(requests: DataFrame, metric: str | None = None, *, by: str | None = "run", ax: Axes | None = None) -> Axes:
     """Every request as a line in time: pale until its first token, full until its end, crossed where it failed.
 
@@ -57,7 +61,7 @@ def timeline(requests: DataFrame, metric: str | None = None, *, by: str | None =
     """
     parts = groups(notes.loaded(requests), by)
     with canvas(ax) as ax:
-        spans = [_spans(group, metric) for group in parts]
+        spans = [_spans(group, metric, MOST // len(parts)) for group in parts]
         many, height = sum(map(len, spans)), 0
         look = {"linewidths": float(np.clip(220 / max(many, 1), 0.6, 5)), "rasterized": many > MANY}
         for group, some in zip(parts, spans, strict=True):
@@ -69,12 +73,15 @@ def timeline(requests: DataFrame, metric: str | None = None, *, by: str | None =
         ax.set_xlim(left=min(0.0, ax.dataLim.x0) if height else 0.0)
         ax.grid(axis="y", visible=False)
         legend(ax, by)
-        notes.write(ax, ["grey: due, not yet sent", "pale: no token yet"], notes.remarks(requests))
+        signs = ["grey: due, not yet sent", "pale: no token yet"]
+        if many < sum(len(group.rows) for group in parts):
+            signs.append(f"only the first {many:,} requests")
+        notes.write(ax, signs, notes.remarks(requests))
     return ax
 
 
-def _spans(group: Group, metric: str | None) -> DataFrame:
-    rows = group.rows
+def _spans(group: Group, metric: str | None, most: int) -> DataFrame:
+    rows = group.rows.sort_values("t").head(most)
     start = rows["t"]
     first = start + rows["first_chunk_latency"] if "first_chunk_latency" in rows else start * np.nan
     end = start + rows["completed_time"] - rows["start_time"]

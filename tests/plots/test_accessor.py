@@ -4,6 +4,7 @@ import pytest
 
 import perfkit as pk
 from perfkit.plots import CHARTS, chart
+from perfkit.plots.accessor import rows_for
 from perfkit.plots.canvas import canvas
 from tests.run_files import failure, request, write_run
 
@@ -34,6 +35,14 @@ def texts(ax):
 def test_every_chart_can_be_drawn_of_a_run_file(runs, name):
     picture, _ = runs.plot(name)._repr_png_()
     assert picture.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", sorted(name for name in CHARTS if CHARTS[name].needs == "requests"))
+def test_a_chart_shows_the_same_whether_all_columns_are_loaded_or_its_own(runs, name):
+    chart = CHARTS[name]
+    few, all_ = rows_for(runs, chart, chart.metric), runs.requests
+    assert len(few.columns) < len(all_.columns)
+    assert chart.table(few, chart.metric).equals(chart.table(all_, chart.metric))
 
 
 def test_runs_are_drawn_without_their_preflight_requests(runs):

@@ -51,3 +51,9 @@ def test_groups_stand_one_below_the_other():
 def test_failures_are_crossed_at_their_end():
     (crosses,) = (line for line in timeline(requests()).lines if line.get_gid() == "failed")
     assert round(crosses.get_xdata()[0], 6) == 0.2
+
+
+def test_of_very_many_requests_the_first_are_drawn_and_it_says_so():
+    many = pd.concat([requests().assign(run="a", t=float(i)) for i in range(1500)], ignore_index=True)
+    ax = timeline(many)
+    assert "only the first 4,000 requests" in ax.texts[-1].get_text().replace("\n", " ")

@@ -1,0 +1,33 @@
+"""Which points of a sorted sample a line is drawn through, and from where on it is faint."""
+
+import numpy as np
+import numpy.typing as npt
+
+from perfkit.stats import BEYOND
+
+VERTICES = 2000
+"""Points of a line at most; a picture shows no more."""
+Ranks = npt.NDArray[np.intp]
+
+
+def ranks(n: int) -> Ranks:
+    """Return which of n sorted values are drawn: all, or of very many some 2,000 and each of the last ten.
+
+    Examples
+    --------
+    >>> ranks(4).tolist(), len(ranks(1_000_000))
+    ([0, 1, 2, 3], 2009)
+    """
+    body = np.linspace(0, n - 1, min(n, VERTICES)).astype(np.intp)
+    return np.unique(np.concatenate([body, np.arange(max(n - BEYOND, 0), n)]))
+
+
+def body(drawn: Ranks, n: int) -> int:
+    """Return how many of the values drawn have at least ten beyond them.
+
+    Examples
+    --------
+    >>> body(ranks(100), 100), body(ranks(5), 5)
+    (90, 0)
+    """
+    return int((drawn < n - BEYOND).sum())
