@@ -23,7 +23,7 @@ from perfkit.plots.quantity import COLUMNS
 from perfkit.plots.text import shortened
 from perfkit.runs import Runs
 from perfkit.runs import open as open_runs
-from perfkit.store.schema import RESULT
+from perfkit.store.schema import NARROW
 
 ANY = (0.0, math.inf)
 _SINGLE = ("run_id", "seq", "success", "request_id")
@@ -224,9 +224,7 @@ def _stops(latencies: np.ndarray) -> list[tuple[str, float]]:
 def _groupings(runs: Runs) -> list[str]:
     """Return what requests can be grouped by: names of a few values, and counts, which charts cut into quarters."""
     counts = [name for name, column in COLUMNS.items() if column.type == "INTEGER" and name not in _SINGLE]
-    texts = [
-        column.name for column in RESULT if column.type == "TEXT" and not column.wide and column.name not in _SINGLE
-    ]
+    texts = [name for name in NARROW if name not in (*_SINGLE, *COLUMNS)]
     tags = [name for run in runs.members for name in run.tags]
     distinct = runs.column(*dict.fromkeys([*SETTINGS, *tags, *texts, *counts])).nunique(dropna=False)
     return ["run", *(str(name) for name, n in distinct.items() if n > 1 and (n <= DISTINCT or name in counts))]
