@@ -70,7 +70,9 @@ class Cohorts:
         return f"<b>{escape(self._head())}</b>{as_html(*self._shown())}"
 
     def _head(self) -> str:
-        return f"{self.question}: {self.slow:,} requests above {number(self.threshold)}, against {self.rest:,} others"
+        metric, sign, _ = _read(self.question)
+        beyond = {">": "above", "<": "below"}[sign] + f" {_shown(metric, self.threshold)}"
+        return f"{self.question}: {self.slow:,} requests {beyond}, against {self.rest:,} others"
 
     def _shown(self) -> tuple[list[str], list[list[Cell]]]:
         rows = [
@@ -152,7 +154,7 @@ def _by_number(slow: pd.DataFrame, rest: pd.DataFrame, name: str) -> dict[str, J
         return None
     test = mannwhitneyu(ours, theirs)
     effect = 2 * float(test.statistic) / (len(ours) * len(theirs)) - 1
-    medians = (number(float(side.median())) for side in (ours, theirs))
+    medians = (_shown(name, float(side.median())) for side in (ours, theirs))
     return dict(
         zip(("slow", "rest"), medians, strict=True),
         column=name,
@@ -160,6 +162,15 @@ def _by_number(slow: pd.DataFrame, rest: pd.DataFrame, name: str) -> dict[str, J
         effect=effect,
         p=float(test.pvalue),
     )
+
+
+def _shown(name: str, value: float) -> str:
+    """Return a quantity with its unit, as a person reads it."""
+    if name == "t":
+        return f"{number(value)} s"
+    if name not in METRICS:
+        return number(value)
+    return f"{number(value * METRICS[name].scale())} {METRICS[name].display_unit}"
 
 
 def _by_kind(slow: pd.DataFrame, rest: pd.DataFrame, name: str) -> dict[str, Json] | None:

@@ -18,6 +18,9 @@ from perfkit.where import evaluate, names_in, parse, to_sql
 _LONGEST_SETTING = 80
 """Characters of a setting that ``requests`` repeats: a prompt given as an argument is not worth a column."""
 
+_NAMES = frozenset({"name", "db", "url", "note"})
+"""Arguments that only say where a run was and is."""
+
 SETTINGS = ("model", "api", "load", "parallel", "rate", "dataset", "source")
 """Settings of a run that ``requests`` repeats on each of its rows."""
 
@@ -117,7 +120,7 @@ def everything(runs: Sequence[Run]) -> list[str]:
     first = ["run", "run_id", "seq", "phase", "t"]
     metrics = [name for name, metric in METRICS.items() if not metric.pooled]
     settings = [name for name in SETTINGS if any(run.settings.get(name) is not None for run in runs)]
-    asked = [name for run in runs for name, value in run.arguments.items() if _is_short(value)]
+    asked = [name for run in runs for name, value in run.arguments.items() if _is_short(value) and name not in _NAMES]
     tags = [name for run in runs for name in run.tags]
     return list(dict.fromkeys([*first, *NARROW, "inter_token_latencies", *metrics, *settings, *asked, *tags]))
 

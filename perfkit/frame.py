@@ -5,7 +5,6 @@ where one is missing; ``success`` is ``bool``. Times are Unix seconds, durations
 """
 
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -37,13 +36,9 @@ class Source:
     """What is added to a row's ``rowid`` to make its index."""
     height: int = 0
     """Largest ``rowid``."""
-    patience: float = 60.0
-    """Seconds after which a query is given up: a crafted file can keep sqlite busy for ever."""
 
     def batches(self, sql: str, parameters: Sequence[Json] = ()) -> Iterator[list[tuple[Json, ...]]]:
         """Yield the rows of a query a batch at a time, so that a million of them never stand in memory as tuples."""
-        end = time.monotonic() + self.patience
-        self.connection.set_progress_handler(lambda: time.monotonic() > end, 100_000)
         cursor = self.connection.execute(sql, parameters)
         while rows := cursor.fetchmany(_BATCH):
             yield rows

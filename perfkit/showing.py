@@ -80,8 +80,7 @@ def _request(row: pd.Series) -> Request:
 
 def _quantity(name: str, value: float) -> str:
     metric = METRICS[name]
-    unit = "" if metric.display_unit == "tokens" else f" {metric.display_unit}"
-    return number(value * metric.scale()) + unit
+    return number(int(value)) if metric.unit == "tokens" else f"{number(value * metric.scale())} {metric.display_unit}"
 
 
 def _short(text: object) -> str:
