@@ -83,11 +83,17 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
             "(the one your server loads its model from has it)"
         )
     file = folder if folder.is_file() else folder / "tokenizer.json"
+    if not file.exists() and not any(next(folder.glob(name), None) for name in _OTHERS):
+        raise UsageError(f"{folder} holds no tokenizer: no tokenizer.json, nor any of {', '.join(_OTHERS)}")
     try:
         return FastTokenizer(file) if file.exists() else SlowTokenizer(folder)
     except Exception as error:  # noqa: BLE001 - both libraries raise plain Exception for a damaged file
         sentence = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"cannot read a tokenizer from {folder}: {sentence}") from None
+
+
+_OTHERS = ("tokenizer_config.json", "*.model", "vocab.json", "vocab.txt", "*.tiktoken")
+"""What transformers may make a tokenizer of."""
 
 
 class Calibration:

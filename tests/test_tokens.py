@@ -37,7 +37,7 @@ def test_a_damaged_tokenizer_is_told_in_a_sentence(tmp_path: Path) -> None:
 
 def test_a_folder_without_any_tokenizer_is_told_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(UsageError, match="cannot read a tokenizer from"):
+    with pytest.raises(UsageError, match=r"holds no tokenizer: no tokenizer\.json, nor any of"):
         load_tokenizer(tmp_path)
 
 

@@ -272,6 +272,8 @@ def _takes(function: Callable[..., Any], count: int) -> bool:
 def _called(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     try:
         return function(*args, **kwargs)
+    except UsageError:
+        raise  # not the plugin's doing, but what the run was given
     except Exception as error:
         raise _failure(error, function) from error
 

@@ -116,6 +116,10 @@ class BodyApi(DefaultApiPlugin):
     ``%p`` says it by itself; the fields of a whole body stay, and those that the run gives win over them.
     """
 
+    def __init__(self, param: Arguments | None = None) -> None:
+        super().__init__(param)
+        from_template(self.param.query_template, "", None)  # so that a bad one is told before anything is sent
+
     def build_request(self, messages: Any, param: Arguments | None = None) -> dict[str, Json] | None:
         """Make the body of messages, of a prompt, or of a whole body."""
         param = param or self.param

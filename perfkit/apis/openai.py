@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from perfkit.apis.base import DefaultApiPlugin
 from perfkit.apis.bodies import BodyApi, as_text, sampling_fields, with_extras
 from perfkit.arguments import Arguments
+from perfkit.errors import UsageError
 from perfkit.records import Json, Message
 
 
@@ -120,5 +121,5 @@ class Rerank(DefaultApiPlugin):
         """
         param = param or self.param
         if not isinstance(messages, dict) or not {"query", "documents"} <= messages.keys():
-            raise ValueError("rerank needs items with query and documents; the dataset 'rerank' yields them")
+            raise UsageError("the API rerank needs items with query and documents; the dataset 'rerank' yields them")
         return with_extras({**messages, **({"model": param.model} if param.model else {})}, param)

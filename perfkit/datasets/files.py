@@ -28,7 +28,7 @@ def lines_of(path: Path) -> Iterator[str]:
                 yield line
     except UnicodeDecodeError as error:
         # The decoder works ahead of the lines, by up to 8 KiB.
-        raise UsageError(f"{path}, soon after line {number}: not UTF-8: {error.reason}") from None
+        raise UsageError(f"{path} is not UTF-8 in line {number + 1} or soon after: {error.reason}") from None
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
 
@@ -46,8 +46,8 @@ def values_of(path: Path) -> Iterator[tuple[int, Json]]:
             continue
         try:
             value = json.loads(line)
-        except ValueError as error:
-            raise UsageError(f"{path}:{number} is not JSON: {error}") from None
+        except json.JSONDecodeError as error:
+            raise UsageError(f"{path}:{number} is not JSON: {error.msg} (character {error.pos + 1})") from None
         yield number, value
 
 
@@ -94,8 +94,8 @@ def _array_items(file: Any, path: Path) -> Iterator[Json]:
         item, end, problem = None, len(text), "no comma or bracket follows it"
         try:
             item, end = decode(text)
-        except ValueError as error:
-            problem = str(error)
+        except json.JSONDecodeError as error:
+            problem = error.msg
         if text[end:].lstrip(" \t\r\n")[:1] not in (",", "]") or end == len(text):
             # It may go on in the next piece of the file: the 1 of 1.5 is a number too.
             more = file.read(max(_PIECE, len(text)))

@@ -18,7 +18,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
 
 def test_what_is_not_utf8_is_told_near_its_line(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"a\n\xff\xfe\n")
-    with pytest.raises(UsageError, match=r"a\.txt, soon after line \d: not UTF-8"):
+    with pytest.raises(UsageError, match=r"a\.txt is not UTF-8 in line \d or soon after"):
         list(lines_of(tmp_path / "a.txt"))
 
 
