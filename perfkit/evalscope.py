@@ -46,6 +46,8 @@ _TELLING: Final = (
     ("max_gpu_memory_cost", "S1"),
 )
 _PROMPT_LIMIT: Final = 4000
+LONGEST: Final = 1e6
+"""Seconds; no answer took eleven days, and a stamp beyond is none."""
 
 
 def generation(columns: Collection[str]) -> str:
@@ -130,11 +132,11 @@ def _arrivals(row: Mapping[str, Json], answer: Answer, messages: int) -> Sequenc
     start = number(row.get("start_time"))
     if "chunk_times" in row:
         times = numbers(row["chunk_times"])
-        return [time - start for time in times] if start and len(times) == messages > 1 else ()
+        return _plausible([time - start for time in times]) if start and len(times) == messages > 1 else ()
     gaps, first = numbers(row.get("inter_token_latencies")), number(row.get("first_chunk_latency"))
     if first is None or row.get("inter_token_latencies") is None:
         return ()
-    times = list(accumulate(gaps, initial=first))
+    times = _plausible(list(accumulate(gaps, initial=first)))
     if len(times) == messages:
         return times
     visible = sorted({message for kind, _, _, message in answer.pieces if kind in TOKEN_KINDS})
@@ -142,6 +144,10 @@ def _arrivals(row: Mapping[str, Json], answer: Answer, messages: int) -> Sequenc
         return ()
     arrival = dict(zip(visible, times, strict=True))
     return [arrival.get(message) for message in range(messages)]
+
+
+def _plausible(times: list[float]) -> list[float]:
+    return times if all(0 <= time < LONGEST for time in times) else []
 
 
 def canonical(reading: Reading) -> dict[str, Json]:
@@ -243,7 +249,7 @@ def _blob(pieces: Sequence[tuple[float, Kind, int, int]]) -> bytes:
             lag=[NO_LAG] * len(pieces),
             read=messages,
             kind=kinds,
-            choice=[min(choice, 65535) for choice in choices],
+            choice=[choice if isinstance(choice, int) and 0 <= choice < 1 << 16 else 0 for choice in choices],
             message=messages,
         )
     )
@@ -251,9 +257,13 @@ def _blob(pieces: Sequence[tuple[float, Kind, int, int]]) -> bytes:
 
 def number(value: Json) -> float | None:
     """Return a finite number, or None for anything else that a cell may hold."""
-    if isinstance(value, int | float) and math.isfinite(value):
-        return float(value)
-    return None
+    if not isinstance(value, int | float):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def positive(value: Json) -> float | None:

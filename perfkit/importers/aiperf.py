@@ -6,7 +6,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from perfkit.chunks import NO_LAG, Chunks, pack
-from perfkit.evalscope import number, whole
+from perfkit.evalscope import LONGEST, number, whole
 from perfkit.importers.registry import ImportedRun, importer
 from perfkit.importers.text import beside, json_lines, seconds, section, without_secrets
 from perfkit.records import Json, Kind
@@ -100,8 +100,10 @@ def _measured(metrics: dict[str, Json], start: float | None) -> dict[str, Json]:
     }
 
 
-def content_chunks(arrivals: list[float]) -> bytes:
-    """Return the ``chunks`` blob of an answer of which only the arrivals of text are known."""
+def content_chunks(arrivals: list[float]) -> bytes | None:
+    """Return the ``chunks`` blob of an answer of which only the arrivals of text are known; None if they are absurd."""
+    if not all(0 <= arrival < LONGEST for arrival in arrivals):
+        return None
     size, order = len(arrivals), range(len(arrivals))
     stamps = [round(arrival * 1e9) for arrival in arrivals]
     return pack(Chunks(stamps, [NO_LAG] * size, order, [Kind.CONTENT] * size, [0] * size, [-1] * size))

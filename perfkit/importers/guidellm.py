@@ -29,11 +29,11 @@ class Guidellm:
         if not isinstance(benchmarks, list):
             raise UnsafeFile(f"{path} holds no benchmarks")
         version = section(report, "metadata").get("guidellm_version")
-        for benchmark in benchmarks:
+        for benchmark in map(section, benchmarks):
             yield ImportedRun(_run(benchmark, version), _results(section(benchmark, "requests")))
 
 
-def _run(benchmark: Json, version: Json) -> dict[str, Json]:
+def _run(benchmark: dict[str, Json], version: Json) -> dict[str, Json]:
     strategy = section(benchmark, "config", "strategy")
     backend = section(benchmark, "config", "backend")
     rate = seconds(strategy.get("rate"))
@@ -59,7 +59,8 @@ def _run(benchmark: Json, version: Json) -> dict[str, Json]:
 
 
 def _results(requests: dict[str, Json]) -> Iterable[dict[str, Json]]:
-    found = [(status, item) for status in _STATUSES for item in requests.get(status) or [] if isinstance(item, dict)]
+    lists = {status: items for status in _STATUSES if isinstance(items := requests.get(status), list)}
+    found = [(status, item) for status, items in lists.items() for item in items if isinstance(item, dict)]
     found.sort(key=lambda pair: seconds(pair[1].get("request_start_time")) or 0.0)
     return (_result(status, item) for status, item in found)
 
