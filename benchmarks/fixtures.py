@@ -19,8 +19,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from perfkit.definitions.evalscope import LABELS, SAMPLES, EvalscopeRun, percentiles, printed, summary
-from perfkit.definitions.evalscope_traces import conversations, throughput, timeline
+from perfkit.definitions.evalscope import (
+    LABELS,
+    SAMPLES,
+    EvalscopeRun,
+    conversations,
+    percentiles,
+    printed,
+    summary,
+    throughput,
+    timeline,
+)
 from perfkit.definitions.peers import aiperf, guidellm, llmeter
 from perfkit.importers import open_imported, recognise
 from perfkit.importers.evalscope import readings

@@ -2,8 +2,7 @@ import json
 
 import pytest
 
-from perfkit.definitions.evalscope import EvalscopeRun
-from perfkit.definitions.evalscope_traces import Point, conversations, throughput, timeline
+from perfkit.definitions.evalscope import EvalscopeRun, Point, conversations, throughput, timeline
 from perfkit.evalscope import decode
 from perfkit.safe_pickle import encode_cell
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from perfkit.definitions.evalscope import EvalscopeRun
+from perfkit.definitions.evalscope.run import EvalscopeRun
 from perfkit.definitions.percentile import linear
 from perfkit.evalscope import Reading
 
