@@ -3,13 +3,13 @@
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import pandas as pd
 
 from perfkit.errors import UsageError, nearest
 from perfkit.metrics import METRICS
-from perfkit.plots.accessor import rows_for
+from perfkit.plots.accessor import Drawable, rows_for
 from perfkit.plots.canvas import Style, inches, render, styled
 from perfkit.plots.catalogue import Chart, split
 from perfkit.plots.notes import measured
@@ -17,9 +17,6 @@ from perfkit.plots.quantity import quantity
 from perfkit.plots.sweep import LOADS
 from perfkit.stats import thin
 from perfkit.tables import number
-
-if TYPE_CHECKING:
-    from perfkit.runs import Runs
 
 PICTURES = ("png", "svg", "pdf")
 FORMATS = (*PICTURES, "csv", "tex")
@@ -38,13 +35,21 @@ CHARTS = (
 """What is exported unless told otherwise, where the runs have it."""
 QUANTILES = (50, 90, 95, 99)
 
+
+class Exportable(Drawable, Protocol):
+    """What an export asks of runs."""
+
+    def percentiles(self, *, quantiles: Iterable[float], by: str, unit: str | None) -> pd.DataFrame:
+        """Return n, mean and percentiles of the usual metrics."""
+
+
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _LATEX = {**{sign: f"\\{sign}" for sign in "&%$#_{}"}, "\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
 _LATEX["^"] = r"\textasciicircum{}"
 
 
 def export(
-    runs: "Runs",
+    runs: Exportable,
     folder: str | Path,
     charts: Iterable[str] | None = None,
     *,
@@ -103,7 +108,7 @@ def export(
     return [*written, *_percentiles(runs, target, formats, by or "run")]
 
 
-def has_values(runs: "Runs", chart: Chart, metric: str | None) -> bool:
+def has_values(runs: Drawable, chart: Chart, metric: str | None) -> bool:
     """Tell whether runs have what a chart draws: values of its metric, and several loads for a sweep."""
     rows = measured(rows_for(runs, chart, metric))
     if chart.name == "sweep" and max(rows[name].nunique() for name in LOADS) < 2:
@@ -112,7 +117,7 @@ def has_values(runs: "Runs", chart: Chart, metric: str | None) -> bool:
 
 
 def _chart(
-    runs: "Runs", chart: Chart, metric: str | None, target: Path, formats: Sequence[str], style: Style, by: str | None
+    runs: Drawable, chart: Chart, metric: str | None, target: Path, formats: Sequence[str], style: Style, by: str | None
 ) -> list[Path]:
     rows = rows_for(runs, chart, metric, by)
     groups = {} if by is None else {"by": by}
@@ -128,7 +133,7 @@ def _chart(
     return written
 
 
-def _percentiles(runs: "Runs", target: Path, formats: Sequence[str], by: str) -> list[Path]:
+def _percentiles(runs: Exportable, target: Path, formats: Sequence[str], by: str) -> list[Path]:
     if not {"csv", "tex"} & set(formats):
         return []
     table = runs.percentiles(quantiles=QUANTILES, by=by, unit="ms").reset_index()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -13,18 +13,35 @@ from markupsafe import Markup
 
 from perfkit.export import CHARTS, has_values
 from perfkit.metrics import METRICS, RATES
-from perfkit.plots.accessor import as_object, rows_for
+from perfkit.plots.accessor import Drawable, as_object, rows_for
 from perfkit.plots.canvas import Style, render, styled
 from perfkit.plots.catalogue import Chart, split
 from perfkit.records import Json
 from perfkit.tables import plain
 
-if TYPE_CHECKING:
-    from perfkit.runs import Runs
-
 _TIMES = ("start_time", "end_time")
 _HIDDEN = ("run", "name", "path", "reasons", "verdict", "basis", "plan", "heartbeat", "pid", "pid_time", "clock_offset")
 _JSON = ("arguments", "versions", "host", "git")
+
+
+class Shown(Protocol):
+    """A table that shows itself in a notebook, with everything in it escaped."""
+
+    def _repr_html_(self) -> str: ...
+
+
+class Reportable(Drawable, Protocol):
+    """What a report asks of runs."""
+
+    @property
+    def labels(self) -> list[str]:
+        """What the runs are called."""
+
+    def summary(self) -> Shown:
+        """Return what was measured, as tables."""
+
+    def failures(self) -> pd.DataFrame:
+        """Return what went wrong, counted."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +54,7 @@ class Picture:
 
 
 def report(
-    runs: "Runs", path: str | Path = "report.html", *, title: str | None = None, charts: Iterable[str] | None = None
+    runs: Reportable, path: str | Path = "report.html", *, title: str | None = None, charts: Iterable[str] | None = None
 ) -> Path:
     """Write a report.
 
@@ -96,13 +113,13 @@ def _template() -> Template:
     return environment.get_template("report.html")
 
 
-def _doubts(runs: "Runs") -> Iterator[tuple[str, str, list[str]]]:
+def _doubts(runs: Drawable) -> Iterator[tuple[str, str, list[str]]]:
     for label, verdict in runs.verdicts.items():
         if verdict and verdict.level != "VALID":
             yield plain(label), verdict.level, verdict.reasons
 
 
-def _picture(runs: "Runs", chart: Chart, metric: str | None) -> Picture:
+def _picture(runs: Drawable, chart: Chart, metric: str | None) -> Picture:
     with styled(Style()):
         svg = render(chart.draw(rows_for(runs, chart, metric, None), metric), "svg").decode()
     given = json.dumps(metric) if metric else ""

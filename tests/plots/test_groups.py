@@ -1,5 +1,6 @@
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from perfkit.plots import ecdf, style
 from perfkit.plots.groups import NAMED, REST, groups
@@ -83,3 +84,11 @@ def test_the_legend_stays_within_the_picture(size):
     figure = ax.figure
     figure.draw_without_rendering()
     assert ax.get_legend().get_window_extent().x1 <= figure.bbox.x1
+
+
+def test_beside_another_chart_a_legend_has_half_the_room():
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    left, _ = figure.subplots(1, 2)
+    ecdf(frame([f"run {i} of a model" for i in range(4)]), ax=left)
+    figure.draw_without_rendering()
+    assert left.get_legend().get_window_extent().x1 <= figure.bbox.x1 / 2
