@@ -6,7 +6,6 @@ import numpy as np
 
 from perfkit.errors import UnsafePickle
 from perfkit.frame import Condition, Run, chunks
-from perfkit.frame import requests as load
 from perfkit.records import TOKEN_KINDS
 from perfkit.safe_pickle import decode_cell
 from perfkit.stats import percentile
@@ -77,16 +76,14 @@ def evidence(run: Run) -> Evidence:
         None where the file says nothing.
     """
     whole = Run(run.source, run.record, run.label)
-    rows = load([whole], ["start_time", "scheduled_time"])
     samples = _samples(whole)
-    waits = percentile(rows["start_time"] - rows["scheduled_time"], 99)
-    late = None if np.isnan(waits) else waits
+    late = _late(whole)
     is_open = run.record.get("load") == "open"
     capped = run.arguments.get("max_concurrency") is not None
-    requested, achieved = _rates(rows["scheduled_time"].to_numpy(), rows["start_time"].to_numpy())
+    requests, unconnected, requested, achieved = _sent(whole)
     first, gaps = _censored(whole, samples)
     return Evidence(
-        requests=len(rows),
+        requests=requests,
         loop_lag=_loop_lag(samples),
         cpu_share=_busiest(whole),
         gc_pause=_largest(samples.get("gc_pause")),
@@ -97,7 +94,7 @@ def evidence(run: Run) -> Evidence:
         capped=capped,
         backlog=_largest(samples.get("backlog")),
         starved=_largest(samples.get("starved")),
-        connect_failures=_unconnected(whole) / len(rows) if len(rows) else None,
+        connect_failures=unconnected / requests if requests else None,
         censored_first=first,
         censored_gaps=gaps,
     )
@@ -112,11 +109,31 @@ def _samples(run: Run) -> dict[str, list[float]]:
     return names
 
 
-def _unconnected(run: Run) -> int:
+def _late(run: Run) -> float | None:
+    """Return the 99th percentile of the time from when a request was due to when it was sent."""
+    sql, parameters = run.restriction("load")
+    query = f"SELECT start_time - scheduled_time FROM result WHERE {sql} AND start_time - scheduled_time IS NOT NULL"
+    waits = [np.array(rows, dtype=float).ravel() for rows in run.source.batches(query, parameters)]
+    return percentile(np.concatenate(waits), 99) if waits else None
+
+
+def _sent(run: Run) -> tuple[int, int, float | None, float | None]:
+    """Return the number of requests, of those that got no connection, and the rates of the schedule and of sending.
+
+    The schedule's own rate, not the one asked for: a Poisson process of 100 requests misses its mean by a tenth.
+    """
     sql, parameters = run.restriction("load")
     kinds = ", ".join(f"'{kind}'" for kind in _CONNECT_ERRORS)
-    query = f"SELECT count(*) FROM result WHERE {sql} AND error_kind IN ({kinds})"
-    return sum(count for rows in run.source.batches(query, parameters) for (count,) in rows)
+    both = "CASE WHEN scheduled_time IS NOT NULL AND start_time IS NOT NULL THEN {} END"
+    due, start = both.format("scheduled_time"), both.format("start_time")
+    query = f"""
+        SELECT count(*), coalesce(sum(error_kind IN ({kinds})), 0), count({start}),
+               max({due}) - min({due}), max({start}) - min({start})
+        FROM result WHERE {sql}"""
+    ((requests, unconnected, timed, scheduled, sent),) = run.source.connection.execute(query, parameters)
+    if timed < 2 or not (scheduled > 0 and sent > 0):
+        return requests, unconnected, None, None
+    return requests, unconnected, (timed - 1) / scheduled, (timed - 1) / sent
 
 
 def _busiest(run: Run) -> float | None:
@@ -142,20 +159,6 @@ def _loop_lag(samples: dict[str, list[float]]) -> float | None:
 
 def _largest(values: list[float] | None) -> float | None:
     return max(values) if values else None
-
-
-def _rates(scheduled: np.ndarray, started: np.ndarray) -> tuple[float | None, float | None]:
-    """Return the rate of the schedule and the rate of sending.
-
-    The schedule's own rate, not the one asked for: a Poisson process of 100 requests misses its mean by a tenth.
-    """
-    both = ~np.isnan(scheduled) & ~np.isnan(started)
-    if both.sum() < 2:
-        return None, None
-    due, sent = np.ptp(scheduled[both]), np.ptp(started[both])
-    if due <= 0 or sent <= 0:
-        return None, None
-    return float((both.sum() - 1) / due), float((both.sum() - 1) / sent)
 
 
 def _censored(run: Run, samples: dict[str, list[float]]) -> tuple[float | None, float | None]:
