@@ -118,8 +118,12 @@ class Load:
             task = asyncio.create_task(self._send_open(ready, due, cap))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        try:
+            while self._tasks:
+                await asyncio.wait(self._tasks)
+        finally:
+            for task in self._tasks:
+                task.cancel()
 
     async def _send_open(self, first: Ready, due: int, cap: asyncio.Semaphore | None) -> None:
         """Send a request and the turns that follow it, each after the last answer and think time."""

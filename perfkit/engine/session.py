@@ -48,6 +48,13 @@ class Stop:
         """True once the order was given."""
         return self.event.is_set()
 
+    async def first_of(self, task: "asyncio.Task[Any]") -> bool:
+        """Wait until a task is done or the order is given; tell whether the task is done."""
+        stopped = asyncio.create_task(self.event.wait())
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        return task.done()
+
 
 class Session:
     """One point of a sweep.
@@ -99,12 +106,13 @@ class Session:
 
     async def _measure(self, load: Load, sender: Sender, heartbeat: Heartbeat) -> None:
         try:
-            await sender.warm(1, 0)
+            await self._warm(sender, 1, 0)
             await self._ready(lambda: len(self.desk) > 0 or self.desk.ended)
             if not await self._preflight(sender):
                 return
             await self._ready(lambda: self.desk.full)
-            await sender.warm(self._connections(), self._spare())
+            with contextlib.suppress(ConnectFailed):  # a server may take fewer than asked: those become rows
+                await self._warm(sender, self._connections(), self._spare())
         except ConnectFailed as error:
             self.problem = str(error)
             return
@@ -119,8 +127,7 @@ class Session:
     async def _drive(self, load: Load) -> None:
         """Run the load until it ends or the order to stop comes."""
         running = asyncio.create_task(load.run())
-        await self._first_of(running)
-        if not running.done():
+        if not await self.stop.first_of(running):
             load.stop()
             await asyncio.wait({running}, timeout=GIVE_UP_AFTER)
             running.cancel()
@@ -128,11 +135,13 @@ class Session:
         if not running.cancelled() and (failure := running.exception()) is not None:
             raise failure
 
-    async def _first_of(self, task: "asyncio.Task[Any]") -> None:
-        """Wait until a task is done or the order to stop comes."""
-        stopped = asyncio.create_task(self.stop.event.wait())
-        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
+    async def _warm(self, sender: Sender, count: int, spare: int) -> None:
+        """Open connections, until the order to stop comes."""
+        warming = asyncio.create_task(sender.warm(count, spare))
+        if not await self.stop.first_of(warming):
+            warming.cancel()
+            return
+        await warming
 
     async def _preflight(self, sender: Sender) -> bool:
         """Send the preflight request; tell whether a load makes sense."""
@@ -140,8 +149,7 @@ class Session:
         if ready is None or self.stop.given:
             return not self.stop.given
         sending = asyncio.create_task(sender.send(ready))
-        await self._first_of(sending)
-        if not sending.done():
+        if not await self.stop.first_of(sending):
             sender.interrupt()
         exchange = await sending
         self.desk.deliver(ready, "preflight", exchange.start, exchange)

@@ -7,9 +7,11 @@ TCP all come through the same few lines.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
+import ssl
 from time import perf_counter_ns
 
 import httptools
@@ -65,7 +67,7 @@ class Connection:
         self._exchange: Exchange | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._complete = self._excess = False
+        self._complete = self._excess = self._keep = False
         self._stamp = 0
         self._unsent = memoryview(b"")
         loop.add_reader(sock.fileno(), self._on_readable)
@@ -201,39 +203,49 @@ class Connection:
             exchange.headers = exchange.status = None
         else:
             self._complete = True
+            self._keep = self._parser.should_keep_alive()  # the parser knows it only within this call
             self._exchange = None  # whatever else this read brought is not its answer
 
     # What follows from them.
 
     def _feed(self, exchange: Exchange, data: memoryview) -> None:
         try:
-            self._parser.feed_data(self._tls.open(data) if self._tls else data)
-        except httptools.HttpParserError as error:
-            if not self._complete:
-                self.give_up("protocol", f"not an HTTP answer: {error}")
-                return
-            self._excess = True
+            plain = self._tls.open(data) if self._tls else data
         except OSError as error:  # ssl.SSLError is one
             self.give_up("tls", f"the TLS record could not be read: {error}")
             return
+        if plain:
+            self._parse(exchange, plain)
+        else:  # a part of a record, or a ticket: no byte of the answer has come
+            exchange.unread()
+        if self._tls and self._tls.ended and self.alive:
+            self._ended()
+
+    def _parse(self, exchange: Exchange, plain: bytes | memoryview) -> None:
+        broken = None
+        try:
+            self._parser.feed_data(plain)
+        except httptools.HttpParserError as error:
+            broken = error
         exchange.ends.append(len(exchange.body))
         if self._complete:
             self._complete = False
             exchange.end = self._stamp
-            if self._excess or not self._parser.should_keep_alive():
+            if broken or self._excess or not self._keep:
                 self.close()
             self._finish()
+        elif broken:
+            self.give_up("protocol", f"not an HTTP answer: {broken}")
         elif len(exchange.body) > LARGEST_BODY:
             self.give_up("too_large", f"the answer is larger than {LARGEST_BODY >> 20} MiB")
-        elif self._tls and self._tls.ended:
-            self._ended()
 
     def _idle_bytes(self, size: int) -> None:
         """Handle what comes between exchanges: a TLS ticket is welcome, anything else ends the connection."""
         if size and self._tls:
-            self._tls.open(_view[:size])
-            if not self._tls.ended:
-                return
+            with contextlib.suppress(ssl.SSLError):
+                self._tls.open(_view[:size])
+                if not self._tls.ended:
+                    return
         self.close()
 
     def _ended(self) -> None:

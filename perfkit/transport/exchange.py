@@ -72,6 +72,12 @@ class Exchange:
         if self.end is None:
             self.end = at
 
+    def unread(self) -> None:
+        """Forget the last read: it brought nothing of the answer."""
+        self.stamps.pop()
+        if self.kernel:
+            self.kernel.pop()
+
     @property
     def content_type(self) -> str:
         """The answer's media type in lower case, without parameters."""

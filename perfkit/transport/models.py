@@ -28,9 +28,17 @@ async def served_model(arguments: Arguments, headers: dict[str, str]) -> str:
     """
     url = _models_url(arguments.url)
     target = Target.of(url, headers, method="GET")
-    pool = Pool(target, connect_timeout=arguments.connect_timeout, verify=arguments.verify, ca_file=arguments.ca_file)
-    exchange = await pool.send(target.request(b""))
-    await pool.close()
+    pool = Pool(
+        target,
+        connect_timeout=arguments.connect_timeout,
+        read_timeout=arguments.read_timeout,
+        verify=arguments.verify,
+        ca_file=arguments.ca_file,
+    )
+    try:
+        exchange = await pool.send(target.request(b""))
+    finally:
+        await pool.close()
     if exchange.error_kind is not None:
         raise NothingSucceeded(exchange.error or exchange.error_kind)
     names = _names(exchange)

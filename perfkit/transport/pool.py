@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import sys
@@ -17,7 +18,10 @@ from perfkit.transport.tls import TlsLayer, tls_context
 
 IDLE_LIMIT = 4_000_000_000  # ns; common servers close idle connections after 5 s
 OPENING_AT_ONCE = 64  # a listen backlog is 128 on many servers
+STOPPED = "the run was stopped"
 LOOK_EVERY = 0.1  # s between two looks at time limits and idle connections
+
+_Address = tuple[socket.AddressFamily, Any]
 
 
 class ConnectFailed(Exception):
@@ -65,10 +69,11 @@ class Pool:
         self._idle: deque[Connection] = deque()
         self._busy: set[Connection] = set()
         self._opening = asyncio.Semaphore(OPENING_AT_ONCE)
-        self._address: tuple[socket.AddressFamily, Any] | None = None
+        self._addresses: list[_Address] = []
         self._dns: float | None = None
         self._offset = unix_offset()
         self._keeper: asyncio.Task[None] | None = None
+        self._interrupted = False
 
     @property
     def in_flight(self) -> int:
@@ -77,11 +82,13 @@ class Pool:
 
     async def warm(self, count: int) -> None:
         """Open connections until ``count`` are idle; raises ConnectFailed if one cannot be opened."""
+        self._watch()
         missing = max(0, count - len(self._idle))
-        for connection in await asyncio.gather(*(self._open() for _ in range(missing))):
-            self._idle.append(connection)
-        if self._keeper is None:
-            self._keeper = asyncio.create_task(self._keep())
+        opened = await asyncio.gather(*(self._open() for _ in range(missing)), return_exceptions=True)
+        self._idle += [each for each in opened if isinstance(each, Connection)]
+        for each in opened:
+            if isinstance(each, BaseException):
+                raise each
 
     async def send(self, request: bytes) -> Exchange:
         """Send a request on a warm connection (a new one if none is left) and wait for the answer's end.
@@ -89,6 +96,7 @@ class Pool:
         A kept-alive connection that the server had closed before any byte of the answer came is replaced, and the
         request sent once more: ``attempts`` is 2 then. Nothing else is repeated.
         """
+        self._watch()
         exchange = await self._attempt(request)
         stale = exchange.error_kind == "reset" and exchange.connection_use > 1 and not exchange.stamps
         if stale:
@@ -98,14 +106,18 @@ class Pool:
 
     async def _attempt(self, request: bytes, fresh: bool = False) -> Exchange:
         exchange = Exchange(kernel_offset=self._offset)
+        exchange.start = perf_counter_ns()
         connection = None if fresh else self._take()
         if connection is None:
-            exchange.start = perf_counter_ns()
             try:
                 connection = await self._open()
             except ConnectFailed as error:
                 exchange.fail(error.kind, str(error), perf_counter_ns())
                 return exchange
+        if self._interrupted:
+            exchange.fail("interrupted", STOPPED, exchange.start)
+            connection.close()
+            return exchange
         self._busy.add(connection)
         await connection.exchange(request, exchange)
         self._busy.discard(connection)
@@ -114,9 +126,10 @@ class Pool:
         return exchange
 
     def interrupt(self) -> None:
-        """Give up every exchange under way; what has come of each is kept."""
+        """Give up every exchange under way, and send no more; what has come of each is kept."""
+        self._interrupted = True
         for connection in list(self._busy):
-            connection.give_up("interrupted", "the run was stopped")
+            connection.give_up("interrupted", STOPPED)
 
     def _take(self) -> Connection | None:
         """Return an idle connection that still stands: the one used last, whose window is widest."""
@@ -141,23 +154,30 @@ class Pool:
                 raise ConnectFailed("tls", f"TLS with {self.target.origin} failed: {reason}") from None
             except OSError as error:
                 self.failed += 1
-                raise ConnectFailed(
-                    "connect", f"cannot connect to {self.target.origin}: {error.strerror or error}"
-                ) from None
+                raise ConnectFailed("connect", f"cannot connect to {self.target.origin}: {_reason(error)}") from None
 
     async def _connect(self) -> Connection:
+        """Connect to the first address that takes us, and to that one alone from then on."""
         loop = asyncio.get_running_loop()
-        if self._address is None:
+        if not self._addresses:
             await self._resolve(loop)
-        family, address = self._address or (socket.AF_INET, ())
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        *others, last = self._addresses
+        for address in others:  # localhost is ::1 first on many machines, and servers listen on 127.0.0.1
+            with contextlib.suppress(ConnectionError):
+                connection = await self._connect_to(loop, address)
+                self._addresses = [address]
+                return connection
+        return await self._connect_to(loop, last)
+
+    async def _connect_to(self, loop: asyncio.AbstractEventLoop, address: _Address) -> Connection:
+        sock = socket.socket(address[0], socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.kernel:
                 sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
             began = perf_counter()
-            await loop.sock_connect(sock, address)
+            await loop.sock_connect(sock, address[1])
             connected = perf_counter()
             layer, tls_time = None, None
             if self._context is not None:
@@ -177,7 +197,11 @@ class Pool:
         began = perf_counter()
         found = await loop.getaddrinfo(self.target.host, self.target.port, type=socket.SOCK_STREAM)
         self._dns = perf_counter() - began
-        self._address = (found[0][0], found[0][4])
+        self._addresses = [(family, address) for family, _, _, _, address in found]
+
+    def _watch(self) -> None:
+        if self._keeper is None:
+            self._keeper = asyncio.create_task(self._keep())
 
     async def _keep(self) -> None:
         """Enforce time limits, drop connections that idled too long, keep spares, follow the kernel's clock."""
@@ -218,3 +242,10 @@ class Pool:
         for connection in [*self._idle, *self._busy]:
             connection.close()
         self._idle.clear()
+
+
+def _reason(error: OSError) -> str:
+    """Return what the system calls an error; asyncio's own texts say less."""
+    if error.errno and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
