@@ -15,49 +15,21 @@ import contextlib
 import json
 import shlex
 import socket
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 import perfkit as pk
-from perfkit import chunks
-from perfkit.records import TOKEN_KINDS
-from perfkit.simulator.truth import chunks_by_request, read_requests
+from perfkit.calibration import Lateness, lateness
+from perfkit.simulator.truth import read_requests
 
 TTFT, ITL, TOKENS = 0.100, 0.010, 64
-
-
-@dataclass(frozen=True)
-class Figures:
-    """One size: lateness is the stored stamp minus the server's send stamp; all in milliseconds unless named."""
-
-    streams: int
-    stamps: str
-    requests: int
-    late_p50: float
-    late_p99: float
-    uncensored_p50: float
-    uncensored_p99: float
-    first_p50: float
-    first_p99: float
-    written_p99: float
-    ttft_error: float
-    itl_p50: float
-    tpot_error: float
-    censored_percent: float
-    us_per_chunk: float
-    us_stored: float
-    client_us_per_chunk: float
-    client_ttft_error: float
-    server_late_p99: float
-    verdict: str
 
 
 @contextlib.contextmanager
@@ -85,6 +57,17 @@ def server(command: str | None, folder: Path) -> Iterator[int]:
         process.wait()
 
 
+@dataclass(frozen=True)
+class Figures:
+    """One size: what was stored against the truth, and another client's figures beside it."""
+
+    streams: int
+    stamps: str
+    ours: Lateness
+    their_ttft_error: float
+    their_us: float
+
+
 def measure(streams: int, rounds: int, stamps: str, command: str | None, client: str | None) -> Figures:
     """Measure one size with a server of its own."""
     with tempfile.TemporaryDirectory() as name:
@@ -100,7 +83,9 @@ def measure(streams: int, rounds: int, stamps: str, command: str | None, client:
                 db=str(folder / "run.db"),
             ).wait()
             other = run_client(client, port, streams, streams * rounds)
-        return judge(folder, streams, stamps, other)
+        ours = lateness(folder / "run.db", folder / "log.csv", folder / "chunks.bin")
+        error = their_ttft_error(other, folder / "log.csv", ours)
+    return Figures(streams, stamps, ours, error, other.get("us_per_event", float("nan")))
 
 
 def run_client(client: str | None, port: int, streams: int, requests: int) -> dict[str, float]:
@@ -112,104 +97,49 @@ def run_client(client: str | None, port: int, streams: int, requests: int) -> di
     return told
 
 
-def judge(folder: Path, streams: int, stamps: str, other: dict[str, float]) -> Figures:
-    """Compare what perfkit stored with what the server logged."""
-    requests = {request.req: request for request in read_requests(folder / "log.csv")}
-    sent = chunks_by_request(folder / "chunks.bin")
-    db = sqlite3.connect(folder / "run.db")
-    offset, verdict = db.execute("SELECT clock_offset, verdict FROM run").fetchone()
-    rows = db.execute(
-        "SELECT server_request_id, start_time, written_time, first_chunk_latency, time_per_output_token, chunks, "
-        "inter_token_latencies FROM result WHERE success AND phase <> 'preflight'"
-    ).fetchall()
-    late, first, censored, error, events = [], [], [], [], 0
-    for identity, start, _, ttft, _, blob, _ in rows:
-        number = int(identity.rpartition("-")[2])
-        truth = np.array([chunk.sent for chunk in sent[number]])
-        stored = chunks.unpack(blob)
-        kinds, reads = np.asarray(stored.kind), np.asarray(stored.read)
-        tokens = np.isin(kinds, TOKEN_KINDS)
-        arrival = np.asarray(stored.arrival)[tokens] + round(start * 1e9) - offset
-        late.append((arrival - truth) / 1e6)
-        first.append((arrival[0] - truth[0]) / 1e6)
-        shared = np.zeros(tokens.sum(), bool)
-        shared[:-1] = np.diff(reads[tokens]) == 0
-        censored.append(shared)
-        request = requests[number]
-        error.append(ttft * 1e3 - (request.first_ns - request.recv_done_ns) / 1e6)
-        events += len(set(zip(stored.message, stored.kind, strict=True)))
-    every, hidden = np.concatenate(late), np.concatenate(censored)
-    gaps = np.concatenate([json.loads(row[6]) for row in rows]) * 1e3
-    cpu, desk_cpu = (
-        db.execute("SELECT value FROM sample WHERE name = ?", (name,)).fetchone()[0]
-        for name in ("cpu_seconds", "desk_cpu_seconds")
-    )
-    true_tpot = [(requests[int(r[0].rpartition("-")[2])]) for r in rows]
-    spans = np.array([(t.last_ns - t.first_ns) / 1e6 / (TOKENS - 1) for t in true_tpot])
-    server_late = np.concatenate([[(c.sent - c.due) / 1e6 for c in sent[t.req]] for t in true_tpot])
-    client_error = float("nan")
-    if "ttft_ms" in other:
-        ours = {t.req for t in true_tpot}
-        theirs = [
-            (t.first_ns - t.recv_done_ns) / 1e6 for t in requests.values() if t.req not in ours and t.status == 200
-        ]
-        client_error = other["ttft_ms"] - float(np.mean(theirs))
-    return Figures(
-        streams=streams,
-        stamps=stamps,
-        requests=len(rows),
-        late_p50=float(np.percentile(every, 50)),
-        late_p99=float(np.percentile(every, 99)),
-        uncensored_p50=float(np.percentile(every[~hidden], 50)),
-        uncensored_p99=float(np.percentile(every[~hidden], 99)),
-        first_p50=float(np.percentile(first, 50)),
-        first_p99=float(np.percentile(first, 99)),
-        written_p99=float(np.percentile([(row[2] - row[1]) * 1e3 for row in rows], 99)),
-        ttft_error=float(np.mean(error)),
-        itl_p50=float(np.percentile(gaps, 50)),
-        tpot_error=float(np.abs(np.array([row[4] for row in rows]) * 1e3 - spans).mean()),
-        censored_percent=float(hidden.mean() * 100),
-        us_per_chunk=cpu / events * 1e6,
-        us_stored=(cpu + desk_cpu) / events * 1e6,
-        client_us_per_chunk=other.get("us_per_event", float("nan")),
-        client_ttft_error=client_error,
-        server_late_p99=float(np.percentile(server_late, 99)),
-        verdict=verdict,
-    )
+def their_ttft_error(other: dict[str, float], log: Path, ours: Lateness) -> float:
+    """Return the other client's mean TTFT minus what the server did for it, in seconds."""
+    if "ttft_ms" not in other:
+        return float("nan")
+    theirs = [request for request in read_requests(log) if request.req not in ours.own and request.first_ns]
+    # The preflight request of ours is among them: one of very many, and as quick as any.
+    return other["ttft_ms"] / 1e3 - float(np.mean([(r.first_ns - r.recv_done_ns) / 1e9 for r in theirs]))
 
 
-HEADS = {
-    "streams": "streams",
-    "stamps": "stamps",
-    "requests": "n",
-    "late_p50": "chunk late p50 [ms]",
-    "late_p99": "p99",
-    "uncensored_p50": "uncensored p50",
-    "uncensored_p99": "p99 ",
-    "first_p50": "first token late p50",
-    "first_p99": "p99  ",
-    "written_p99": "written - start p99 [ms]",
-    "ttft_error": "TTFT error, mean [ms]",
-    "client_ttft_error": "other client's [ms]",
-    "itl_p50": "ITL p50 [ms]",
-    "tpot_error": "TPOT error [ms]",
-    "censored_percent": "censored [%]",
-    "us_per_chunk": "CPU per chunk, received [us]",
-    "us_stored": "and stored [us]",
-    "client_us_per_chunk": "other client's [us]",
-    "server_late_p99": "server's own lateness p99 [ms]",
-    "verdict": "verdict",
+MS = 1e3
+COLUMNS: dict[str, Callable[[Figures], object]] = {
+    "streams": lambda f: f.streams,
+    "stamps": lambda f: f.stamps,
+    "n": lambda f: f.ours.requests,
+    "every chunk late p50 [ms]": lambda f: f.ours.every_p50 * MS,
+    "p99 [ms]": lambda f: f.ours.every_p99 * MS,
+    "uncensored p50 [ms]": lambda f: f.ours.late_p50 * MS,
+    "uncensored p99 [ms]": lambda f: f.ours.late_p99 * MS,
+    "first token p50 [ms]": lambda f: f.ours.first_p50 * MS,
+    "first token p99 [ms]": lambda f: f.ours.first_p99 * MS,
+    "censored [%]": lambda f: f.ours.censored * 100,
+    "written - start p99 [ms]": lambda f: f.ours.written_p99 * MS,
+    "TTFT error, mean [ms]": lambda f: f.ours.ttft_error * MS,
+    "the other client's [ms]": lambda f: f.their_ttft_error * MS,
+    "ITL p50 [ms]": lambda f: f.ours.itl_p50 * MS,
+    "TPOT error [ms]": lambda f: f.ours.tpot_error * MS,
+    "CPU per event received [us]": lambda f: f.ours.us_received,
+    "and stored [us]": lambda f: f.ours.us_stored,
+    "the other client's [us]": lambda f: f.their_us,
+    "server's own lateness p99 [ms]": lambda f: f.ours.server_late_p99 * MS,
+    "verdict": lambda f: f.ours.verdict,
 }
 
 
 def table(figures: list[Figures]) -> str:
-    """Return the figures as a Markdown table."""
-    lines = [" | ".join(HEADS.values()), " | ".join("---" for _ in HEADS)]
-    for each in figures:
-        values = asdict(each)
-        cells = [f"{values[n]:.3f}" if isinstance(values[n], float) else str(values[n]) for n in HEADS]
-        lines.append(" | ".join(cells))
-    return "\n".join(f"| {line} |" for line in lines)
+    """Return the figures as a Markdown table, a column per size."""
+    heads = ["| |" + "".join(f" {f.streams} {f.stamps} |" for f in figures), "|---|" + "---|" * len(figures)]
+    rows = [f"| {name} |" + "".join(f" {_shown(value(f))} |" for f in figures) for name, value in COLUMNS.items()]
+    return "\n".join(heads + rows[2:])
+
+
+def _shown(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def main(words: list[str] | None = None) -> list[Figures]:

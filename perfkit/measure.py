@@ -1,206 +1,23 @@
 """The bridge between the towers: start a measurement, and look at its runs."""
 
-import asyncio
-import os
+import json
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from perfkit import errors
 from perfkit.arguments import Arguments
-from perfkit.datasets import open_dataset
-from perfkit.datasets import prompts as read_prompts
-from perfkit.errors import NothingSucceeded, PerfkitError
-from perfkit.registry import APIS, DATASETS
-from perfkit.workers.local import ProcessWorker, ThreadWorker, Worker
-from perfkit.workers.pipe import carry_by_value
-from perfkit.workers.work import Work
+from perfkit.errors import UsageError
+from perfkit.job import Job, Progress
+from perfkit.records import Prompt
+from perfkit.workers.work import Resumed
 
 if TYPE_CHECKING:
     from perfkit.runs import Runs
 
-STOP_WAIT = 5.0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a job is. Counts are of the point under way, the preflight request left out.
-
-    ``done`` counts requests whose row is committed; ``elapsed`` is seconds of load; ``expected`` is None when the
-    number is not known beforehand.
-    """
-
-    point: int = 0
-    points: int = 1
-    sent: int = 0
-    done: int = 0
-    failed: int = 0
-    in_flight: int = 0
-    elapsed: float = 0.0
-    expected: int | None = None
-    duration: float | None = None
-    path: str | None = None
-    run_ids: tuple[str, ...] = ()
-
-    @property
-    def rate(self) -> float:
-        """Requests finished per second of load so far; NaN before the first second's worth."""
-        return self.done / self.elapsed if self.elapsed else float("nan")
-
-
-class Job:
-    """A measurement under way.
-
-    ``job.progress`` says how far it is, ``job.runs`` opens what it has stored, ``job.stop()`` ends it early, and
-    ``await job`` or ``job.wait()`` returns its runs at the end. Made by ``start``.
-    """
-
-    def __init__(self, arguments: Arguments) -> None:
-        self.arguments = arguments
-        self._progress = Progress(points=len(arguments.points()))
-        self._ended: dict[str, Any] | None = None
-        self._done = threading.Event()
-        self._listeners: list[Callable[[Progress], None]] = []
-        self._worker: Worker = self._start(arguments)
-
-    def __repr__(self) -> str:
-        progress = self.progress
-        state = "done" if self.done() else "running"
-        return f"<Job {state}: {progress.done} of {progress.expected or '?'} requests, {progress.failed} failed>"
-
-    def _ipython_display_(self) -> None:
-        """Show the live line where a job ends a cell."""
-        from perfkit.notebook.live import show
-
-        show(self)
-
-    @property
-    def progress(self) -> Progress:
-        """How far it is, as of the last fifth of a second."""
-        return self._progress
-
-    def done(self) -> bool:
-        """Tell whether it has ended."""
-        return self._done.is_set()
-
-    def listen(self, listener: Callable[[Progress], None]) -> None:
-        """Have ``listener(progress)`` called at each change, on another thread."""
-        self._listeners.append(listener)
-
-    def stop(self) -> "Runs":
-        """Stop sending at once, keep what has arrived, and return it."""
-        self._worker.stop()
-        self._done.wait(STOP_WAIT)
-        return self.runs
-
-    def wait(self, timeout: float | None = None) -> "Runs":
-        """Wait for the end and return the runs.
-
-        An interruption (Ctrl-C, "interrupt kernel") stops the job, keeps what has arrived, and goes on as
-        KeyboardInterrupt.
-
-        Raises
-        ------
-        PerfkitError
-            It failed: NothingSucceeded, StorageError, WorkerLost, or a UsageError for what it was given.
-        TimeoutError
-            ``timeout`` seconds have passed.
-        """
-        try:
-            if not self._wait_done(timeout):
-                raise TimeoutError(f"the job is still running after {timeout:g} s")
-        except BaseException:
-            if not self.done() and timeout is None:
-                self._worker.stop()
-                self._done.wait(STOP_WAIT)
-            raise
-        self.raise_failure()
-        return self.runs
-
-    def raise_failure(self) -> None:
-        """Raise the error that ended the job, if one did."""
-        ended = self._ended or {}
-        if "error" in ended:
-            kind = getattr(errors, ended["error"], PerfkitError)
-            raise kind(ended["text"])
-
-    @property
-    def interrupted(self) -> bool:
-        """True when it was stopped before its end."""
-        return (self._ended or {}).get("status") == "interrupted"
-
-    @property
-    def runs(self) -> "Runs":
-        """What has been stored so far; works while it runs, too.
-
-        Raises
-        ------
-        NothingSucceeded
-            Nothing has been stored.
-        """
-        from perfkit.runs import open as open_runs
-
-        progress = self.progress
-        if progress.path is None or not Path(progress.path).exists():
-            self.raise_failure()
-            raise NothingSucceeded("nothing has been stored yet")
-        runs = open_runs(progress.path)
-        return runs.pick(run_id=list(progress.run_ids)) if progress.run_ids else runs
-
-    def __await__(self) -> Generator[Any, None, "Runs"]:
-        yield from asyncio.to_thread(self._done.wait).__await__()
-        self.raise_failure()
-        return self.runs
-
-    def _start(self, arguments: Arguments) -> Worker:
-        given = arguments.dataset
-        pumped = given is not None and not isinstance(given, str)
-        if pumped and arguments.number is None and arguments.duration is None:
-            # So that each point of a sweep gets all of it: the pump is one for all points.
-            arguments = arguments.replace(number=open_dataset(arguments).known_length)
-        prompts = read_prompts(arguments) if pumped else None
-        own = [*APIS.classes.values(), *DATASETS.classes.values()]
-        carry_by_value(own)
-        work = Work(
-            arguments.replace(dataset=None) if pumped else arguments,
-            dict(APIS.classes),
-            dict(DATASETS.classes),
-            os.getcwd(),
-            list(sys.path),
-            pumped,
-        )
-        kind = ThreadWorker if arguments.workers == 0 else ProcessWorker
-        return kind(work, self._on_event, prompts)
-
-    def _wait_done(self, timeout: float | None) -> bool:
-        """Wait in small steps: a wait without end could not be interrupted on every platform."""
-        until = None if timeout is None else monotonic() + timeout
-        while not self._done.wait(0.1):
-            if until is not None and monotonic() > until:
-                return False
-        return True
-
-    def _on_event(self, event: dict[str, Any]) -> None:
-        if event["event"] == "ended":
-            self._ended = event
-            self._done.set()
-        elif event["event"] == "file":
-            self._change(path=event["path"])
-        else:
-            runs = tuple(dict.fromkeys([*self._progress.run_ids, event["run_id"]]))
-            counts = {name: event[name] for name in ("sent", "done", "failed", "in_flight", "elapsed")}
-            limits = {name: event[name] for name in ("expected", "duration")}
-            self._change(run_ids=runs, point=len(runs) - 1, **counts, **limits)
-        for listener in self._listeners:
-            listener(self._progress)
-
-    def _change(self, **fields: Any) -> None:
-        self._progress = Progress(**{**self._progress.__dict__, **fields})
+__all__ = ["Job", "Progress", "check", "replay", "resume", "run", "run_perf_benchmark", "start"]
 
 
 def start(url: str | Arguments | None = None, /, **given: Any) -> Job:
@@ -291,6 +108,123 @@ def check(url: str | Arguments | None = None, /, **given: Any) -> "Runs":
     folder = tempfile.mkdtemp(prefix="perfkit-check-")
     given.setdefault("db", str(Path(folder) / "check.db"))
     return start(url, **given).wait()
+
+
+def replay(runs: "Runs", url: str | None = None, /, *, speed: float = 1.0, **given: Any) -> Job:
+    """Send the requests of an earlier run again: the same bodies, at the same times, in the same order.
+
+    Parameters
+    ----------
+    runs : Runs
+        One run, of any tool whose files hold the bodies. Its preflight request is left out.
+    url : str, optional
+        Where to; default: where it was sent.
+    speed : float
+        2 plays it twice as fast.
+    **given
+        Further fields of ``Arguments``; ``model`` replaces the bodies' own.
+
+    Returns
+    -------
+    Job
+        As ``start`` returns it.
+
+    Raises
+    ------
+    UsageError
+        There is not exactly one run, or its file holds no bodies.
+
+    Examples
+    --------
+    >>> import perfkit as pk
+    >>> with pk.simulate(ttft=0.01, itl=0.001) as server, tempfile.TemporaryDirectory() as folder:
+    ...     first = pk.start(server.url, rate=100, number=3, max_tokens=4, db=f"{folder}/a.db").wait()
+    ...     again = replay(first, speed=2.0, db=f"{folder}/b.db").wait()
+    ...     len(again.requests)
+    3
+    """
+    if len(runs) != 1:
+        raise UsageError(f"replay takes one run, got {len(runs)}: {', '.join(runs.labels)}; choose with pick")
+    rows = runs.requests.sort_values("start_time")
+    begin = rows["start_time"].min()
+    record = runs.members[0].record
+    target = str(record.get("target") or "")
+    asked: dict[str, Any] = {"url": _endpoint(url, target), "model": record.get("model"), "rate": -1}
+    asked |= {"api": "verbatim", "preflight": False, "number": len(rows), "speed": speed}
+    asked |= {"name": f"{runs.labels[0]}-replay", **given}
+    return start(**{**asked, "dataset": _recorded(runs, begin)})
+
+
+def _endpoint(url: str | None, target: str) -> str:
+    """Return where to replay to: a base URL gains the path of the run's own target.
+
+    Examples
+    --------
+    >>> _endpoint("other:8000", "http://host/v1/completions")
+    'http://other:8000/v1/completions'
+    """
+    if url is None:
+        return target
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    return (parts if parts.path.strip("/") else parts._replace(path=urlsplit(target).path)).geturl()
+
+
+def _recorded(runs: "Runs", begin: float) -> Iterator[Prompt]:
+    decoded = runs.decoded().sort_values("start_time")
+    for request, moment, identity in zip(decoded["request"], decoded["start_time"], decoded["request_id"], strict=True):
+        if not isinstance(request, dict):
+            raise UsageError(
+                f"{runs.labels[0]} holds no request bodies; a run saved with body=False cannot be replayed"
+            )
+        yield Prompt(request, request_id=identity, due=float(moment - begin))
+
+
+def resume(path: str | Path, **given: Any) -> Job:
+    """Go on with a sweep that was interrupted: measure the points that are missing.
+
+    Points that finished are kept as they are; what a half-done point has stored stays in the file as its own,
+    interrupted run.
+
+    Parameters
+    ----------
+    path : str or Path
+        The run file. Its last sweep is the one that goes on.
+    **given
+        Fields of ``Arguments`` that the file does not hold: keys and secret headers.
+
+    Returns
+    -------
+    Job
+        As ``start`` returns it; its runs are those newly measured.
+
+    Raises
+    ------
+    UsageError
+        The file holds no sweep, or nothing of it is missing.
+
+    Examples
+    --------
+    >>> import perfkit as pk
+    >>> with pk.simulate(ttft=0.01, itl=0.001) as server, tempfile.TemporaryDirectory() as folder:
+    ...     _ = pk.start(server.url, parallel=[1, 2], number=2, max_tokens=4, db=f"{folder}/a.db").wait()
+    ...     resume(f"{folder}/a.db")
+    Traceback (most recent call last):
+    perfkit.errors.UsageError: nothing is missing: all 2 points of the sweep finished
+    """
+    from perfkit.runs import open as open_runs
+
+    records = [run.record for run in open_runs(path).members]
+    sweeps = [record["sweep_id"] for record in records if record.get("sweep_id")]
+    if not sweeps:
+        raise UsageError(f"{path} holds no sweep; a sweep is a run with several values of parallel or rate")
+    of_sweep = [record for record in records if record.get("sweep_id") == sweeps[-1]]
+    plan = json.loads(of_sweep[-1]["plan"])
+    finished = {record["point"] for record in of_sweep if record.get("status") == "finished"}
+    missing = [index for index in range(plan["points"]) if index not in finished]
+    if not missing:
+        raise UsageError(f"nothing is missing: all {plan['points']} points of the sweep finished")
+    arguments = Arguments.from_mapping({**plan["arguments"], **given, "db": str(path)})
+    return Job(arguments, Resumed(sweeps[-1], tuple(missing)))
 
 
 def run_perf_benchmark(arguments: Arguments | dict[str, Any]) -> "Runs":

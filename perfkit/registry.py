@@ -86,6 +86,7 @@ _BUILT_IN_APIS = {
     "perfkit.apis.dashscope:DashScope": ("dashscope",),
     "perfkit.apis.anthropic:Anthropic": ("anthropic",),
     "perfkit.apis.custom:Custom": ("custom",),
+    "perfkit.apis.verbatim:Verbatim": ("verbatim",),
 }
 
 _BUILT_IN_DATASETS = {

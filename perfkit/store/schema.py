@@ -83,7 +83,7 @@ RUN = (
     Column("tags", "TEXT", "", "JSON object of str"),
     Column("sweep_id", "TEXT", "", "shared by the points of one sweep"),
     Column("point", "INTEGER", "", "index of this run in its sweep, from 0"),
-    Column("plan", "TEXT", "", "JSON list of the sweep's points"),
+    Column("plan", "TEXT", "", "JSON: number of the sweep's points, and its arguments, secrets removed"),
     Column("arguments", "TEXT", "", "JSON of Arguments, secrets removed"),
     Column("model", "TEXT", "", "model asked for"),
     Column("target", "TEXT", "", "URL, secrets removed"),

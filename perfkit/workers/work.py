@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import json
 import os
 import signal
 import socket
@@ -33,6 +34,14 @@ DESK_NICENESS = 10
 PUMP_BATCH = 500
 
 
+@dataclass(frozen=True)
+class Resumed:
+    """Which points of an earlier sweep are to be measured."""
+
+    sweep_id: str
+    points: tuple[int, ...]
+
+
 @dataclass
 class Work:
     """What the driver hands to a worker.
@@ -49,6 +58,8 @@ class Work:
         ``sys.path`` of the driver.
     pumped : bool
         Prompts come over the pipe.
+    resumed : Resumed, optional
+        The sweep that goes on.
     """
 
     arguments: Arguments
@@ -57,6 +68,7 @@ class Work:
     folder: str = "."
     path: list[str] = field(default_factory=list)
     pumped: bool = False
+    resumed: Resumed | None = None
 
 
 def api_of(work: Work) -> type:
@@ -198,14 +210,22 @@ async def _points(
 ) -> dict[str, Any]:
     stop = Stop(asyncio.get_running_loop())
     on_stop(stop.give)
-    arguments = await _completed(work.arguments, api)
+    completing = asyncio.create_task(_completed(work.arguments, api))
+    if not await stop.first_of(completing):
+        completing.cancel()
+        return {"status": "interrupted"}
+    arguments = completing.result()
     path = run_file(arguments)
     await desk.open(str(path))
     report({"event": "file", "path": str(path), "name": arguments.name})
     points = arguments.points()
-    sweep_id = new_run_id() if len(points) > 1 else None
-    for index, point in enumerate(points):
-        more: dict[str, Any] = {"sweep_id": sweep_id, "point": index}
+    wanted = work.resumed.points if work.resumed else range(len(points))
+    sweep: dict[str, Any] = {}
+    if len(points) > 1:
+        sweep["sweep_id"] = work.resumed.sweep_id if work.resumed else new_run_id()
+        sweep["plan"] = json.dumps({"points": len(points), "arguments": arguments.shown()}, ensure_ascii=False)
+    for index in wanted:
+        point, more = points[index], {**sweep, "point": index}
         session = Session(point, plugins.bind_api(api, point), desk, stop, report, more)
         with _quiet_collector(alone):
             await session.run()

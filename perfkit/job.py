@@ -1,0 +1,203 @@
+"""A measurement under way, as the driver sees it."""
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from perfkit import errors
+from perfkit.arguments import Arguments
+from perfkit.datasets import open_dataset
+from perfkit.datasets import prompts as read_prompts
+from perfkit.errors import NothingSucceeded, PerfkitError
+from perfkit.registry import APIS, DATASETS
+from perfkit.workers.local import ProcessWorker, ThreadWorker, Worker
+from perfkit.workers.pipe import carry_by_value
+from perfkit.workers.work import Resumed, Work
+
+if TYPE_CHECKING:
+    from perfkit.runs import Runs
+
+STOP_WAIT = 5.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is. Counts are of the point under way, the preflight request left out.
+
+    ``done`` counts requests whose row is committed; ``elapsed`` is seconds of load; ``expected`` is None when the
+    number is not known beforehand.
+    """
+
+    point: int = 0
+    points: int = 1
+    sent: int = 0
+    done: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    elapsed: float = 0.0
+    expected: int | None = None
+    duration: float | None = None
+    path: str | None = None
+    run_ids: tuple[str, ...] = ()
+
+    @property
+    def rate(self) -> float:
+        """Requests finished per second of load so far; NaN before the first second's worth."""
+        return self.done / self.elapsed if self.elapsed else float("nan")
+
+
+class Job:
+    """A measurement under way.
+
+    ``job.progress`` says how far it is, ``job.runs`` opens what it has stored, ``job.stop()`` ends it early, and
+    ``await job`` or ``job.wait()`` returns its runs at the end. Made by ``start``.
+    """
+
+    def __init__(self, arguments: Arguments, resumed: Resumed | None = None) -> None:
+        self.arguments = arguments
+        self._progress = Progress(points=len(arguments.points()))
+        self._ended: dict[str, Any] | None = None
+        self._done = threading.Event()
+        self._listeners: list[Callable[[Progress], None]] = []
+        self._worker: Worker = self._start(arguments, resumed)
+
+    def __repr__(self) -> str:
+        progress = self.progress
+        state = "done" if self.done() else "running"
+        return f"<Job {state}: {progress.done} of {progress.expected or '?'} requests, {progress.failed} failed>"
+
+    def _ipython_display_(self) -> None:
+        """Show the live line where a job ends a cell."""
+        from perfkit.notebook.live import show
+
+        show(self)
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is, as of the last fifth of a second."""
+        return self._progress
+
+    def done(self) -> bool:
+        """Tell whether it has ended."""
+        return self._done.is_set()
+
+    def listen(self, listener: Callable[[Progress], None]) -> None:
+        """Have ``listener(progress)`` called at each change, on another thread."""
+        self._listeners.append(listener)
+
+    def stop(self) -> "Runs":
+        """Stop sending at once, keep what has arrived, and return it."""
+        self._worker.stop()
+        self._done.wait(STOP_WAIT)
+        return self.runs
+
+    def wait(self, timeout: float | None = None) -> "Runs":
+        """Wait for the end and return the runs.
+
+        An interruption (Ctrl-C, "interrupt kernel") stops the job, keeps what has arrived, and goes on as
+        KeyboardInterrupt.
+
+        Raises
+        ------
+        PerfkitError
+            It failed: NothingSucceeded, StorageError, WorkerLost, or a UsageError for what it was given.
+        TimeoutError
+            ``timeout`` seconds have passed.
+        """
+        try:
+            if not self._wait_done(timeout):
+                raise TimeoutError(f"the job is still running after {timeout:g} s")
+        except BaseException:
+            if not self.done() and timeout is None:
+                self._worker.stop()
+                self._done.wait(STOP_WAIT)
+            raise
+        self.raise_failure()
+        return self.runs
+
+    def raise_failure(self) -> None:
+        """Raise the error that ended the job, if one did."""
+        ended = self._ended or {}
+        if "error" in ended:
+            kind = getattr(errors, ended["error"], PerfkitError)
+            raise kind(ended["text"])
+
+    @property
+    def interrupted(self) -> bool:
+        """True when it was stopped before its end."""
+        return (self._ended or {}).get("status") == "interrupted"
+
+    @property
+    def runs(self) -> "Runs":
+        """What has been stored so far; works while it runs, too.
+
+        Raises
+        ------
+        NothingSucceeded
+            Nothing has been stored.
+        """
+        from perfkit.runs import open as open_runs
+
+        progress = self.progress
+        if progress.path is None or not Path(progress.path).exists():
+            self.raise_failure()
+            raise NothingSucceeded("nothing has been stored yet")
+        runs = open_runs(progress.path)
+        return runs.pick(run_id=list(progress.run_ids)) if progress.run_ids else runs
+
+    def __await__(self) -> Generator[Any, None, "Runs"]:
+        yield from asyncio.to_thread(self._done.wait).__await__()
+        self.raise_failure()
+        return self.runs
+
+    def _start(self, arguments: Arguments, resumed: Resumed | None) -> Worker:
+        given = arguments.dataset
+        pumped = given is not None and not isinstance(given, str)
+        if pumped and arguments.number is None and arguments.duration is None:
+            # So that each point of a sweep gets all of it: the pump is one for all points.
+            arguments = arguments.replace(number=open_dataset(arguments).known_length)
+        prompts = read_prompts(arguments) if pumped else None
+        own = [*APIS.classes.values(), *DATASETS.classes.values()]
+        carry_by_value(own)
+        work = Work(
+            arguments.replace(dataset=None) if pumped else arguments,
+            dict(APIS.classes),
+            dict(DATASETS.classes),
+            os.getcwd(),
+            list(sys.path),
+            pumped,
+            resumed,
+        )
+        kind = ThreadWorker if arguments.workers == 0 else ProcessWorker
+        return kind(work, self._on_event, prompts)
+
+    def _wait_done(self, timeout: float | None) -> bool:
+        """Wait in small steps: a wait without end could not be interrupted on every platform."""
+        until = None if timeout is None else monotonic() + timeout
+        while not self._done.wait(0.1):
+            if until is not None and monotonic() > until:
+                return False
+        return True
+
+    def _on_event(self, event: dict[str, Any]) -> None:
+        if event["event"] == "ended":
+            self._ended = event
+            self._done.set()
+        elif event["event"] == "file":
+            self._change(path=event["path"])
+        else:
+            runs = tuple(dict.fromkeys([*self._progress.run_ids, event["run_id"]]))
+            counts = {name: event[name] for name in ("sent", "done", "failed", "in_flight", "elapsed")}
+            limits = {name: event[name] for name in ("expected", "duration")}
+            self._change(run_ids=runs, point=len(runs) - 1, **counts, **limits)
+        for listener in self._listeners:
+            listener(self._progress)
+
+    def _change(self, **fields: Any) -> None:
+        self._progress = Progress(**{**self._progress.__dict__, **fields})

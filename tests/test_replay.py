@@ -1,0 +1,74 @@
+"""Replaying a run, and going on with a sweep that was interrupted."""
+
+import json
+import sqlite3
+
+import pytest
+
+import perfkit as pk
+from perfkit.errors import UsageError
+from perfkit.simulator.truth import read_received
+
+
+def bodies_of(path):
+    """The bodies that a server received, the connection's preflight and look-ups left out."""
+    return [told["body"] for told in read_received(path) if told["path"].startswith("/v1/chat")]
+
+
+def test_a_replay_sends_the_same_bodies_at_the_same_times_in_the_same_order(tmp_path):
+    with pk.simulate(ttft=0.005, itl=0.001) as server:
+        first = pk.start(server.url, rate=40, number=12, max_tokens=4, workers=0, db=str(tmp_path / "a.db")).wait()
+    log = tmp_path / "received.jsonl"
+    with pk.simulate(ttft=0.005, itl=0.001, request_log=str(log)) as server:
+        again = pk.replay(first, server.url, speed=2.0, workers=0, db=str(tmp_path / "b.db")).wait()
+    sent = first.decoded().sort_values("start_time")["request"].tolist()
+    assert bodies_of(log) == sent
+    before, after = (runs.requests.sort_values("start_time") for runs in (first, again))
+    due = after["scheduled_time"].to_numpy() - after["scheduled_time"].min()
+    assert due * 2 == pytest.approx(before["start_time"].to_numpy() - before["start_time"].min(), abs=1e-5)
+
+
+def test_a_replay_keeps_the_path_of_the_recorded_target(tmp_path):
+    with pk.simulate(ttft=0.005, itl=0.001) as server:
+        given = {"api": "completions", "number": 2, "max_tokens": 2, "workers": 0}
+        first = pk.start(server.url, db=str(tmp_path / "a.db"), **given).wait()
+        again = pk.replay(first, server.url, workers=0, db=str(tmp_path / "b.db")).wait()
+    assert again.requests["success"].tolist() == [1, 1]
+    assert again.members[0].record["target"].endswith("/v1/completions")
+
+
+def test_replay_takes_one_run(tmp_path):
+    with pk.simulate(ttft=0.005, itl=0.001) as server:
+        given = {"number": 2, "max_tokens": 2, "workers": 0, "db": str(tmp_path / "a.db")}
+        two = pk.start(server.url, parallel=[1, 2], **given).wait()
+    with pytest.raises(UsageError, match="replay takes one run, got 2"):
+        pk.replay(two)
+
+
+def test_resume_measures_only_what_is_missing(tmp_path):
+    db = tmp_path / "sweep.db"
+    with pk.simulate(ttft=0.005, itl=0.001) as server:
+        given = {"number": 3, "max_tokens": 2, "workers": 0, "db": str(db)}
+        pk.start(server.url, parallel=[1, 2, 3], **given).wait()
+        # As a kill during the second point leaves it: that one interrupted, the third never begun.
+        with sqlite3.connect(db) as file:
+            third = file.execute("SELECT run_id FROM run WHERE point = 2").fetchone()
+            file.execute("UPDATE run SET status = 'interrupted' WHERE point = 1")
+            file.execute("DELETE FROM result WHERE run_id = ?", third)
+            file.execute("DELETE FROM run WHERE run_id = ?", third)
+        again = pk.resume(db, workers=0).wait()
+    assert [run.settings["parallel"] for run in again.members] == [2, 3]
+    table = [(run.record["point"], run.record["status"]) for run in pk.open(db).members]
+    assert sorted(table) == [(0, "finished"), (1, "finished"), (1, "interrupted"), (2, "finished")]
+    sweeps = {run.record["sweep_id"] for run in pk.open(db).members}
+    assert len(sweeps) == 1
+
+
+def test_a_key_never_stands_in_the_plan_of_a_sweep(tmp_path):
+    db = tmp_path / "sweep.db"
+    with pk.simulate(ttft=0.005, itl=0.001) as server:
+        given = {"number": 1, "max_tokens": 2, "workers": 0, "api_key": "sk-very-secret-1", "db": str(db)}
+        pk.start(server.url, parallel=[1, 2], **given).wait()
+    assert b"sk-very-secret-1" not in db.read_bytes()
+    plan = json.loads(pk.open(db).members[0].record["plan"])
+    assert plan["points"] == 2
