@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Final
 
-from perfkit.apis.answers import read_message, text_of
+from perfkit.apis.answers import read_message
+from perfkit.apis.pieces import text_of
 from perfkit.chunks import NO_LAG, Chunks, pack
 from perfkit.records import TOKEN_KINDS, Answer, Json, Kind
 from perfkit.safe_pickle import Refused, read_cell

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from perfkit.apis.answers import text_of
 from perfkit.apis.bodies import BodyApi, as_messages, sampling_fields, with_extras
+from perfkit.apis.pieces import text_of
 from perfkit.arguments import Arguments
 from perfkit.records import Json, Message
 

@@ -6,8 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from perfkit.apis.answers import text_of
 from perfkit.apis.base import ApiPluginBase, DefaultApiPlugin
+from perfkit.apis.pieces import text_of
 from perfkit.arguments import Arguments
 from perfkit.errors import UsageError
 from perfkit.records import Json, Message

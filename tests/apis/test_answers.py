@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from perfkit.apis.answers import error_text, read_message
+from perfkit.apis.answers import read_message
+from perfkit.apis.pieces import error_text
 from perfkit.records import Answer, Kind
 
 
