@@ -28,7 +28,7 @@ def held(run: Run, chosen: Definition) -> Held:
     basis = _basis(run)
     if basis.get("chunks") == "own" and run.record.get("source") == chosen.tool:
         return "events"
-    if basis.get("*") == "stamps":
+    if basis.get("*") == "stamps" or (not basis and run.record.get("source") == "perfkit"):
         return "events"
     return next((level for level in HELD if level == basis.get("chunks")), "nothing")
 

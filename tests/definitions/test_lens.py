@@ -8,6 +8,7 @@ from perfkit.definitions import DEFINITIONS, lens, measure
 from perfkit.errors import UsageError
 from perfkit.frame import Run
 from perfkit.opening import open_all
+from tests.run_files import failure, request, write_run
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
@@ -132,6 +133,30 @@ def test_vllms_chunks_serve_its_own_definition_only(tmp_path):
     assert measure(run, "tpot", "vllm")["mean"] == pytest.approx(0.03)
     with pytest.raises(UsageError, match="perfkit's ttft needs the arrival of first and last output"):
         measure(run, "ttft", "perfkit")
+
+
+@pytest.fixture
+def own(tmp_path) -> pk.Runs:
+    rows = [request(0, 0.0, ttft=0.5), request(1, 1.0, ttft=0.7, gaps=(0.1, 0.3), tail=0.2), failure(2, 2.0)]
+    return pk.open(write_run(tmp_path / "run.db", rows))
+
+
+@pytest.mark.parametrize("metric", ["ttft", "itl", "tpot", "e2e"])
+def test_perfkits_definition_on_a_perfkit_file_is_its_own_metric(own, metric):
+    ours = own.percentiles(metric).iloc[0]
+    found = own.lens(metric).xs("perfkit", level="definition").iloc[0]
+    assert found["n"] == ours["n"]
+    for name in ("mean", "p50", "p95", "p99"):
+        assert found[name] == pytest.approx(ours[name])
+
+
+def test_a_perfkit_file_gives_every_definition_of_every_metric(own):
+    for metric in ("ttft", "itl", "tpot", "e2e"):
+        assert own.lens(metric)["n"].min() > 0
+
+
+def test_a_filter_holds_under_the_lens_too(own):
+    assert own.where("ttft > 600ms").lens("ttft").xs("vllm", level="definition")["mean"].tolist() == [0.7]
 
 
 def test_an_unknown_metric_is_refused():
