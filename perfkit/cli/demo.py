@@ -14,7 +14,7 @@ from perfkit.records import Json
 if TYPE_CHECKING:
     from perfkit.runs import Runs
 
-SERVER: dict[str, Any] = {"slots": 24, "itl": 0.008, "prefill_rate": 12_000.0, "jitter": 0.15, "model": "simulated-7b"}
+SERVER: dict[str, Any] = {"slots": 40, "itl": 0.008, "prefill_rate": 12_000.0, "jitter": 0.15, "model": "simulated-7b"}
 """An engine that 64 users overload and 8 do not, so that the charts have something to show."""
 CLOSED: dict[str, Any] = {"parallel": [1, 8, 64], "number": [10, 110, 320]}
 OPEN: dict[str, Any] = {"rate": 22.0, "number": 160}
@@ -62,7 +62,7 @@ def measured(path: Path) -> "Runs":
 
     _make_room(path)
     with simulate(**SERVER) as server:
-        print(f"simulated server at {server.url}: 24 slots, 8 ms a token", file=sys.stderr)
+        print(f"simulated server at {server.url}: 40 slots, 8 ms a token", file=sys.stderr)
         for name, load in (("closed", CLOSED), ("open", OPEN)):
             job = start(server.url, db=str(path), dataset=bodies(600), name=name, **load)
             with watched(job):
