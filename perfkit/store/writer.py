@@ -1,10 +1,12 @@
 """Writes a run file: many rows a commit, a commit as soon as there is nothing more to write."""
 
+import contextlib
 import json
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from perfkit.errors import StorageError
@@ -16,6 +18,14 @@ Row = dict[str, Value]
 _INSERT = f"INSERT INTO result ({', '.join(RESULT_NAMES)}) VALUES ({', '.join(':' + name for name in RESULT_NAMES)})"
 _RUN_NAMES = tuple(column.name for column in RUN)
 _LARGEST = 2**63
+_UNSTORABLE = (
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    UnicodeEncodeError,
+)
+"""What sqlite3 raises, in one release or another, for a value that it cannot hold."""
 
 
 class Writer:
@@ -76,16 +86,11 @@ class Writer:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 self._db.executemany(_INSERT, self._pending)
-            except (
-                sqlite3.DataError,
-                sqlite3.InterfaceError,
-                OverflowError,
-                UnicodeEncodeError,
-                sqlite3.IntegrityError,
-            ):
+            except (*_UNSTORABLE, sqlite3.IntegrityError):
                 self._add_one_by_one()
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
+            self._roll_back()
             raise StorageError(self._spill(error)) from None
         finally:
             self._pending = []
@@ -101,7 +106,10 @@ class Writer:
     def told_to_stop(self, run_id: str) -> bool:
         """Tell whether someone has written an order to stop into ``control``."""
         query = "SELECT 1 FROM control WHERE word = 'stop' AND (run_id = ? OR run_id IS NULL) LIMIT 1"
-        return self._db.execute(query, (run_id,)).fetchone() is not None
+        try:
+            return self._db.execute(query, (run_id,)).fetchone() is not None
+        except sqlite3.Error as error:
+            raise StorageError(f"cannot read {self.path}: {error}") from None
 
     def close(self) -> None:
         """Fold the journal, so that a finished file is one file, and close.
@@ -123,19 +131,25 @@ class Writer:
         for row in self._pending:
             try:
                 self._db.execute(_INSERT, row)
-            except (sqlite3.DataError, sqlite3.InterfaceError, OverflowError, UnicodeEncodeError):
+            except _UNSTORABLE:
                 self._db.execute(_INSERT, _storable(row))
             except sqlite3.IntegrityError:  # run_id and seq are taken: the row is kept all the same
                 self._db.execute(_INSERT, {**row, "seq": None, "flags": _flagged(row, f"seq_{row['seq']!s}_twice")})
 
+    def _roll_back(self) -> None:
+        """Leave the transaction that failed, so that the next one can begin: a full disk may gain room."""
+        if self._db.in_transaction:
+            with contextlib.suppress(sqlite3.Error):  # the first error is the one to tell
+                self._db.execute("ROLLBACK")
+
     def _spill(self, error: sqlite3.Error) -> str:
+        lines = "".join(json.dumps(row, default=_hex) + "\n" for row in self._pending)
         spilled = None
         for folder in (Path.cwd(), Path(tempfile.gettempdir())):
             try:
                 spilled = folder / f"{self.path.name}.unsaved.jsonl"
                 with spilled.open("a", encoding="utf-8") as file:
-                    for row in self._pending:
-                        file.write(json.dumps(row, default=_hex) + "\n")
+                    file.write(lines)
                 break
             except OSError:
                 spilled = None
@@ -154,6 +168,7 @@ class Writer:
             self._db.executemany(statement, rows)
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
+            self._roll_back()
             raise StorageError(f"cannot write {self.path}: {error}") from None
 
 
@@ -176,6 +191,8 @@ def _storable(row: Row) -> Row:
             value = None
         elif isinstance(value, str):
             value = value.encode("utf-8", "replace").decode()
+        elif not isinstance(value, (bytes, int, float, NoneType)):
+            value = str(value)
         fixed[name] = value
     return {**fixed, "flags": _flagged(row, "unstorable")}
 
