@@ -211,30 +211,27 @@ class Calibration:
     @property
     def sentence(self) -> str:
         """The result in one sentence."""
-        honest = self.honest_rate
+        honest, within = self.honest_rate, f"within {LATE_LIMIT * 1e3:g} ms (p99)"
+        by_server = any(point.outcome == "server" for point in self.points)
         if honest is None:
-            return f"{self.host}: no point of the grid was measured within {LATE_LIMIT * 1e3:g} ms."
-        limits = {point.outcome for point in self.points}
-        beyond = "; beyond it the simulator, not the client, was late" if limits <= {"honest", "server"} else ""
-        beyond = beyond if "server" in limits else ""
-        return f"{self.host}: stamps hold within {LATE_LIMIT * 1e3:g} ms (p99) up to {honest:,.0f} events/s{beyond}."
+            reason = "the simulator itself was late: try again when the machine is quiet" if by_server else "none held"
+            return f"{self.host}: no point shows stamps {within}; {reason}."
+        beyond = "; at the points marked so the simulator was late, not the client" if by_server else ""
+        return f"{self.host}: stamps hold {within} up to {honest:,.0f} events/s{beyond}."
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw lateness against the event rate, a line per token interval, points of the server's limit hollow."""
-        from matplotlib.figure import Figure
+        from perfkit.plots.canvas import canvas
 
-        if ax is None:
-            ax = Figure(figsize=(6, 4), layout="constrained").add_subplot()
-        for itl, marker in zip(sorted({point.itl for point in self.points}), "os^Dv*", strict=False):
-            line = [point for point in self.points if point.itl == itl]
-            rates, late = zip(*((p.rate, max(p.lateness.late_p99 * 1e3, 1e-3)) for p in line), strict=True)
-            (drawn,) = ax.plot(rates, late, marker=marker, label=f"ITL {itl * 1e3:g} ms")
-            hollow = [(p.rate, max(p.lateness.late_p99 * 1e3, 1e-3)) for p in line if p.outcome == "server"]
-            if hollow:
-                ax.plot(*zip(*hollow, strict=True), marker, color="white", markeredgecolor=drawn.get_color())
-        ax.axhline(LATE_LIMIT * 1e3, color="0.5", linestyle=":")
-        ax.set(xscale="log", yscale="log", xlabel="events [1/s]", ylabel="stamps late, p99 [ms]")
-        ax.legend(title="hollow: the simulator's limit")
+        with canvas(ax) as ax:
+            for itl, marker in zip(sorted({point.itl for point in self.points}), "os^Dv*", strict=False):
+                line = [point for point in self.points if point.itl == itl]
+                (drawn,) = ax.plot(*_dots(line), marker=marker, label=f"time between tokens {itl * 1e3:g} ms")
+                hollow = [point for point in line if point.outcome == "server"]
+                ax.plot(*_dots(hollow), marker, color="white", markeredgecolor=drawn.get_color())
+            ax.axhline(LATE_LIMIT * 1e3, color="0.5", linestyle=":")
+            ax.set(xscale="log", yscale="log", xlabel="events [1/s]", ylabel="stamps late, p99 [ms]")
+            ax.legend(title="hollow: the simulator's limit")
         return ax
 
     def save(self, path: str | Path | None = None) -> Path:
@@ -247,6 +244,11 @@ class Calibration:
         content = {"host": self.host, "date": self.date, "honest_rate": self.honest_rate, "points": points}
         place.write_text(json.dumps(content, indent=1), encoding="utf-8")
         return place
+
+
+def _dots(points: list[Point]) -> tuple[list[float], list[float]]:
+    """Return event rates and lateness (ms) for drawing on logarithmic axes."""
+    return [point.rate for point in points], [max(point.lateness.late_p99 * 1e3, 1e-3) for point in points]
 
 
 def _cells(point: Point) -> tuple[str, ...]:

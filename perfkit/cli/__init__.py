@@ -16,6 +16,9 @@ COMMANDS = {
     "check": "send one request and say what came back",
     "simulate": "serve a simulated endpoint",
     "demo": "benchmark a simulated endpoint and draw the charts",
+    "replay": "send an earlier run's requests again",
+    "resume": "go on with an interrupted sweep",
+    "calibrate": "measure how exact this machine's measurements are",
     "ls": "list the runs in files and folders",
     "show": "print the summary of result files",
     "compare": "hold runs against a baseline, at equal load",
@@ -27,6 +30,8 @@ COMMANDS = {
     "report": "write one HTML file that needs nothing else",
 }
 _MODULES = {
+    "replay": "again",
+    "resume": "again",
     "ls": "show",
     "plan": "compare",
     "lens": "compare",
