@@ -9,8 +9,7 @@ from perfkit.plots.canvas import canvas
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, stacked
 from perfkit.plots.lines import body, ranks
-from perfkit.plots.quantity import Quantity, percent, quantity, scale, widely_spread
-from perfkit.stats import present
+from perfkit.plots.quantity import Quantity, percent, quantity, samples, scale, widely_spread
 
 
 def ecdf_table(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run") -> DataFrame:
@@ -56,10 +55,10 @@ def ecdf(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", a
         steps = [_steps(group, shown) for group in parts]
         for group, some in zip(parts, steps, strict=True):
             _draw(ax, group, some, shown)
-        pooled = present(stacked(steps)[shown.title]) if parts else np.empty(0)
-        if not pooled.size:
+        values = samples((group.rows for group in parts), shown)
+        if not any(each.size for each in values):
             notes.empty(ax, shown.label, parts)
-        scale(ax.xaxis, shown.title, pooled, log=widely_spread(pooled))
+        scale(ax.xaxis, shown.title, values, log=widely_spread(values))
         ax.set(ylabel="share of requests", ylim=(0, 1.01))
         percent(ax.yaxis)
         legend(ax, by)

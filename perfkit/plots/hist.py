@@ -3,22 +3,23 @@
 import numpy as np
 from matplotlib.axes import Axes
 from pandas import DataFrame
+from scipy.stats import iqr
 
 from perfkit.plots import notes
 from perfkit.plots.canvas import canvas
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, stacked
-from perfkit.plots.quantity import Quantity, percent, quantity, scale
-from perfkit.stats import Floats, percentile
+from perfkit.plots.quantity import Quantity, percent, quantity, samples, scale, widely_spread
+from perfkit.stats import Floats
 
-BINS = 40
+FEWEST, MOST = 8, 60
 
 
 def hist_table(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run") -> DataFrame:
     """Return the bars of a histogram: columns group, from, to, requests, share of requests."""
     shown = quantity(metric)
     parts = groups(notes.measured(requests), by)
-    edges = _edges(_pooled(parts, shown))
+    edges = _edges(samples((group.rows for group in parts), shown))
     return stacked(_bars(group, shown, edges) for group in parts)
 
 
@@ -56,13 +57,13 @@ def hist(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", a
     shown = quantity(metric)
     parts = groups(notes.measured(requests), by)
     with canvas(ax) as ax:
-        pooled = _pooled(parts, shown)
-        edges = _edges(pooled)
+        values = samples((group.rows for group in parts), shown)
+        edges = _edges(values)
         for group in parts:
             _draw(ax, group, _bars(group, shown, edges), filled=len(parts) <= 3)
-        if not pooled.size:
+        if not any(each.size for each in values):
             notes.empty(ax, shown.label, parts)
-        scale(ax.xaxis, shown.title, pooled, log=_skewed(pooled))
+        scale(ax.xaxis, shown.title, values, log=_skewed(values))
         ax.set(ylabel="share of requests")
         percent(ax.yaxis)
         legend(ax, by)
@@ -70,23 +71,24 @@ def hist(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", a
     return ax
 
 
-def _pooled(parts: list[Group], shown: Quantity) -> Floats:
-    return np.concatenate([np.empty(0), *(shown.of(group.rows).dropna().to_numpy() for group in parts)])
+def _skewed(values: list[Floats]) -> bool:
+    """Tell whether ranges of one width would put nearly all requests of a group into the first few."""
+    return all((each > 0).all() for each in values) and widely_spread(values, top=100)
 
 
-def _skewed(values: Floats) -> bool:
-    """Tell whether ranges of one width would put nearly all requests into the first few."""
-    return bool(values.size and values.min() > 0 and values.max() > 10 * percentile(values, 50))
-
-
-def _edges(values: Floats) -> Floats:
-    if not values.size:
+def _edges(values: list[Floats]) -> Floats:
+    """Choose ranges for all groups by Freedman and Diaconis' rule for the narrowest of them."""
+    pooled = np.concatenate([np.empty(0), *values])
+    if not pooled.size:
         return np.array([0.0, 1.0])
-    count = min(BINS, max(8, round(2 * values.size ** (1 / 3))))
-    low, high = values.min(), values.max()
+    low, high = pooled.min(), pooled.max()
     if low == high:
         return np.array([low - 0.5, low + 0.5])
-    return np.geomspace(low, high, count + 1) if _skewed(values) else np.linspace(low, high, count + 1)
+    axis = np.log if _skewed(values) else np.asarray
+    widths = [2 * iqr(axis(each)) / each.size ** (1 / 3) for each in values if each.size]
+    narrowest = min((width for width in widths if width > 0), default=np.inf)
+    count = int(np.clip((axis(high) - axis(low)) / narrowest, FEWEST, MOST))
+    return np.geomspace(low, high, count + 1) if axis is np.log else np.linspace(low, high, count + 1)
 
 
 def _bars(group: Group, shown: Quantity, edges: Floats) -> DataFrame:

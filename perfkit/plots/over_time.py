@@ -9,7 +9,7 @@ from perfkit.plots import notes
 from perfkit.plots.canvas import MANY, canvas, letter_of
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, mark_failures, stacked
-from perfkit.plots.quantity import Quantity, quantity, scale, widely_spread
+from perfkit.plots.quantity import Quantity, quantity, samples, scale, widely_spread
 from perfkit.stats import Floats, present
 
 RATES_DRAWN = ("output_throughput", "request_throughput", "concurrency")
@@ -165,15 +165,16 @@ def _draw(ax: Axes, group: Group, points: DataFrame, shown: Quantity) -> None:
 def _scale(ax: Axes, parts: list[Group], shown: Quantity) -> None:
     ax.margins(y=0.08)
     if shown.name in RATES_DRAWN:
-        scale(ax.yaxis, shown.title, np.empty(0), log=False)
+        scale(ax.yaxis, shown.title, [], log=False)
         ax.set_ylim(bottom=0)
         return
-    pooled = present(np.concatenate([np.empty(0), *(shown.of(group.rows) for group in parts)]))
-    if not pooled.size:
+    values = samples((group.rows for group in parts), shown)
+    log = widely_spread(values)
+    if not any(each.size for each in values):
         notes.empty(ax, shown.label, parts)
-    scale(ax.yaxis, shown.title, pooled, log=widely_spread(pooled))
-    if pooled.size and not widely_spread(pooled):
-        ax.set_ylim(bottom=min(0.0, pooled.min()))
+    scale(ax.yaxis, shown.title, values, log=log)
+    if not log:
+        ax.set_ylim(bottom=min([0.0, *(each.min() for each in values if each.size)]))
 
 
 def _shade(ax: Axes, requests: DataFrame) -> None:

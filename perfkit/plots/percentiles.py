@@ -9,8 +9,8 @@ from perfkit.plots.canvas import canvas
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, stacked
 from perfkit.plots.lines import body, ranks
-from perfkit.plots.quantity import Quantity, quantity, scale, widely_spread
-from perfkit.stats import Floats, present
+from perfkit.plots.quantity import Quantity, quantity, samples, scale, widely_spread
+from perfkit.stats import Floats
 
 TICKS = (0, 50, 75, 90, 95, 99, 99.9, 99.99, 99.999)
 
@@ -58,12 +58,11 @@ def percentiles(requests: DataFrame, metric: str = "ttft", *, by: str | None = "
         points = [_points(group, shown) for group in parts]
         for group, curve in zip(parts, points, strict=True):
             _draw(ax, group, curve, shown)
-        values = present(stacked(points)[shown.title]) if parts else np.empty(0)
-        if not values.size:
+        values = samples((group.rows for group in parts), shown)
+        if not any(each.size for each in values):
             notes.empty(ax, shown.label, parts)
         # This chart is about the largest values, not about the 99th percentile.
-        far = bool(values.size and values.max() > 20 * np.median(values) > 0)
-        scale(ax.yaxis, shown.title, values, log=far or widely_spread(values))
+        scale(ax.yaxis, shown.title, values, log=widely_spread(values, top=100))
         _nines(ax, max((len(group.rows) for group in parts), default=0))
         ax.set(xlabel="percentile of requests")
         legend(ax, by)

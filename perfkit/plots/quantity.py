@@ -1,5 +1,6 @@
 """A number of each request as a person reads it: a metric or a column, with its name and its unit."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from pandas import DataFrame, Series, to_numeric
 
 from perfkit.errors import UsageError, nearest
 from perfkit.metrics import METRICS, RATES
-from perfkit.stats import Floats, percentile
+from perfkit.stats import Floats, percentile, present
 from perfkit.store.schema import RESULT
 
 _TYPES = ("REAL", "INTEGER")
@@ -66,6 +67,11 @@ class Quantity:
         return to_numeric(values, errors="coerce").astype(float) * self.factor
 
 
+def samples(parts: Iterable[DataFrame], shown: Quantity) -> list[Floats]:
+    """Return the values of each group, without those that are missing."""
+    return [present(shown.of(rows)) for rows in parts]
+
+
 def needed(name: str) -> tuple[str, ...]:
     """Return the stored columns that a metric, a rate or a column is computed from."""
     known = METRICS.get(name) or RATES.get(name)
@@ -99,25 +105,32 @@ def quantity(name: str) -> Quantity:
     raise UsageError(f"no metric or column of numbers is called {name!r}{nearest(name, [*METRICS, *RATES, *COLUMNS])}")
 
 
-def widely_spread(values: Floats) -> bool:
+def widely_spread(samples: Iterable[Floats], top: float = 99) -> bool:
     """Tell whether a logarithmic axis reads better: the 99th percentile is above ten times the median.
+
+    Of several groups the largest such percentile is held against the smallest median: a group that lies far below the
+    others would be squeezed against a linear axis' end.
 
     Examples
     --------
-    >>> widely_spread(np.array([1.0] * 90 + [50.0] * 10)), widely_spread(np.arange(1.0, 100.0))
+    >>> widely_spread([np.array([1.0] * 90 + [50.0] * 10)]), widely_spread([np.arange(1.0, 100.0)])
     (True, False)
+    >>> widely_spread([np.array([1.0]), np.array([20.0])])
+    True
     """
-    middle = percentile(values, 50)
-    return bool(middle > 0 and percentile(values, 99) > 10 * middle)
+    some = [values for values in samples if values.size]
+    middle = min((percentile(values, 50) for values in some), default=0.0)
+    return bool(middle > 0 and max(percentile(values, top) for values in some) > 10 * middle)
 
 
-def scale(axis: Axis, shown: str, values: Floats, *, log: bool) -> None:
+def scale(axis: Axis, shown: str, samples: Iterable[Floats], *, log: bool) -> None:
     """Name an axis and set its scale and ticks, which are plain numbers.
 
     Values at or below zero (a lag may be) stay on a logarithmic axis: below the smallest of the positive ones it is
     linear.
     """
     axis.set_label_text(shown)
+    values = np.concatenate([np.empty(0), *samples])
     positive = values[values > 0]
     if log and positive.size:
         _logarithmic(axis, positive, reaches_zero=positive.size < values.size)

@@ -68,11 +68,10 @@ def scatter(
         look = _look(sum(map(len, dots)), letter_of(ax))
         for group, some in zip(parts, dots, strict=True):
             _draw(ax, group, some, across, look)
-        everything = stacked(dots)
-        if everything.empty:
+        if not sum(map(len, dots)):
             notes.empty(ax, shown.label, parts)
         for axis, name in ((ax.xaxis, across.title), (ax.yaxis, shown.title)):
-            values = everything[name].to_numpy() if name in everything else np.empty(0)
+            values = [some[name].to_numpy() for some in dots]
             scale(axis, name, values, log=widely_spread(values))
         legend(ax, by)
         notes.write(ax, [], notes.remarks(requests, metric))

@@ -148,9 +148,9 @@ def _draw(ax: Axes, group: Group, points: DataFrame, shown: Quantity, *, lone: b
 def _axes(ax: Axes, points: DataFrame, shown: Quantity) -> None:
     values = present(points[shown.title])
     if values.size and values.min() > 0 and values.max() > 20 * values.min() and shown.name not in RATES:
-        scale(ax.yaxis, shown.title, values, log=True)
+        scale(ax.yaxis, shown.title, [values], log=True)
     else:
-        scale(ax.yaxis, shown.title, values, log=False)
+        scale(ax.yaxis, shown.title, [values], log=False)
         ax.set_ylim(bottom=0)
     loads = np.unique(points["load"])
     if loads.min() > 0 and loads.max() >= 8 * loads.min():

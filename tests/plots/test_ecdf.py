@@ -60,6 +60,11 @@ def test_the_axis_is_logarithmic_when_the_99th_percentile_is_above_ten_medians()
     assert (ecdf(wide).get_xscale(), ecdf(narrow).get_xscale()) == ("log", "linear")
 
 
+def test_the_axis_is_logarithmic_when_a_group_lies_far_below_another():
+    frame = requests(ttft=[0.02] * 50 + [0.8] * 50).assign(run=["a"] * 50 + ["b"] * 50)
+    assert ecdf(frame).get_xscale() == "log"
+
+
 def test_values_at_zero_stay_on_a_logarithmic_axis():
     ax = ecdf(requests(lag=[0.0] * 5 + [0.001] * 90 + [1.0] * 5), "lag")
     assert ax.get_xscale() == "symlog"

@@ -34,3 +34,9 @@ def test_an_outline_has_a_label_and_its_filling_none():
     ax = hist(served("a", parallel=4, number=80), "e2e")
     assert [patch.get_gid() for patch in ax.patches] == [None, "fill"]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a (n=80)"]
+
+
+def test_ranges_are_as_narrow_as_the_narrowest_group_needs():
+    narrow = pd.DataFrame({"run": "a", "success": 1, "ttft": np.linspace(0.1, 0.11, 200)})
+    wide = pd.DataFrame({"run": "b", "success": 1, "ttft": np.linspace(0.1, 0.3, 200)})
+    assert (hist_table(together(narrow, wide)).query("group == 'a'")["requests"] > 0).sum() >= 3
