@@ -52,6 +52,10 @@ class LimitExceeded(UnsafePickle):
     """A cell that would take more memory, depth or time than any real answer."""
 
 
+LONG = 24
+"""Names beyond which a list of all of them would bury the sentence that it ends."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Suggest the known name closest to a mistyped one, as the tail of an error message.
 
@@ -65,7 +69,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     Returns
     -------
     str
-        ``"; did you mean 'b'? (known: a, b)"``, without the question when nothing is close.
+        ``"; did you mean 'b'? (known: a, b)"``, without the question when nothing is close, and without the list
+        when something is and the list is long.
 
     Examples
     --------
@@ -75,4 +80,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     question = f"; did you mean '{close[0]}'?" if close else ";"
+    if close and len(names) > LONG:
+        return question
     return f"{question} (known: {', '.join(names)})" if names else "; none is known"

@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
@@ -83,8 +84,23 @@ def check(arguments: Any) -> None:
     _require(least <= most, f"min_prompt_length {least} is above max_prompt_length {most}")
     parts = urlsplit(arguments.url)
     _require(
-        parts.scheme in ("http", "https") and bool(parts.hostname) and _has_port(parts),
+        parts.scheme in ("http", "https") and bool(parts.hostname) and " " not in parts.netloc and _has_port(parts),
         f"url must look like http://host:port, got {shown_url(arguments.url)!r}",
+    )
+    _check_transport(arguments)
+
+
+def _check_transport(arguments: Any) -> None:
+    ca_file, proxy, workers = arguments.ca_file, arguments.proxy, arguments.workers
+    _require(ca_file is None or Path(ca_file).expanduser().is_file(), f"no file of certificates at {ca_file}")
+    _require(
+        proxy is None or proxy == "env" or urlsplit(proxy).scheme in ("http", "https"),
+        f"proxy must look like http://host:port, or be env for the environment's; got {shown_url(str(proxy))!r}",
+    )
+    counted = isinstance(workers, (bool, int, float, str))
+    _require(
+        not counted or (type(workers) is int and workers >= 0),
+        f"workers must be a whole number, 0 for a thread of this process; got {workers!r}",
     )
 
 

@@ -70,6 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     2
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    if not words:
+        parser().print_help(sys.stderr)
+        return 2
     try:
         options = read(parser(words), words)
         status: int = options.function(options)
@@ -77,12 +80,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except errors.PerfkitError as error:
         return _say(str(error), next(status for kind, status in _STATUS if isinstance(error, kind)))
+    except (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        return _say(f"{error.filename}: {error.strerror}", 2)
     except BrokenPipeError:
         # The reader of a pipe (head, less) has left. Without this, closing stdout at exit complains again.
         sys.stdout = None
         return 0
     except OSError as error:
-        return _say(": ".join(filter(None, [error.filename and str(error.filename), error.strerror])) or str(error), 1)
+        return _say(str(error), 1)
     except KeyboardInterrupt:
         return 130
 
@@ -96,6 +101,8 @@ def _say(sentence: str, status: int) -> int:
 def parser(words: Sequence[str] = ()) -> Parser:
     """Return the parser for a command line: of its command alone, or of all if it names none."""
     named = words[0] if words and words[0] in COMMANDS else None
+    if words and not named and not words[0].startswith("-"):
+        raise errors.UsageError(f"no command is called {words[0]!r}{errors.nearest(words[0], COMMANDS)}")
     whole = Parser(prog="perfkit", description="Benchmark LLM serving endpoints and understand the results.")
     whole.add_argument("--version", action="version", version=_version())
     # A metavar of its own: choices are listed below it, one a line.

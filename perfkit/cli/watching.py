@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from perfkit.notebook.live import Line, Terminal, sentence
+from perfkit.notebook.live import Line, Painter, Terminal, sentence
 from perfkit.safe_pickle import decode_cell
 
 if TYPE_CHECKING:
@@ -27,7 +27,30 @@ class Listener(Protocol):
 
 def watched(job: "Job") -> Line:
     """Show the line of a job on standard error until the block ends."""
-    return Line(job, Terminal() if sys.stderr.isatty() else Plain(job))
+    return Line(job, Begun(job, Terminal() if sys.stderr.isatty() else Plain(job)))
+
+
+class Begun:
+    """Paints nothing until a request was sent: a run that could not begin has its sentence, and no count of nothing.
+
+    Parameters
+    ----------
+    job : Job
+    painter : Painter
+        Paints from then on.
+    """
+
+    def __init__(self, job: "Job", painter: Painter) -> None:
+        self._job, self._painter = job, painter
+
+    def paint(self, text: str, share: float, *, over: bool) -> None:
+        """Pass it on."""
+        if self._job.progress.sent or self._job.progress.point:
+            self._painter.paint(text, share, over=over)
+
+    def blocked(self) -> None:
+        """Pass it on."""
+        self._painter.blocked()
 
 
 class Plain:

@@ -88,6 +88,7 @@ class Simulation:
         for name in ("slots", "output_tokens"):
             self._require(name, getattr(self, name) is None or getattr(self, name) > 0, "above 0")
         self._require("jitter", 0 <= self.jitter < 1, "from 0 to below 1")
+        self._require("port", 0 <= self.port <= 65535, "from 0 to 65535")
         self._require("fail_status", 400 <= self.fail_status <= 599, "from 400 to 599")
 
     def _require(self, name: str, holds: bool, allowed: str) -> None:
