@@ -68,7 +68,9 @@ class Measured(Selection):
             Adds ``request``, ``response_messages``, ``prompt``, ``output_text`` and ``refused``: why a cell was not
             decoded. Filter first: only what is left is decoded.
         """
-        return self.requests.join(decoding.decoded(self.members, raw))
+        decoded = decoding.decoded(self.members, raw)
+        # A run that was given --prompt has a setting of that name, too; the request's own text is what is asked for.
+        return self.requests.drop(columns=decoded.columns, errors="ignore").join(decoded)
 
     def column(self, *names: str) -> pd.DataFrame:
         """Return only some columns of ``requests``, reading no others; for files too large to load whole."""

@@ -147,6 +147,11 @@ def test_decoding_brings_dicts_and_texts(runs):
     assert (row["prompt"], row["output_text"], row["refused"]) == ("prompt 3", "aaa", None)
 
 
+def test_decoded_requests_have_their_own_prompt_where_the_run_was_given_one(tmp_path):
+    path = write_run(tmp_path / "a.db", [request(0)], arguments={"prompt": "@asked.txt"})
+    assert list(pk.open(path).decoded()["prompt"]) == ["prompt 0"]
+
+
 def test_a_refused_cell_is_flagged_and_its_neighbours_load(tmp_path):
     evil = request(0, request="Y29zCnN5c3RlbQou", prompt_text=None)
     path = write_run(tmp_path / "evil.db", [evil, request(1, 1)])
