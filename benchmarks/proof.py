@@ -65,6 +65,19 @@ SECTIONS = (
         "Every hostile cell and file refused or decoded as it should be, without a side effect.",
         "hostile.py",
     ),
+    Section(
+        "exploring",
+        "1,000,000 requests without bodies opened and summarised in under 10 s and 2 GB. Of 100,000 requests with 64 "
+        "chunks each, 1,000 filtered and decoded in under 1 s, and their ids and TTFT read at least 5 times faster than "
+        "by a plain reader.",
+        "exploring.py",
+    ),
+    Section(
+        "coverage",
+        "95 % intervals hold the truth in 93 to 97 % of 1,000 experiments of each kind; two runs of the same thing are "
+        "called different in at most 5 +- 1.5 %.",
+        "coverage.py",
+    ),
     Section("fixtures", "Other tools' own summaries recomputed from their files.", "fixtures.py"),
 )
 
