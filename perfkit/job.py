@@ -1,6 +1,7 @@
 """A measurement under way, as the driver sees it."""
 
 import asyncio
+import logging
 import os
 import sys
 import threading
@@ -197,7 +198,11 @@ class Job:
             limits = {name: event[name] for name in ("expected", "duration")}
             self._change(run_ids=runs, point=len(runs) - 1, **counts, **limits)
         for listener in self._listeners:
-            listener(self._progress)
+            try:
+                listener(self._progress)
+            except Exception:
+                # Their code, on the thread that hears of the end: it must go on.
+                logging.getLogger("perfkit").exception("a listener of the job raised")
 
     def _change(self, **fields: Any) -> None:
         self._progress = Progress(**{**self._progress.__dict__, **fields})

@@ -55,7 +55,7 @@ class Channel(Protocol):
         """
 
     def send(self, message: Message) -> None:
-        """Send a message to the loop."""
+        """Send a message to the loop; one that is gone hears nothing, and ``receive`` says so in the end."""
 
 
 class Desk:
@@ -101,7 +101,9 @@ class Desk:
                     self._guarded(self._commit)
                 elif message is None and self._can_prepare():
                     self._guarded(self._prepare)
-        except (EOFError, BrokenPipeError, ConnectionResetError):
+        except EOFError:
+            pass
+        finally:  # a fault of ours, too, must not cost the rows that are here
             self._guarded(self._leave)
 
     def _handle(self, message: Message) -> None:
@@ -112,10 +114,7 @@ class Desk:
         try:
             step(*content)
         except PerfkitError as error:
-            try:
-                self._channel.send(("failure", type(error).__name__, str(error)))
-            except (BrokenPipeError, ConnectionResetError):
-                return  # the loop is gone; StorageError has spilled its rows
+            self._channel.send(("failure", type(error).__name__, str(error)))
 
     # What the loop says.
 
@@ -156,6 +155,7 @@ class Desk:
     def _samples(self, rows: list[tuple[float, str, float]]) -> None:
         run_id = self._current.run_id
         self._store.add_samples((run_id, 0, moment, name, value) for moment, name, value in rows)
+        self._beat()  # answers may be minutes apart
 
     def _flush(self) -> None:
         self._commit()

@@ -42,6 +42,7 @@ class DeskClient:
         self.stored = self.failed = 0
         self.last_error: str | None = None
         self.failure: PerfkitError | None = None
+        self._gone = False
         self.told_to_stop = False
         self.verdict: str | None = None
         self.taken = self.starved = 0
@@ -155,7 +156,8 @@ class DeskClient:
             self._channel.close()
 
     def _send(self, *message: Any) -> None:
-        if self._channel is not None and self.failure is None:
+        # A desk that cannot write the file still puts what has ended into its spill file.
+        if self._channel is not None and not self._gone:
             self._channel.send(message)
 
     async def _ask(self, *message: Any) -> None:
@@ -176,6 +178,7 @@ class DeskClient:
 
     def on_end(self) -> None:
         """Note that the desk is gone."""
+        self._gone = True
         self._on_failure("WorkerLost", "the process that stores results ended without a word; what it stored is kept")
 
     def _on_requests(self, requests: list[Ready], ended: bool) -> None:
@@ -206,8 +209,8 @@ class DeskClient:
             self._want_prompts()
 
     def _on_answer(self) -> None:
-        answer = self._answers.popleft()
-        if not answer.done():
+        answer = self._answers.popleft() if self._answers else None  # a failure has answered them all
+        if answer is not None and not answer.done():
             answer.set_result(None)
 
     def _on_finished(self, stored: int, failed: int, level: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import pickle
+import selectors
 import socket
 from collections.abc import Callable
 from struct import Struct
@@ -69,14 +70,18 @@ class DeskEnd:
                 data = self._end.recv(_PIECE, 0 if wait else socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return None
+            except ConnectionResetError:
+                data = b""
             if not data:
                 raise EOFError
             self._frames.add(data)
         return message
 
     def send(self, message: Message) -> None:
-        """Send a message to the loop."""
-        self._end.sendall(_framed(message))
+        """Send a message to the loop; one that is gone hears nothing, and ``receive`` says so in the end."""
+        # What the loop had said before it went is still to be read: answers among it.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._end.sendall(_framed(message))
 
 
 class LoopEnd:
@@ -132,10 +137,20 @@ class LoopEnd:
         self._open = False
         self._loop.remove_reader(self._end.fileno())
         self._loop.remove_writer(self._end.fileno())
-        self._end.setblocking(True)
         with contextlib.suppress(OSError):  # the desk is gone, and what it had stored is kept
-            self._end.sendall(self._unsent)
+            self._send_rest()
         self._end.close()
+
+    def _send_rest(self) -> None:
+        """Send what waits. The desk may be sending as well: nobody would move if its words were not taken."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._end, selectors.EVENT_READ | selectors.EVENT_WRITE)
+            while self._unsent:
+                ((_, ready),) = selector.select()
+                if ready & selectors.EVENT_READ and not self._end.recv(_PIECE):
+                    return
+                if ready & selectors.EVENT_WRITE:
+                    del self._unsent[: self._end.send(bytes(self._unsent[:_PIECE]))]
 
     def _on_readable(self) -> None:
         try:

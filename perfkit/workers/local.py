@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, BinaryIO, Protocol
 
-from perfkit.errors import PerfkitError
+from perfkit.errors import PerfkitError, PluginFailure
 from perfkit.records import Prompt
 from perfkit.workers import pipe
 from perfkit.workers.work import Work, api_of, carry_out, failure_event, start_desk
@@ -28,6 +28,26 @@ class Worker(Protocol):
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until it has ended; tell whether it has."""
+
+
+class _Source:
+    """A person's prompts, drawn from in batches; where they raise, the plan ends, and ``failure`` says why."""
+
+    def __init__(self, prompts: Iterable[Prompt]) -> None:
+        self._prompts = iter(prompts)
+        self.failure: Event = {}
+
+    def draw(self, count: int) -> tuple[list[Prompt], bool]:
+        """Return up to ``count`` prompts, and whether they are the last."""
+        batch: list[Prompt] = []
+        try:
+            batch.extend(islice(self._prompts, count))
+        except PerfkitError as error:
+            self.failure = failure_event(error)
+        except Exception as error:  # noqa: BLE001 - their code, not ours: told as what ended the job
+            told = PluginFailure(f"the dataset raised {type(error).__name__}: {error}")
+            self.failure = failure_event(told)
+        return batch, len(batch) < count
 
 
 class ProcessWorker:
@@ -55,7 +75,7 @@ class ProcessWorker:
             start_new_session=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in work.path if path)},
         )
-        self._prompts = iter(prompts) if prompts is not None else None
+        self._source = _Source(prompts or ())
         level = logging.getLogger("perfkit").getEffectiveLevel()
         self._order({"path": work.path, "folder": work.folder, "log_level": level})
         self._order(work)
@@ -94,19 +114,10 @@ class ProcessWorker:
                 self._listen(event)
         code = self._process.wait()
         self._errors.join(1.0)
-        lost = {
-            "event": "ended",
-            "error": "WorkerLost",
-            "text": f"the worker ended without a word (exit status {code})",
-        }
-        self._listen(ended or lost)
+        self._listen({**self._source.failure, **(ended or _lost(f"exit status {code}"))})
 
     def _pump(self, count: int) -> None:
-        """Send the next prompts; an iterable that raises ends the plan there, and says so."""
-        if self._prompts is None:
-            return
-        batch = list(islice(self._prompts, count))
-        self._order(("prompts", batch, len(batch) < count))
+        self._order(("prompts", *self._source.draw(count)))
 
     def _pass_on_errors(self) -> None:
         for line in self._stream(self._process.stderr):
@@ -128,7 +139,8 @@ class ThreadWorker:
 
     def __init__(self, work: Work, listen: Listen, prompts: Iterable[Prompt] | None = None) -> None:
         self._work, self._listen = work, listen
-        self._prompts = iter(prompts) if prompts is not None else None
+        self._source = _Source(prompts or ())
+        self._ended = False
         self._take: Callable[[list[Prompt], bool], None] | None = None
         self._stop: Callable[[], None] | None = None
         self._stopped = False
@@ -149,18 +161,22 @@ class ThreadWorker:
     def _carry_out(self) -> None:
         try:
             api = api_of(self._work)
+            end, wait = start_desk(self._work, api, forked=False)
+            carry_out(self._work, api, end, self._on_event, self._on_stop, self._on_prompts, wait, alone=False)
         except PerfkitError as error:
-            self._listen({"event": "ended", **failure_event(error)})
-            return
-        end, wait = start_desk(self._work, api, forked=False)
-        carry_out(self._work, api, end, self._on_event, self._on_stop, self._on_prompts, wait, alone=False)
+            self._on_event({"event": "ended", **failure_event(error)})
+        finally:
+            if not self._ended:
+                self._on_event(_lost("its thread raised"))
 
     def _on_event(self, event: Event) -> None:
-        if event["event"] != "want":
+        if event["event"] == "ended":
+            self._ended = True
+            self._listen({**self._source.failure, **event})
+        elif event["event"] != "want":
             self._listen(event)
-        elif self._prompts is not None and self._take is not None:
-            batch = list(islice(self._prompts, event["count"]))
-            self._take(batch, len(batch) < event["count"])
+        elif self._take is not None:
+            self._take(*self._source.draw(event["count"]))
 
     def _on_prompts(self, take: Callable[[list[Prompt], bool], None]) -> None:
         self._take = take
@@ -169,3 +185,7 @@ class ThreadWorker:
         self._stop = stop
         if self._stopped:
             stop()
+
+
+def _lost(how: str) -> Event:
+    return {"event": "ended", "error": "WorkerLost", "text": f"the worker ended without a word ({how})"}

@@ -130,7 +130,8 @@ def _be_desk(desk: Desk) -> NoReturn:
         desk.work()
         status = 0
     finally:
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            sys.stderr.flush()
         os._exit(status)
 
 
