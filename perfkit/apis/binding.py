@@ -87,11 +87,14 @@ class BoundApi:
         if self.generation == "llmuses" and isinstance(prompt.content, dict):
             return prompt.content  # the plugin made it: see bodies
         build = self.api.build_request
-        extra = (self.arguments,) if _takes(build, 2) else ()
-        body = _called(build, prompt.content, *extra)
+        body = _called(build, prompt.content, *self._extra)
         if body is None or (isinstance(body, dict) and body):
             return body
         raise PluginFailure(f"{_place(build)}: build_request returned {body!r}; a body is a dict that is not empty")
+
+    @cached_property
+    def _extra(self) -> tuple[Arguments, ...]:
+        return (self.arguments,) if _takes(self.api.build_request, 2) else ()
 
     def bodies(self, arguments: Arguments) -> Iterator[dict[str, Json]]:
         """Yield the bodies that a plugin of the llmuses generation makes by itself.

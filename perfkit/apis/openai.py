@@ -38,11 +38,14 @@ class OpenAI(Completions):
 
     path = "/v1/chat/completions"
 
+    def __init__(self, param: Arguments | None = None) -> None:
+        super().__init__(param)
+        path = urlsplit(self.param.endpoint(self.path)).path
+        self._completes = path.endswith("/completions") and not path.endswith("/chat/completions")
+
     def asking(self, asked: Any, param: Arguments) -> dict[str, Json]:
         """Return messages, or the prompt where the URL wants one."""
-        path = urlsplit(param.endpoint(self.path)).path
-        completes = path.endswith("/completions") and not path.endswith("/chat/completions")
-        return super().asking(asked, param) if completes else BodyApi.asking(self, asked, param)
+        return super().asking(asked, param) if self._completes else BodyApi.asking(self, asked, param)
 
 
 class Responses(BodyApi):
