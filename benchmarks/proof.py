@@ -68,8 +68,8 @@ SECTIONS = (
     Section(
         "exploring",
         "1,000,000 requests without bodies opened and summarised in under 10 s and 2 GB. Of 100,000 requests with 64 "
-        "chunks each, 1,000 filtered and decoded in under 1 s, and their ids and TTFT read at least 5 times faster than "
-        "by a plain reader.",
+        "chunks each, 1,000 filtered and decoded in under 1 s, and their ids and TTFT read at least 5 times faster "
+        "than by a plain reader.",
         "exploring.py",
     ),
     Section(

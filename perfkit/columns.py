@@ -1,13 +1,13 @@
 """Any quantity by its name: a stored column, a metric, a setting of the run or a tag; in frames and in filters."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import pandas as pd
 
 from perfkit.errors import UnsafePickle, UsageError, nearest
-from perfkit.frame import Condition, Part, Run, is_stored, requests
+from perfkit.frame import Condition, Part, Run, is_stored, request_batches, requests
 from perfkit.metrics import METRICS
 from perfkit.records import Json
 from perfkit.safe_pickle import decode_cell
@@ -57,7 +57,17 @@ def load(runs: Sequence[Run], names: Iterable[str], part: Part = "load") -> pd.D
         A name that nothing has; the nearest is suggested.
     """
     names = list(dict.fromkeys(names))
-    frame = requests(runs, needed(runs, names), part)
+    return _computed(requests(runs, needed(runs, names), part), names)
+
+
+def batches(runs: Sequence[Run], names: Iterable[str], part: Part = "load") -> Iterator[pd.DataFrame]:
+    """Yield what ``load`` returns a batch of rows at a time."""
+    names = list(dict.fromkeys(names))
+    for frame in request_batches(runs, needed(runs, names), part):
+        yield _computed(frame, names)
+
+
+def _computed(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     computed = {name: METRICS[name].compute(frame) for name in names if name in METRICS}
     return pd.DataFrame({name: computed.get(name, frame.get(name)) for name in names}, index=frame.index)
 

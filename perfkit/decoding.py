@@ -1,6 +1,7 @@
 """Requests and answers decoded from their cells: what was asked, what came back, whatever tool stored it."""
 
 import gc
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -15,6 +16,9 @@ from perfkit.safe_pickle import Refused, decode_cell, read_cell
 
 _QUICK = 1 << 20
 """Characters of an answer that may be parsed before they are weighed: they cannot grow beyond some 50 MB."""
+
+_FLAT = 100
+_LONG_NUMBER = re.compile(r"\d{18}")
 
 BODIES = ("request", "response_messages", "prompt_text", "output_text")
 
@@ -115,10 +119,13 @@ def _read_carefully(text: str) -> Json:
 
 
 def _read_quickly(text: str) -> Json:
+    # A quick parser makes floats of large integers, and follows nesting deeper than our limit.
+    if text.count("{") + text.count("[") > _FLAT or _LONG_NUMBER.search(text):
+        return _read_carefully(text)
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        return _read_carefully(text)  # NaN, integers beyond 64 bits, lone surrogates: some servers send them
+        return _read_carefully(text)  # NaN and lone surrogates: some servers send them
 
 
 def prompt_of(body: Json) -> str | None:

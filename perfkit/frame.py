@@ -133,7 +133,24 @@ def requests(runs: Sequence[Run], columns: Sequence[str], part: Part = "load") -
         The columns in the order given; a unique integer index that stays with a row whatever is filtered.
     """
     stored = [name for name in dict.fromkeys(columns) if is_stored(name)]
-    loaded = [list(_batches(run, stored, part)) for run in runs]
+    return _assembled(runs, [list(_batches(run, stored, part)) for run in runs], columns)
+
+
+def request_batches(runs: Sequence[Run], columns: Sequence[str], part: Part = "load") -> Iterator[pd.DataFrame]:
+    """Yield what ``requests`` returns a batch of rows at a time."""
+    stored = [name for name in dict.fromkeys(columns) if is_stored(name)]
+    for run in runs:
+        for batch in _batches(run, stored, part):
+            yield _assembled([run], [[batch]], columns)
+
+
+Batch = list[npt.NDArray[np.generic]]
+"""The index of some rows, then their stored columns."""
+
+
+def _assembled(runs: Sequence[Run], loaded: Sequence[Sequence[Batch]], columns: Sequence[str]) -> pd.DataFrame:
+    """Return the batches of each run as one frame, with the runs' settings beside them."""
+    stored = [name for name in dict.fromkeys(columns) if is_stored(name)]
     counts = [sum(len(batch[0]) for batch in batches) for batches in loaded]
     flat = [batch for batches in loaded for batch in batches]
     index = np.concatenate([batch[0] for batch in flat]) if flat else np.empty(0, dtype=np.int64)
@@ -166,7 +183,7 @@ def _uniform(values: list[Json]) -> npt.NDArray[np.generic]:
     return array
 
 
-def _batches(run: Run, columns: list[str], part: Part) -> Iterator[list[npt.NDArray[np.generic]]]:
+def _batches(run: Run, columns: list[str], part: Part) -> Iterator[Batch]:
     """Yield the index and the columns of a run's rows as arrays, a batch at a time."""
     sql, parameters = run.query(columns, part)
     for rows in run.source.batches(sql, parameters):

@@ -1,6 +1,6 @@
 """The numbers of a selection: its requests as frames, their summary, percentiles, failures and verdicts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -75,6 +75,21 @@ class Measured(Selection):
     def column(self, *names: str) -> pd.DataFrame:
         """Return only some columns of ``requests``, reading no others; for files too large to load whole."""
         return columns.load(self.members, names)
+
+    def batches(self, *names: str) -> Iterator[pd.DataFrame]:
+        """Yield columns of ``requests`` some 20,000 rows at a time, for files larger than memory.
+
+        Parameters
+        ----------
+        *names : str
+            Columns, metrics, settings or tags.
+
+        Yields
+        ------
+        DataFrame
+            With the index of ``requests``.
+        """
+        yield from columns.batches(self.members, names)
 
     # Judging -------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -33,13 +34,15 @@ class Problem(NamedTuple):
     reason: str
 
 
-def open_all(places: Place | Iterable[Place]) -> tuple[tuple[Run, ...], tuple[Problem, ...]]:
+def open_all(places: Place | Iterable[Place], tags: str | None = None) -> tuple[tuple[Run, ...], tuple[Problem, ...]]:
     """Open every file that the places name.
 
     Parameters
     ----------
     places : path, folder, glob pattern, or several of these
         Where to look; folders are searched at every depth.
+    tags : str, optional
+        A pattern of paths; see ``tag_pattern``.
 
     Returns
     -------
@@ -51,23 +54,52 @@ def open_all(places: Place | Iterable[Place]) -> tuple[tuple[Run, ...], tuple[Pr
     Raises
     ------
     UsageError
-        No file was found.
+        No file was found, or ``tags`` is no pattern.
     UnsafeFile
         Files were found and none could be opened.
     """
+    pattern = tag_pattern(tags) if tags is not None else None
     runs: list[Run] = []
     problems: list[Problem] = []
     base = 0
     for path in paths(places):
         try:
             source = open_source(path, base)
-            runs += runs_of(source)
+            named = path_tags(path, pattern) if pattern else {}
+            runs += [replace(run, tags={**run.tags, **named}) for run in runs_of(source)]
             base += source.height + 1
         except (PerfkitError, sqlite3.Error) as error:
             problems.append(Problem(path, str(error)))
     if problems and not runs:
         raise UnsafeFile("; ".join(problem.reason for problem in problems[:3]))
     return labelled(runs), tuple(problems)
+
+
+def path_tags(path: str, pattern: re.Pattern[str]) -> dict[str, str]:
+    """Read tags from the parts of a path; none when the pattern fits nowhere in it.
+
+    Examples
+    --------
+    >>> path_tags("outputs/H100/run-2025-06-01/a.db", tag_pattern("{gpu}/run-{date}"))
+    {'gpu': 'H100', 'date': '2025-06-01'}
+    """
+    found = pattern.search(Path(path).as_posix())
+    return found.groupdict() if found else {}
+
+
+def tag_pattern(text: str) -> re.Pattern[str]:
+    """Compile a pattern of whole parts of a path, in which ``{name}`` stands for a tag and ``*`` for anything.
+
+    Raises
+    ------
+    UsageError
+        It names no tag, one twice, or one that is no identifier.
+    """
+    names = re.findall(r"{(.*?)}", text)
+    if not names or not all(name.isidentifier() for name in names) or len(set(names)) < len(names):
+        raise UsageError(f"tags is a pattern such as '{{gpu}}/run-{{date}}', each name once; got {text!r}")
+    regex = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(text)).replace(r"\*", "[^/]*")
+    return re.compile(f"(?:^|/){regex}(?:/|$)")
 
 
 def paths(places: Place | Iterable[Place]) -> list[str]:

@@ -12,6 +12,7 @@ from perfkit.comparing import QUANTITIES, Comparison, Plan, compared, planned, q
 from perfkit.comparing.gate import Unsure
 from perfkit.comparing.pairing import MATCH
 from perfkit.dataframe import runs_of_frame
+from perfkit.errors import UsageError
 from perfkit.importers.canonical import as_tables
 from perfkit.measured import Measured
 from perfkit.metrics import RATES
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
     from perfkit.plots import Plots
 
 
-def open(places: Place | Iterable[Place]) -> "Runs":
+def open(places: Place | Iterable[Place], *, tags: str | None = None) -> "Runs":
     """Open result files.
 
     Parameters
     ----------
     places : path, folder, glob pattern, or several of these
         ``"run.db"``, ``"outputs/"``, ``"outputs/**/*.db"``, ``["a.db", "b.db"]``.
+    tags : str, optional
+        Tags that the paths hold, as a pattern of some of their parts: ``"{gpu}/run-{date}"``.
 
     Returns
     -------
@@ -49,7 +52,7 @@ def open(places: Place | Iterable[Place]) -> "Runs":
     perfkit.errors.UsageError: no result file in 'no/such/folder'; give a file, a folder or a pattern such as \
 'outputs/**/*.db'
     """
-    runs, problems = opening.open_all(places)
+    runs, problems = opening.open_all(places, tags)
     return Runs(runs, problems, palette=tuple(run.label for run in runs))
 
 
@@ -250,6 +253,20 @@ class Runs(Measured):
         from perfkit.report import report
 
         return report(self, path, **options)
+
+    def to_parquet(self, path: str | Path) -> Path:
+        """Write ``requests`` to a parquet file, for tools that read these; needs the extra ``perfkit[parquet]``.
+
+        Raises
+        ------
+        UsageError
+            pyarrow is not installed.
+        """
+        try:
+            self.requests.to_parquet(path)
+        except ImportError:
+            raise UsageError("writing parquet needs pyarrow: pip install 'perfkit[parquet]'") from None
+        return Path(path)
 
     def save(self, path: str | Path, *, body: bool = True) -> Path:
         """Write these runs, with the rows that are looked at, to one new run file.

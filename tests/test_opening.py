@@ -79,3 +79,20 @@ def test_opening_changes_neither_file_nor_folder(folder):
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     str(pk.open(folder))
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_tags_are_read_from_the_parts_of_a_path(tmp_path):
+    for gpu in ("A100", "H100"):
+        (tmp_path / gpu / "run-1").mkdir(parents=True)
+        write_run(tmp_path / gpu / "run-1" / "r.db", [request(0)], name=None, tags={"lab": "north"})
+    runs = pk.open(tmp_path, tags="{gpu}/run-{number}")
+    assert runs.table["gpu"].tolist() == ["A100", "H100"]
+    assert runs.requests["number"].unique().tolist() == ["1"]
+    assert runs.requests["lab"].unique().tolist() == ["north"]
+    assert pk.open(tmp_path, tags="{gpu}/*.sqlite").table.get("gpu") is None
+
+
+@pytest.mark.parametrize("pattern", ["gpu", "{}", "{a b}", "{a}/{a}"])
+def test_a_pattern_without_plain_names_is_an_error(folder, pattern):
+    with pytest.raises(UsageError, match="tags is a pattern"):
+        pk.open(folder, tags=pattern)

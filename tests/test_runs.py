@@ -282,3 +282,15 @@ def test_percentiles_come_with_intervals_when_asked_for(tmp_path):
     assert row["p50_low"] < row["p50"] < row["p50_high"]
     assert row["mean_low"] < row["mean"] < row["mean_high"]
     assert pd.isna(row["p99_low"])
+
+
+def test_batches_hold_the_same_rows_as_requests(runs):
+    batches = pd.concat(list(runs.batches("run", "ttft", "gpu")))
+    assert batches["ttft"].equals(runs.requests["ttft"])
+    assert batches["gpu"].tolist() == runs.requests["gpu"].tolist()
+
+
+def test_requests_go_to_parquet_and_back(runs, tmp_path):
+    pytest.importorskip("pyarrow")
+    path = runs.to_parquet(tmp_path / "r.parquet")
+    assert pd.read_parquet(path)["ttft"].tolist() == pytest.approx(runs.requests["ttft"].tolist(), nan_ok=True)
