@@ -55,6 +55,14 @@ class Stop:
         stopped.cancel()
         return task.done()
 
+    async def unless_given(self, task: "asyncio.Task[Any]") -> bool:
+        """Wait until a task is done, tell whether it is; the order cancels it."""
+        done = await self.first_of(task)
+        if not done:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        return done
+
 
 class Session:
     """One point of a sweep.
@@ -138,10 +146,8 @@ class Session:
     async def _warm(self, sender: Sender, count: int, spare: int) -> None:
         """Open connections, until the order to stop comes."""
         warming = asyncio.create_task(sender.warm(count, spare))
-        if not await self.stop.first_of(warming):
-            warming.cancel()
-            return
-        await warming
+        if await self.stop.unless_given(warming):
+            warming.result()
 
     async def _preflight(self, sender: Sender) -> bool:
         """Send the preflight request; tell whether a load makes sense."""

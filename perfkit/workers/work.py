@@ -212,8 +212,7 @@ async def _points(
     stop = Stop(asyncio.get_running_loop())
     on_stop(stop.give)
     completing = asyncio.create_task(_completed(work.arguments, api))
-    if not await stop.first_of(completing):
-        completing.cancel()
+    if not await stop.unless_given(completing):
         return {"status": "interrupted"}
     arguments = completing.result()
     path = run_file(arguments)
