@@ -20,7 +20,6 @@ ALIASES = {
 
 
 def test_every_dataset_has_a_row() -> None:
-    # Other tests may have registered their own.
     assert {row[0].strip("`") for row in ROWS} == set(DATASETS.built_in) - ALIASES
 
 
@@ -41,10 +40,7 @@ def test_each_length_that_is_shown_is_understood(length: str) -> None:
 def test_the_dataset_shown_works_as_it_stands(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("rain\nmoon\n")
     exec(TEXT.partition("```python\n")[2].partition("```")[0], {})
-    try:
-        asked = list(prompts(Arguments(dataset="haiku", dataset_path=str(tmp_path / "words.txt"))))
-    finally:
-        del DATASETS.classes["haiku"]
+    asked = list(prompts(Arguments(dataset="haiku", dataset_path=str(tmp_path / "words.txt"))))
     assert [prompt.content for prompt in asked] == [
         [{"role": "user", "content": f"Write a haiku about {word}."}] for word in ("rain", "moon")
     ]

@@ -1,5 +1,4 @@
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +15,6 @@ class Plugin{name}(ApiPluginBase):
     def build_request(self, messages, param=None):
         return {{"input": messages}}
 """
-
-
-@pytest.fixture(autouse=True)
-def _registry_as_before() -> Iterator[None]:
-    before = dict(APIS.classes)
-    yield
-    APIS.classes.clear()
-    APIS.classes.update(before)
 
 
 def write(path: Path, text: str) -> Path:
