@@ -196,6 +196,12 @@ def letters_across(ax: Axes, size: float = 1.0) -> int:
     return int(points / (0.56 * size * letter_of(ax)))
 
 
+def lines_down(ax: Axes, size: float = 1.0) -> int:
+    """Return how many lines of text fit beside some axes, set in a size relative to their labels."""
+    points = 72 * figure_of(ax).get_size_inches()[1] * ax.get_position().height
+    return int(points / (1.4 * size * letter_of(ax)))
+
+
 def letter_of(ax: Axes) -> float:
     """Return the height of the letters of a chart, in points."""
     settings = ax.style.settings() if isinstance(ax, ChartAxes) else mpl.rcParams

@@ -10,18 +10,17 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
 from pandas import DataFrame, Series
 
 from perfkit.errors import UsageError, nearest
-from perfkit.plots.canvas import Style, current, letters_across
+from perfkit.plots.canvas import Style, current, letters_across, lines_down
 from perfkit.plots.text import plain, shortened
 from perfkit.tables import width
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 NAMED = 8
 """Groups that a reader can still tell apart by colour and line style."""
-LISTED = 20
-"""Groups that a legend lists."""
 DISTINCT = 24
 """Numbers with more distinct values than this are cut into quarters, not shown one by one."""
 SAMPLE = 8
@@ -41,6 +40,8 @@ class Group:
     marker: str
     rest: bool = False
     """Beyond the groups that can be told apart: drawn thin and grey, behind the others."""
+    others: int = 0
+    """On the first of these: how many there are."""
 
     @property
     def failures(self) -> int:
@@ -49,8 +50,12 @@ class Group:
 
     def label(self, n: int) -> str:
         """Name the group with the number of requests drawn, and of those that failed."""
+        if self.rest:
+            return f"{self.others:,} more" if self.others else "_"
         failed = f", {self.failures:,} failed" if self.failures else ""
-        return f"{self.name} (n={n:,}{failed})"
+        # A name that begins with an underscore would stay out of the legend.
+        name = f" {self.name}" if self.name.startswith("_") else self.name
+        return f"{name} (n={n:,}{failed})"
 
     @property
     def line(self) -> dict[str, Any]:
@@ -89,16 +94,18 @@ def groups(requests: DataFrame, by: str | None = "run", *, style: Style | None =
     """
     style = style or current()
     if by is None:
-        return [_group("all requests", "all requests", requests, 0, 1, style, False)]
+        return [Group("all requests", "all requests", requests, **_look(0, 1, style, False))]
     keys = _keys(requests, by)
     parts = {key: rows for key, rows in requests.groupby(keys, sort=False, observed=True, dropna=False)}
     slots = _slots(keys, list(parts))
     ordered = sorted(parts, key=slots.__getitem__)
     full = {key: "not given" if pd.isna(key) else _shown(key) for key in ordered}
-    names = _names(full)
+    names, places = _names(full), _places([slots[key] for key in ordered])
     numeric = pd.api.types.is_numeric_dtype(keys)
-    count = max(slots.values(), default=0) + 1
-    return [_group(full[key], names[key], parts[key], slots[key], count, style, numeric) for key in ordered]
+    return [
+        Group(full[key], names[key], parts[key], **_look(place, len(ordered), style, numeric))
+        for key, place in zip(ordered, places, strict=True)
+    ]
 
 
 def _keys(requests: DataFrame, by: str) -> Series:
@@ -122,6 +129,19 @@ def _slots(keys: Series, present: list[Hashable]) -> dict[Hashable, int]:
     return {key: slot for slot, key in enumerate([*known, *missing]) if key in present}
 
 
+def _places(slots: list[int]) -> list[int]:
+    """Give the first eight groups that are there a place among the colours, their own where that is one of the eight.
+
+    Examples
+    --------
+    >>> _places([1, 40, 41])
+    [1, 0, 2]
+    """
+    free = [place for place in range(NAMED) if place not in slots[:NAMED]]
+    named = [slot if slot < NAMED else free.pop(0) for slot in slots[:NAMED]]
+    return [*named, *range(NAMED, len(slots))]
+
+
 def _names(full: dict[Hashable, str]) -> dict[Hashable, str]:
     """Shorten long names, unless that would make two the same."""
     short = {key: shortened(name) for key, name in full.items()}
@@ -130,21 +150,22 @@ def _names(full: dict[Hashable, str]) -> dict[Hashable, str]:
 
 
 def _shown(key: Hashable) -> str:
-    return f"{key:g}" if isinstance(key, float) else str(key)
+    return f"{key:.12g}" if isinstance(key, float) else str(key)
 
 
-def _group(key: str, name: str, rows: DataFrame, slot: int, count: int, style: Style, numeric: bool) -> Group:
+def _look(place: int, count: int, style: Style, numeric: bool) -> dict[str, Any]:
+    """Choose how one of several groups is drawn."""
     palette, dashes = style.palette, style.dashes
     # A second round through the colours meets other line styles.
-    dash = dashes[(slot + slot // len(palette)) % len(dashes)]
-    marker = MARKERS[(slot + slot // len(palette)) % len(MARKERS)]
+    turn = place + place // len(palette)
+    marker = MARKERS[turn % len(MARKERS)]
     if count > NAMED and numeric:
-        scale = mpl.colormaps["Greys" if style.grey else "viridis"]
-        position = slot / (count - 1)
-        return Group(key, name, rows, scale(0.35 + 0.65 * position if style.grey else 0.92 * position), "-", marker)
-    if slot >= NAMED:
-        return Group(key, name, rows, REST, "-", marker, rest=True)
-    return Group(key, name, rows, palette[slot % len(palette)], dash, marker)
+        scale, share = mpl.colormaps["Greys" if style.grey else "viridis"], place / (count - 1)
+        return {"colour": scale(0.35 + 0.65 * share if style.grey else 0.92 * share), "dash": "-", "marker": marker}
+    if place >= NAMED:
+        others = count - NAMED if place == NAMED else 0
+        return {"colour": REST, "dash": "-", "marker": marker, "rest": True, "others": others}
+    return {"colour": palette[place % len(palette)], "dash": dashes[turn % len(dashes)], "marker": marker}
 
 
 def mark_failures(ax: Axes, group: Group, where: npt.ArrayLike) -> None:
@@ -161,21 +182,36 @@ def stacked(tables: Iterable[DataFrame]) -> DataFrame:
 
 
 def legend(ax: Axes, title: str | None) -> Legend | None:
-    """Put the legend where it covers nothing: above the axes, or beside them when it is long."""
+    """Put the legend where it covers nothing: above the axes, or beside them when it is long and narrow."""
     handles, labels = ax.get_legend_handles_labels()
     if not handles:
         return None
-    # Runs name themselves; other groups need to be told what their values are of.
-    title = plain(title.replace("_", " ")) if title and title != "run" else None
-    if len(handles) > LISTED:
-        more = len(handles) - LISTED
-        handles, labels = handles[: LISTED + 1], [*labels[:LISTED], f"… and {more} more"]
-    room, widths = letters_across(ax, 0.9), [width(label) + SAMPLE for label in labels]
-    if len(handles) > NAMED and max(widths) < 0.4 * room:
-        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.02, 1)}
-    else:
-        place = {"loc": "lower left", "bbox_to_anchor": (0, 1.02), "ncols": _columns(widths, room)}
-    return ax.legend(handles, labels, title=title, alignment="left", markerscale=1.6, **place)
+    room = letters_across(ax, 0.9)
+    labels = [_fitting(label, room - SAMPLE) for label in labels]
+    widths = [width(label) + SAMPLE for label in labels]
+    beside = len(labels) > NAMED + 1 and max(widths) < 0.4 * room
+    columns = 1 if beside else _columns(widths, room)
+    most = max(NAMED + 1, int(columns * lines_down(ax, 0.9) * (0.9 if beside else 0.4)))
+    if len(labels) > most:
+        nothing = Line2D([], [], linestyle="none")
+        handles = [*handles[: most - 1], nothing]
+        labels = [*labels[: most - 1], f"… and {len(labels) - most + 1} more"]
+    return ax.legend(
+        handles,
+        labels,
+        # Runs name themselves; other groups need to be told what their values are of.
+        title=plain(title.replace("_", " ")) if title and title != "run" else None,
+        loc="upper left" if beside else "lower left",
+        bbox_to_anchor=(1.02, 1) if beside else (0, 1.02),
+        ncols=columns,
+        alignment="left",
+        markerscale=1.6,
+    )
+
+
+def _fitting(label: str, letters: int) -> str:
+    """Cut the middle out of a label that is wider than the chart; its end is the number of requests."""
+    return plain(shortened(label.replace(r"\$", "$"), letters)) if width(label) > letters else label
 
 
 def _columns(widths: list[int], room: int) -> int:

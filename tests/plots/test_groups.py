@@ -46,9 +46,31 @@ def test_many_numbers_go_from_dark_to_light():
     assert brightness == sorted(brightness)
 
 
-def test_a_legend_of_very_many_groups_says_how_many_it_leaves_out():
+def test_a_legend_names_eight_groups_and_counts_the_others():
     ax = ecdf(frame([f"run {i}" for i in range(30)]))
-    assert texts(ax)[-1] == "… and 10 more"
+    assert len(texts(ax)) == NAMED + 1
+    assert texts(ax)[-1] == "22 more"
+
+
+def test_a_legend_of_many_numbers_says_how_many_it_leaves_out():
+    style("paper")
+    ax = ecdf(frame(["x"] * 24, parallel=range(24)), by="parallel")
+    assert texts(ax)[-1].startswith("… and ")
+    ax.figure.draw_without_rendering()
+    assert ax.get_window_extent().height > 0.4 * ax.figure.bbox.height
+
+
+def test_groups_far_down_the_palette_have_colours_when_they_are_few():
+    runs = [f"run {i}" for i in range(60)]
+    last = frame(pd.Categorical(["run 1", "run 58", "run 59"], categories=runs))
+    colours = [group.colour for group in groups(last)]
+    assert REST not in colours
+    assert len(set(colours)) == 3
+    assert colours[0] == groups(frame(runs))[1].colour
+
+
+def test_a_name_that_begins_with_an_underscore_is_in_the_legend():
+    assert texts(ecdf(frame(["_a"]))) == [" _a (n=1)"]
 
 
 def test_numbers_of_many_values_are_cut_into_quarters():
@@ -78,9 +100,10 @@ def test_names_that_would_become_equal_stay_whole():
 
 
 @pytest.mark.parametrize("size", ["notebook", "paper"])
-def test_the_legend_stays_within_the_picture(size):
+@pytest.mark.parametrize("name", ["run {} of a model with a name", "20261120_{}/meta-llama-3.1-70b-instruct/benchmark"])
+def test_the_legend_stays_within_the_picture(size, name):
     style(size)
-    ax = ecdf(frame([f"run {i} of a model with a name" for i in range(7)]))
+    ax = ecdf(frame([name.format(i) for i in range(12)]))
     figure = ax.figure
     figure.draw_without_rendering()
     assert ax.get_legend().get_window_extent().x1 <= figure.bbox.x1
