@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import combinations
 from pathlib import PurePath
 
 from perfkit.records import Json
@@ -50,7 +51,9 @@ def labels(candidates: Sequence[Candidate]) -> list[str]:
 
 
 def path_labels(paths: Sequence[str]) -> dict[str, str]:
-    """Return for each path its shortest part that no other has.
+    """Return for each path the part that no other has: of the same level for all if one serves, else of any.
+
+    Parts with letters come before dates, those near the file before those far from it, one part before two.
 
     Examples
     --------
@@ -65,17 +68,19 @@ def path_labels(paths: Sequence[str]) -> dict[str, str]:
         level_names = [part[level] for part in parts]
         if len(set(level_names)) == len(unique):
             return dict(zip(unique, level_names, strict=True))
-    return {path: _tail(path, unique) for path in unique}
+    return _telling(dict(zip(unique, parts, strict=True)))
 
 
-def _tail(path: str, others: Sequence[str]) -> str:
-    """Return the fewest last parts of a path that no other path ends with."""
-    parts = PurePath(path).with_suffix("").parts
-    rest = [PurePath(other).with_suffix("").parts for other in others if other != path]
-    for count in range(1, len(parts) + 1):
-        if all(other[-count:] != parts[-count:] for other in rest):
-            return "/".join(parts[-count:])
-    return path
+def _telling(parts: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return for each path one or two of its parts that together no other path has; the whole path at worst."""
+    known = {path: [*_ordered(own), *combinations(own, 2)] for path, own in parts.items()}
+    times = Counter(choice for choices in known.values() for choice in set(choices))
+    chosen = {path: next((c for c in choices if times[c] == 1), (path,)) for path, choices in known.items()}
+    return {path: "/".join(reversed(choice)) for path, choice in chosen.items()}
+
+
+def _ordered(parts: Sequence[str]) -> list[tuple[str, ...]]:
+    return sorted(((part,) for part in parts), key=lambda choice: not any(map(str.isalpha, choice[0])))
 
 
 def distinct(names: Sequence[str], settings: Sequence[Mapping[str, Json]]) -> list[str]:

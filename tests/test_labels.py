@@ -18,7 +18,7 @@ def test_files_without_names_are_called_by_the_shortest_part_that_tells_them_apa
 
 def test_parts_are_joined_when_no_single_one_tells_files_apart():
     paths = ["a/x/r.db", "a/y/r.db", "b/x/r.db"]
-    assert list(path_labels(paths).values()) == ["a/x/r", "y/r", "b/x/r"]
+    assert list(path_labels(paths).values()) == ["a/x", "y", "b"]
 
 
 @pytest.mark.parametrize(
