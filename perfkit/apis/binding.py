@@ -84,8 +84,6 @@ class BoundApi:
         """
         if self.generation == "llmuses" and isinstance(prompt.content, dict):
             return prompt.content  # made by the plugin's own generator, see bodies()
-        if self.generation == "llmuses" and isinstance(prompt.content, dict):
-            return prompt.content  # the plugin made it: see bodies
         build = self.api.build_request
         body = _called(build, prompt.content, *self._extra)
         if body is None or (isinstance(body, dict) and body):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from perfkit.arguments import Arguments
@@ -15,6 +15,8 @@ from perfkit.datasets.base import DatasetPluginBase
 from perfkit.errors import UnknownPlugin, UsageError, nearest
 from perfkit.records import Prompt
 from perfkit.registry import APIS, DATASETS, api_class, dataset_class
+
+Thing = TypeVar("Thing")
 
 SHUFFLE_WINDOW = 10_000
 _EDGE = 2**20
@@ -47,7 +49,8 @@ class OpenedDataset:
     def prompts(self) -> Iterator[Prompt]:
         """Yield the prompts of one pass; ``row`` counts the items from 0."""
         for row, item in enumerate(self.items()):
-            prompt = replace(item, row=row) if isinstance(item, Prompt) else Prompt(item, row)
+            prompt = item if isinstance(item, Prompt) else Prompt(item, row)
+            prompt = replace(prompt, row=row) if prompt.row is None else prompt
             yield replace(prompt, content=with_system(prompt.content, self.system)) if self.system else prompt
 
     @property
@@ -128,8 +131,17 @@ def _again(prompt: Prompt, cycle: int) -> Prompt:
 def _one_pass(dataset: OpenedDataset, arguments: Arguments, cycle: int) -> Iterator[Prompt]:
     prompts = dataset.prompts()
     if arguments.shuffle:
-        prompts = shuffled(prompts, random.Random(f"{arguments.prompt_seed}/{cycle}"))
+        # Whole conversations change places, not their turns.
+        talks = (tuple(turns) for _, turns in itertools.groupby(prompts, key=_conversation))
+        order = random.Random(f"{arguments.prompt_seed}/{cycle}")
+        prompts = itertools.chain.from_iterable(shuffled(talks, order))
     return itertools.islice(prompts, 0 if cycle else arguments.dataset_offset, None)
+
+
+def _conversation(prompt: Prompt) -> str | int | None:
+    if prompt.due is not None:
+        raise UsageError("a trace is played in its order; leave shuffle out")
+    return prompt.session_id if prompt.session_id is not None else prompt.row
 
 
 def _skipped(arguments: Arguments) -> str:
@@ -140,10 +152,10 @@ def _skipped(arguments: Arguments) -> str:
     return ""
 
 
-def shuffled(prompts: Iterator[Prompt], rng: random.Random) -> Iterator[Prompt]:
+def shuffled(things: Iterator[Thing], rng: random.Random) -> Iterator[Thing]:
     """Yield in an order drawn within a moving window, so that a file of any size streams."""
-    window = list(itertools.islice(prompts, SHUFFLE_WINDOW))
-    for newcomer in prompts:
+    window = list(itertools.islice(things, SHUFFLE_WINDOW))
+    for newcomer in things:
         place = rng.randrange(len(window))
         yield window[place]
         window[place] = newcomer

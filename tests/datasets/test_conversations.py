@@ -55,3 +55,11 @@ def test_a_record_without_a_conversation_is_told(tmp_path: Path, record: Any) ->
     (tmp_path / "a.json").write_text(json.dumps([record]))
     with pytest.raises(UsageError, match="record 1 has no conversations"):
         next(prompts(Arguments(dataset="share_gpt", dataset_path=str(tmp_path / "a.json"))))
+
+
+def test_shuffling_moves_conversations_and_keeps_their_turns_in_order() -> None:
+    given = Arguments(dataset="multi_turn", shuffle=True, prompt_seed=3)
+    talks = [(prompt.session_id, prompt.turn) for prompt in prompts(given)]
+    sessions = [session for session, _ in talks[::3]]
+    assert talks == [(session, turn) for session in sessions for turn in (1, 2, 3)]
+    assert sessions != sorted(sessions, key=lambda name: int(str(name).partition("-")[2]))

@@ -77,3 +77,8 @@ def test_a_recorded_body_is_sent_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps({"timestamp": 0, "body": body, "session_id": "s"}) + "\n")
     (prompt,) = trace(tmp_path / "a.jsonl")
     assert (prompt.content, prompt.session_id) == (body, "s")
+
+
+def test_a_trace_is_not_shuffled() -> None:
+    with pytest.raises(UsageError, match="a trace is played in its order"):
+        trace("sample_data/trace.jsonl", shuffle=True)
