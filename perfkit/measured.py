@@ -129,12 +129,19 @@ class Measured(Selection):
         reason = self._no_rates(by)
         mixed = columns.mixed_bases(self.members, metrics)
         unread = [f"not opened: {problem.reason}" for problem in self.problems]
+        unfinished = [
+            f"{run.label} is {status}"
+            if status == "running"
+            else f"{run.label} was {status}: rates count what was sent"
+            for run in self.members
+            if (status := run.record.get("status")) in ("running", "interrupted")
+        ]
         summary = Summary(
             aggregates.head(self.members),
             aggregates.percentiles(rows, metrics, aggregates.QUANTILES, by, unit),
             aggregates.run_rates(rows, by, reason),
             self.verdicts,
-            (*([reason] if reason else []), *mixed, *unread),
+            (*([reason] if reason else []), *unfinished, *mixed, *unread),
         )
         return self._defined(summary, definition, unit) if definition else summary
 
