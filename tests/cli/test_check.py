@@ -1,0 +1,44 @@
+import json
+
+from perfkit.simulator import simulate
+from tests.cli.commands import perfkit
+
+
+def test_check_says_what_the_endpoint_does(server, tmp_path):
+    said = perfkit("check", server.url, folder=tmp_path).stdout
+    assert said.splitlines()[0] == f"endpoint    {server.url}/v1/chat/completions"
+    assert "model       tiny" in said
+    assert "stream      yes, TTFT 1" in said
+    assert "role chunk  yes, and it is not taken for a token" in said
+    assert "usage       from the server: " in said
+
+
+def test_check_json_is_for_scripts(server, tmp_path):
+    found = json.loads(perfkit("check", server.url, "--max-tokens", 5, "--json", folder=tmp_path).stdout)
+    assert (found["model"], found["completion_tokens"], found["role_chunk"]) == ("tiny", 5, True)
+    assert 0.01 <= found["ttft"] < 0.1
+
+
+def test_check_of_an_answer_that_is_not_streamed(server, tmp_path):
+    said = perfkit("check", server.url, "--no-stream", folder=tmp_path).stdout
+    assert "stream      no: TTFT and ITL cannot be measured" in said
+    assert "role chunk" not in said
+
+
+def test_check_says_when_the_server_counts_nothing(tmp_path):
+    with simulate(ttft=0.001, itl=0.001, usage="never", role_chunk=False) as server:
+        said = perfkit("check", server.url, folder=tmp_path).stdout
+    assert "role chunk  no" in said
+    assert "usage       not from the server" in said
+
+
+def test_check_leaves_nothing_behind(server, tmp_path):
+    perfkit("check", server.url, folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failing_endpoint_is_status_three(tmp_path):
+    with simulate(fail_every=1, fail_status=429) as server:
+        done = perfkit("check", server.url, folder=tmp_path)
+    assert done.returncode == 3
+    assert "HTTP 429" in done.stderr

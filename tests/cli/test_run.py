@@ -1,0 +1,164 @@
+import json
+import os
+import signal
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from perfkit.simulator import simulate
+from tests.cli.commands import begun, perfkit
+
+KEY = "sk-0123456789abcdef"
+
+
+def rows(path, sql="SELECT count(*) FROM result WHERE phase != 'preflight'"):
+    with closing(sqlite3.connect(path)) as file:
+        return file.execute(sql).fetchall()
+
+
+def until(holds, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "what was waited for did not happen"
+        time.sleep(0.02)
+
+
+def test_a_url_is_enough(server, tmp_path):
+    done = perfkit("run", "--url", server.url, "-n", 3, "--max-tokens", 4, folder=tmp_path)
+    assert done.returncode == 0
+    (file,) = (tmp_path / "outputs").iterdir()
+    assert file.name.startswith("tiny_")
+    assert rows(file) == [(3,)]
+    assert "time to first token [ms]" in done.stdout
+    assert f"kept in outputs/{file.name}" in done.stdout
+
+
+def test_a_name_names_run_and_file_and_a_file_gains_a_run(server, tmp_path):
+    for parallel in (1, 2):
+        words = ("--parallel", parallel, "-n", 4, "--max-tokens", 2, "--name", "twice")
+        assert perfkit("run", "--url", server.url, *words, folder=tmp_path).returncode == 0
+    assert rows(tmp_path / "outputs/twice.db", "SELECT name, parallel FROM run ORDER BY parallel") == [
+        ("twice", 1),
+        ("twice", 2),
+    ]
+
+
+def test_lists_make_a_sweep_and_tags_are_kept(server, tmp_path):
+    words = ("--parallel", 1, 2, "--number", 2, 4, "--max-tokens", 2, "--tag", "gpu=H100", "--tag", "tp=2")
+    assert perfkit("run", "--url", server.url, *words, "--db", "s.db", folder=tmp_path).returncode == 0
+    assert rows(tmp_path / "s.db", "SELECT parallel, sent, tags FROM run ORDER BY point") == [
+        (1, 2, '{"gpu": "H100", "tp": "2"}'),
+        (2, 4, '{"gpu": "H100", "tp": "2"}'),
+    ]
+
+
+def test_json_goes_to_stdout_and_nothing_else_does(server, tmp_path):
+    words = ("-n", 3, "--max-tokens", 4, "--db", "j.db", "--json", "--log-every-n-query", 1, "--debug")
+    done = perfkit("run", "--url", server.url, *words, folder=tmp_path)
+    summary = json.loads(done.stdout)
+    assert (summary["rates"][0]["requests"], summary["file"], summary["interrupted"]) == (3, "j.db", False)
+    assert {row["metric"] for row in summary["metrics"]} >= {"ttft", "itl", "tpot", "e2e"}
+
+
+def test_the_command_line_wins_over_the_config_file(server, tmp_path):
+    (tmp_path / "bench.toml").write_text(f'url = "{server.url}"\nnumber = 2\nmax_tokens = 2\ndb = "file.db"\n')
+    assert perfkit("run", "--config", "bench.toml", "-n", 5, folder=tmp_path).returncode == 0
+    assert rows(tmp_path / "file.db") == [(5,)]
+
+
+def test_debug_shows_requests_and_answers_without_secrets(server, tmp_path):
+    words = ("-n", 1, "--max-tokens", 3, "--db", "d.db", "--debug", "--prompt", f"say {KEY}", "--api-key", KEY)
+    said = perfkit("run", "--url", server.url, *words, folder=tmp_path).stderr
+    assert 'request 0 > {"messages": [{"role": "user", "content": "say ***"}]' in said
+    assert "request 0 < status 200" in said
+    assert KEY not in said
+
+
+def test_a_line_is_logged_every_n_queries(slow_server, tmp_path):
+    words = ("-n", 6, "--max-tokens", 12, "--parallel", 2, "--db", "l.db", "--log-every-n-query", 2)
+    said = perfkit("run", "--url", slow_server.url, *words, folder=tmp_path).stderr
+    assert [line.split()[0] for line in said.splitlines() if "in flight" in line][:2] == ["2", "4"]
+
+
+def test_a_literal_key_is_advised_against_and_stored_nowhere(server, tmp_path):
+    words = ("-n", 2, "--max-tokens", 2, "--db", "k.db", "--headers", f"X-Key={KEY}x", "--api-key", KEY)
+    done = perfkit("run", "--url", server.url, *words, folder=tmp_path)
+    assert "--api-key env:NAME" in done.stderr
+    assert KEY not in done.stdout + done.stderr
+    assert all(KEY.encode() not in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+
+
+def test_a_key_from_the_environment_is_sent_without_a_word(tmp_path):
+    log = tmp_path / "requests.jsonl"
+    with simulate(ttft=0.001, itl=0.001, request_log=str(log)) as server:
+        words = ("-n", 1, "--max-tokens", 2, "--db", "k.db", "--api-key", "env:BENCH_KEY")
+        done = perfkit("run", "--url", server.url, *words, folder=tmp_path, BENCH_KEY=KEY)
+    assert "better" not in done.stderr
+    assert f"Bearer {KEY}" in log.read_text()
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
+def test_the_workers_command_line_holds_no_secret(slow_server, tmp_path):
+    words = ("-n", 50, "--max-tokens", 50, "--db", "p.db", "--api-key", KEY)
+    running = begun("run", "--url", slow_server.url, *words, folder=tmp_path)
+    try:
+        until(lambda: len(_children(running.pid)) > 0 and (tmp_path / "p.db").exists())
+        assert all(KEY not in Path(f"/proc/{pid}/cmdline").read_text() for pid in _children(running.pid))
+    finally:
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=20)
+
+
+def _children(pid):
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_the_run_keeps_what_came_and_says_so(slow_server, tmp_path, number, status):
+    running = begun(*("run", "--url", slow_server.url, "-n", 500, "--max-tokens", 4, "--db", "i.db"), folder=tmp_path)
+    until(lambda: (tmp_path / "i.db").exists() and rows_so_far(tmp_path / "i.db") >= 2)
+    running.send_signal(number)
+    out, _ = running.communicate(timeout=20)
+    assert running.returncode == status
+    assert "interrupted: what had arrived is kept" in out
+    assert rows(tmp_path / "i.db", "SELECT status FROM run") == [("interrupted",)]
+    assert rows(tmp_path / "i.db")[0][0] >= 2
+
+
+def rows_so_far(path):
+    try:
+        return rows(path)[0][0]
+    except sqlite3.OperationalError:  # the tables are being made
+        return 0
+
+
+def test_a_second_signal_ends_at_once(slow_server, tmp_path):
+    running = begun(*("run", "--url", slow_server.url, "-n", 500, "--max-tokens", 400, "--db", "i.db"), folder=tmp_path)
+    until(lambda: (tmp_path / "i.db").exists() and rows_so_far(tmp_path / "i.db") >= 0)
+    os.kill(running.pid, signal.SIGINT)
+    os.kill(running.pid, signal.SIGTERM)
+    running.communicate(timeout=20)
+    assert running.returncode in (130, 143)
+
+
+def test_no_success_is_status_three_and_the_commonest_error(tmp_path):
+    with simulate(fail_every=1) as failing:
+        done = perfkit("run", "--url", failing.url, "-n", 2, "--db", "f.db", folder=tmp_path)
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[-1] == "perfkit: no request succeeded; HTTP 500: injected failure"
+    assert rows(tmp_path / "f.db") == [(2,)]
+
+
+def test_nobody_there_is_status_three(tmp_path):
+    done = perfkit("run", "--url", "http://127.0.0.1:9", "--model", "m", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("perfkit: cannot connect to http://127.0.0.1:9")
+
+
+def test_a_file_that_cannot_be_written_is_status_four(server, tmp_path):
+    done = perfkit("run", "--url", server.url, "-n", 1, "--db", "/proc/none/a.db", folder=tmp_path)
+    assert done.returncode == 4
+    assert done.stderr.startswith("perfkit: cannot write /proc/none/a.db")
