@@ -30,6 +30,7 @@ CHARTS = (
     "scatter:ttft",
     "sweep:ttft",
     "sweep:output_throughput",
+    "tradeoff:ttft",
     "timeline",
 )
 """What is exported unless told otherwise, where the runs have it."""
@@ -111,7 +112,7 @@ def export(
 def has_values(runs: Drawable, chart: Chart, metric: str | None) -> bool:
     """Tell whether runs have what a chart draws: values of its metric, and several loads for a sweep."""
     rows = measured(rows_for(runs, chart, metric))
-    if chart.name == "sweep" and max(rows[name].nunique() for name in LOADS) < 2:
+    if chart.name in ("sweep", "tradeoff") and max(rows[name].nunique() for name in LOADS) < 2:
         return False
     return bool(quantity(metric).of(rows).notna().any()) if metric in METRICS else not rows.empty
 

@@ -15,6 +15,7 @@ from perfkit.plots.raster import raster
 from perfkit.plots.scatter import scatter
 from perfkit.plots.sweep import sweep
 from perfkit.plots.timeline import timeline
+from perfkit.plots.tradeoff import tradeoff
 
 __all__ = [
     "CHARTS",
@@ -32,4 +33,5 @@ __all__ = [
     "style",
     "sweep",
     "timeline",
+    "tradeoff",
 ]

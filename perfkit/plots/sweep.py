@@ -32,7 +32,7 @@ def sweep_table(
 ) -> DataFrame:
     """Return one row per group, load and percentile: group, load, n, failed, what, the value, its interval, thin."""
     requests = notes.measured(requests)
-    x, shown = x or _load(requests), quantity(metric)
+    x, shown = load_of(requests, x), quantity(metric)
     return stacked(
         _point(group, load, rows, shown, percentiles)
         for group in groups(requests, by)
@@ -85,7 +85,7 @@ def sweep(
     'users'
     """
     inside = notes.measured(requests)
-    x, shown = x or _load(inside), quantity(metric)
+    x, shown = load_of(inside, x), quantity(metric)
     with canvas(ax) as ax:
         parts = groups(inside, by)
         points = sweep_table(inside, metric, by=by, x=x, percentiles=percentiles)
@@ -99,11 +99,18 @@ def sweep(
     return ax
 
 
-def _load(requests: DataFrame) -> str:
-    """Choose what the runs differ in."""
-    different = {name: requests[name].nunique() for name in LOADS if name in requests}
+def load_of(requests: DataFrame, x: str | None = None) -> str:
+    """Choose the column that the runs differ in: users or requested rate, unless told which.
+
+    Raises
+    ------
+    UsageError
+        No request has it.
+    """
+    different = {name: requests[name].nunique() for name in ([x] if x else LOADS) if name in requests}
     if not any(different.values()):
-        raise UsageError("a sweep needs runs of several loads: these requests have neither users nor a requested rate")
+        lacking = x or " nor ".join(LOADS)
+        raise UsageError(f"a sweep needs runs of several loads: no request has {lacking}")
     return max(different, key=different.__getitem__)
 
 
@@ -158,7 +165,12 @@ def _axes(ax: Axes, points: DataFrame, shown: Quantity) -> None:
     if len(loads) <= 12:
         ax.xaxis.set_major_locator(FixedLocator(loads.tolist()))
         ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: plain_number(value)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda load, _: load_name(load)))
+
+
+def load_name(load: float) -> str:
+    """Write a load as a person would; a rate of -1 asks for everything at once."""
+    return "all at once" if load == -1 else plain_number(load)
 
 
 def _beneath(requests: DataFrame, points: DataFrame, x: str) -> list[str]:

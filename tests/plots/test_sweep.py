@@ -68,5 +68,16 @@ def test_several_sweeps_have_a_colour_each(closed):
 
 
 def test_requests_without_a_load_are_refused():
-    with pytest.raises(UsageError, match="neither users nor a requested rate"):
+    with pytest.raises(UsageError, match="no request has parallel nor rate"):
         sweep(pd.DataFrame({"run": ["a"], "ttft": [0.1], "success": [1]}))
+
+
+def test_all_at_once_is_called_so():
+    ax = sweep(together(served("burst", rate=50, number=40).assign(rate=-1.0), served("r2", rate=2, number=40)))
+    ax.figure.draw_without_rendering()
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["all at once", "2"]
+
+
+def test_an_axis_that_no_request_has_is_refused(closed):
+    with pytest.raises(UsageError, match="no request has nodes"):
+        sweep(closed, x="nodes")
