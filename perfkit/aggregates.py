@@ -160,9 +160,9 @@ def head(runs: Sequence[Run]) -> str:
             counts[phase] += count
             failed += count if phase == "steady" and not success else 0
     steady = counts.pop("steady", 0)
-    left_out = ", ".join(f"{counts[phase]} {words}" for phase, words in _LEFT_OUT.items() if counts[phase])
-    parts = [f"{len(runs)} run{'s' * (len(runs) != 1)}, {steady} request{'s' * (steady != 1)}"]
-    parts += [f"{failed} failed"] if failed else []
+    left_out = ", ".join(f"{counts[phase]:,} {words}" for phase, words in _LEFT_OUT.items() if counts[phase])
+    parts = [f"{len(runs):,} run{'s' * (len(runs) != 1)}, {steady:,} request{'s' * (steady != 1)}"]
+    parts += [f"{failed:,} failed"] if failed else []
     return ", ".join(parts) + (f" (left out: {left_out})" if left_out else "")
 
 

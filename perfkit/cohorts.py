@@ -81,7 +81,7 @@ class Cohorts:
                 Cell(number(row["effect"])),
                 Cell(row["slow"]),
                 Cell(row["rest"]),
-                Cell(number(row["p_holm"])),
+                Cell(number(row["p_holm"]) if row["p_holm"] >= 0.001 else "< 0.001"),
             ]
             for _, row in self.table.iterrows()
         ]

@@ -178,10 +178,10 @@ def rate_estimate(amounts: Numbers, durations: Numbers, level: float = 0.95) -> 
     n = len(pairs)
     if n == 0 or pairs[:, 1].sum() <= 0:
         return UNKNOWN
-    length = max(block_length(pairs[:, 0]), block_length(pairs[:, 1]), -(-n // _FOLDS))
-    blocks = np.add.reduceat(pairs, np.arange(0, n, length), axis=0)
+    dependence = max(block_length(pairs[:, 0]), block_length(pairs[:, 1]))
+    blocks = np.add.reduceat(pairs, np.arange(0, n, max(dependence, -(-n // _FOLDS))), axis=0)
     interval = bootstrap(blocks, _per_second, level=level) if len(blocks) >= 8 else Interval(nan, nan)
-    return Estimate(_per_second(pairs), *interval, n=n, effective=n / length)
+    return Estimate(_per_second(pairs), *interval, n=n, effective=n / dependence)
 
 
 def _per_second(pairs: Floats) -> float:

@@ -11,12 +11,12 @@ import pandas as pd
 from perfkit.metrics import METRICS, RATES
 from perfkit.records import Json
 from perfkit.stats import thin
-from perfkit.tables import Cell, as_html, as_text, label, number, plain
+from perfkit.tables import Cell, as_html, as_text, ditto, label, number, plain
 from perfkit.verdict import Verdict
 
 METRICS_SHOWN = ("ttft", "itl", "tpot", "e2e", "decode_rate", "lag")
 RATES_SHOWN = ("request_throughput", "output_throughput", "concurrency")
-THIN = "fewer than 10 samples lie beyond this percentile: it is the luck of a few requests"
+THIN = "* or grey: fewer than 10 samples lie beyond this percentile: it is the luck of a few requests"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Summary:
     def _footnotes(self) -> list[str]:
         about = [f"{run}: {reason}" for run, verdict in self.verdicts.items() if verdict for reason in verdict.reasons]
         starred = any(cell.faint for _, rows in self._tables() for row in rows for cell in row)
-        return [*([f"* {THIN}"] if starred else []), *about, *self.notes]
+        return [*([THIN] if starred else []), *about, *self.notes]
 
     def _tables(self) -> list[tuple[list[str], list[list[Cell]]]]:
         return [table for table in (self._rate_table(), self._latency_table()) if table[1]]
@@ -87,7 +87,7 @@ class Summary:
         measured = self.frame[self.frame["n"] > 0]
         numbers = [name for name in measured.columns if name not in ("unit", "n")]
         rows = [_latency_row(cast("tuple[Json, ...]", key), row, numbers) for key, row in measured.iterrows()]
-        return [*map(str, measured.index.names), "n", *numbers], rows
+        return [*map(str, measured.index.names), "n", *numbers], ditto(rows, len(measured.index.names) - 1)
 
     @staticmethod
     def _registered(table: Mapping[str, object]) -> list[str]:

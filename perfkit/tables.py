@@ -51,6 +51,22 @@ def label(text: object) -> Cell:
     return Cell(plain(text), number=False)
 
 
+def ditto(rows: Sequence[Sequence[Cell]], columns: int) -> list[list[Cell]]:
+    """Return rows in which the first columns are empty where they would repeat the row above.
+
+    Examples
+    --------
+    >>> [[cell.text for cell in row] for row in ditto([[label("a"), Cell("1")], [label("a"), Cell("2")]], 1)]
+    [['a', '1'], ['', '2']]
+    """
+    shown, above = [], None
+    for row in rows:
+        group = list(row[:columns])
+        shown.append([*(group if group != above else [label("")] * columns), *row[columns:]])
+        above = group
+    return shown
+
+
 def width(text: str) -> int:
     """Return the columns a text takes on a terminal; Chinese, Japanese and Korean characters take two."""
     return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
@@ -86,13 +102,19 @@ def as_html(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     >>> "&lt;script&gt;" in as_html(["run"], [[label("<script>")]])
     True
     """
-    top = "".join(f"<th>{escape(name)}</th>" for name in head)
+    numbers = [cell.number for cell in rows[0]] if rows else [False] * len(head)
+    tops = zip(head, numbers, strict=True)
+    top = "".join(f'<th style="padding:0 .6em;text-align:{_side(right)}">{escape(name)}</th>' for name, right in tops)
     body = "".join("<tr>" + "".join(_html_cell(cell) for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
+def _side(is_number: bool) -> str:
+    return "right" if is_number else "left"
+
+
 def _html_cell(cell: Cell) -> str:
-    style = "text-align:right" if cell.number else "text-align:left"
+    style = f"padding:0 .6em;white-space:nowrap;text-align:{_side(cell.number)}"
     if cell.faint:
         style += ";color:#999"
     return f'<td style="{style}">{escape(cell.text)}</td>'

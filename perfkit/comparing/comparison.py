@@ -94,7 +94,9 @@ class Comparison:
 
     def _words(self) -> list[str]:
         alone = [f"nothing to hold against: {', '.join(self.unmatched)}"] if self.unmatched else []
-        return [*self.sentences, *alone, *self.notes]
+        faint = any(_rests_on_few(result) for result in self.results)
+        few = [f"* or grey: fewer than {ENOUGH} independent samples a side"] if faint else []
+        return [*few, *self.sentences, *alone, *self.notes]
 
     def _shown(self) -> tuple[list[str], list[list[Cell]]]:
         head = [
@@ -134,10 +136,13 @@ def _record(result: Result) -> dict[str, Json]:
     }
 
 
+def _rests_on_few(result: Result) -> bool:
+    return result.method != "runs" and not result.ratio.effective >= ENOUGH
+
+
 def _cells(result: Result) -> list[Cell]:
     metric = result.quantity.metric
     unit, scale = (metric.unit, 1.0) if isinstance(metric, Rate) else (metric.display_unit, metric.scale())
-    faint = not result.ratio.effective >= ENOUGH and result.method != "runs"
     return [
         label(result.pairing.other),
         label(at_load(result.pairing.load).removeprefix(" at ")),
@@ -145,7 +150,7 @@ def _cells(result: Result) -> list[Cell]:
         Cell(number(result.baseline.value * scale)),
         Cell(number(result.other.value * scale)),
         Cell(number(result.ratio.value)),
-        Cell(f"{number(result.ratio.low)} to {number(result.ratio.high)}", faint=faint),
+        Cell(f"{number(result.ratio.low)} to {number(result.ratio.high)}", faint=_rests_on_few(result)),
         Cell(number(result.ratio.n)),
         label(result.judgement),
     ]
