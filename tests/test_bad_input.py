@@ -119,4 +119,5 @@ def test_what_was_measured_before_a_broken_line_is_kept(
     assert "late.jsonl:1201 is not JSON" in capsys.readouterr().err
     with closing(sqlite3.connect("runs.db")) as connection:
         stored, whole = connection.execute("SELECT count(*), sum(success) FROM result").fetchone()
-    assert stored == whole > 100
+    assert whole > 100
+    assert stored - whole <= 8  # those under way when the line was met
