@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -15,8 +15,11 @@ from perfkit import errors
 from perfkit.arguments import Arguments
 from perfkit.datasets import open_dataset
 from perfkit.datasets import prompts as read_prompts
-from perfkit.errors import NothingSucceeded, PerfkitError
+from perfkit.engine.record import new_run_id
+from perfkit.errors import NothingSucceeded, PerfkitError, UsageError
+from perfkit.records import Prompt
 from perfkit.registry import APIS, DATASETS
+from perfkit.workers.crowd import Crowd
 from perfkit.workers.local import ProcessWorker, ThreadWorker, Worker
 from perfkit.workers.pipe import carry_by_value
 from perfkit.workers.work import Resumed, Work
@@ -163,7 +166,6 @@ class Job:
         if pumped and arguments.number is None and arguments.duration is None:
             # So that each point of a sweep gets all of it: the pump is one for all points.
             arguments = arguments.replace(number=open_dataset(arguments).known_length)
-        prompts = read_prompts(arguments) if pumped else None
         own = [*APIS.classes.values(), *DATASETS.classes.values()]
         carry_by_value(own)
         work = Work(
@@ -174,9 +176,12 @@ class Job:
             list(sys.path),
             pumped,
             resumed,
+            tuple(sorted(new_run_id() for _ in arguments.points())),
         )
+        if isinstance(arguments.workers, int) and arguments.workers > 1:
+            return Crowd(work, arguments.workers, self._on_event, _again(arguments) if pumped else None)
         kind = ThreadWorker if arguments.workers == 0 else ProcessWorker
-        return kind(work, self._on_event, prompts)
+        return kind(work, self._on_event, read_prompts(arguments) if pumped else None)
 
     def _wait_done(self, timeout: float | None) -> bool:
         """Wait in small steps: a wait without end could not be interrupted on every platform."""
@@ -206,3 +211,10 @@ class Job:
 
     def _change(self, **fields: Any) -> None:
         self._progress = Progress(**{**self._progress.__dict__, **fields})
+
+
+def _again(arguments: Arguments) -> Callable[[], Iterable[Prompt]]:
+    """Return what reads a notebook's prompts from their beginning, once for each worker."""
+    if iter(arguments.dataset) is arguments.dataset:
+        raise UsageError("several workers each read all prompts; give a list, or workers=1")
+    return lambda: read_prompts(arguments)

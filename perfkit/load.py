@@ -141,3 +141,38 @@ class Warmup:
     def covers(self, seq: int, elapsed: float) -> bool:
         """Tell whether a request of this number, sent this long after the start, is warm-up."""
         return seq < self.count or elapsed < self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One worker's part of a load that several carry: everything is dealt by position modulo ``count``.
+
+    The union of all shares is the same load for any number of workers.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def mine(self, position: int) -> bool:
+        """Tell whether what stands at this position of the plan is this worker's."""
+        return position % self.count == self.index
+
+    def among(self, users: int) -> "Share | None":
+        """Return this worker's part when only so many users can be dealt; None when there is none for it.
+
+        Examples
+        --------
+        >>> Share(1, 3).among(2), Share(2, 3).among(2)
+        (Share(index=1, count=2), None)
+        """
+        return Share(self.index, min(self.count, users)) if self.index < users else None
+
+    def of(self, total: int) -> int:
+        """Return how many of ``total`` things are this worker's; the first workers carry the rest.
+
+        Examples
+        --------
+        >>> [Share(index, 3).of(8) for index in range(3)]
+        [3, 3, 2]
+        """
+        return total // self.count + (self.index < total % self.count)

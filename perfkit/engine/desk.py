@@ -22,6 +22,7 @@ from perfkit.engine.plan import Planned, Ready, build, following, plan
 from perfkit.engine.reading import Tally
 from perfkit.engine.record import run_row
 from perfkit.errors import PerfkitError, StorageError
+from perfkit.load import Share
 from perfkit.plugins import BoundApi, bind_api
 from perfkit.records import Phase, Prompt
 from perfkit.secrets import Scrubber, secrets_in
@@ -73,7 +74,7 @@ class Desk:
 
     def __init__(self, channel: Channel, api_class: type, pumped: bool = False) -> None:
         self._channel, self._api_class = channel, api_class
-        self._pump = _Pump(lambda: channel.send(("want prompts",))) if pumped else None
+        self._pump = _Pump(lambda: channel.send(("want prompts",)), self._handle_next) if pumped else None
         self._writer: Writer | None = None
         self._run: _Run | None = None
         self._rows: list[Row] = []
@@ -106,6 +107,12 @@ class Desk:
         finally:  # a fault of ours, too, must not cost the rows that are here
             self._guarded(self._leave)
 
+    def _handle_next(self) -> None:
+        """Wait for a message and handle it: what a plan does that has run out of prompts in the middle of a slice."""
+        message = self._channel.receive(wait=True)
+        if message is not None:
+            self._handle(message)
+
     def _handle(self, message: Message) -> None:
         self._guarded(self._words[message[0]], *message[1:])
 
@@ -122,16 +129,17 @@ class Desk:
         self._writer = Writer(Path(path))
         self._channel.send(("opened",))
 
-    def _begin(self, arguments: Arguments, run_id: str, clock_offset: int, more: Row) -> None:
+    def _begin(self, arguments: Arguments, run_id: str, clock_offset: int, share: Share, more: Row) -> None:
         api = bind_api(self._api_class, arguments)
         row = {**run_row(arguments, run_id=run_id, url=api.url, model=arguments.model), **more}
-        self._store.begin_run({**row, "clock_offset": clock_offset})
+        if share.index == 0:  # the first worker speaks for all
+            self._store.begin_run({**row, "clock_offset": clock_offset})
         prompts: Iterable[Prompt]
         if api.generation == "llmuses":
             prompts = (Prompt(body, row=row) for row, body in enumerate(api.bodies(arguments)))
         else:
             prompts = self._pump if self._pump is not None else read_prompts(arguments)
-        self._run = _Run(arguments, run_id, api, prompts, RunClock(clock_offset))
+        self._run = _Run(arguments, run_id, api, prompts, RunClock(clock_offset), share)
 
     def _prompts(self, prompts: list[Prompt], ended: bool) -> None:
         if self._pump is not None:
@@ -153,8 +161,8 @@ class Desk:
             self._channel.send(("follow up", ticket, run.follow_up(planned, answered)))
 
     def _samples(self, rows: list[tuple[float, str, float]]) -> None:
-        run_id = self._current.run_id
-        self._store.add_samples((run_id, 0, moment, name, value) for moment, name, value in rows)
+        run_id, worker = self._current.run_id, self._current.share.index
+        self._store.add_samples((run_id, worker, moment, name, value) for moment, name, value in rows)
         self._beat()  # answers may be minutes apart
 
     def _flush(self) -> None:
@@ -167,14 +175,16 @@ class Desk:
         self._commit()
         self._samples([(time(), "desk_cpu_seconds", process_time() - run.cpu)])
         told = verdict(Evidence(**evidence, **_seen(run.decoder.tally, run.stored)))
-        self._store.update_run(
+        self._store.merge_run(
             run.run_id,
-            **fields,
-            heartbeat=time(),
-            succeeded=run.stored - run.failed,
-            failed=run.failed,
-            verdict=told.level if run.stored else None,
-            reasons=json.dumps(told.reasons, ensure_ascii=False),
+            {
+                **fields,
+                "heartbeat": time(),
+                "succeeded": run.stored - run.failed,
+                "failed": run.failed,
+                "verdict": told.level if run.stored else None,
+                "reasons": json.dumps(told.reasons, ensure_ascii=False),
+            },
         )
         self._run = None
         self._channel.send(("finished", run.stored, run.failed, told.level))
@@ -186,7 +196,7 @@ class Desk:
         if self._run is not None:
             run = self._run
             counts = {"succeeded": run.stored - run.failed, "failed": run.failed, "sent": run.stored}
-            self._writer.update_run(run.run_id, status="interrupted", end_time=time(), **counts)
+            self._writer.merge_run(run.run_id, {"status": "interrupted", "end_time": time(), **counts})
         self._writer.close()
 
     # What the desk does meanwhile.
@@ -242,9 +252,15 @@ class _Run:
     """The run under way, as the desk sees it."""
 
     def __init__(
-        self, arguments: Arguments, run_id: str, api: BoundApi, prompts: Iterable[Prompt], clock: RunClock
+        self,
+        arguments: Arguments,
+        run_id: str,
+        api: BoundApi,
+        prompts: Iterable[Prompt],
+        clock: RunClock,
+        share: Share,
     ) -> None:
-        self.run_id = run_id
+        self.run_id, self.share = run_id, share
         self.tickets: dict[int, Planned] = {}
         self.wanted = AHEAD
         self.ended = False
@@ -252,13 +268,14 @@ class _Run:
         self.beaten = monotonic()
         self.cpu = process_time()
         scrub = Scrubber(secrets_in(api.url, api.headers, arguments.api_key))
-        self.decoder = Decoder(run_id, 0, api, clock, scrub)
+        self.decoder = Decoder(run_id, share.index, api, clock, scrub)
         self._numbers = count()
         self._with_bodies = api.sends
         number = arguments.number if isinstance(arguments.number, int) else None
         self._api = api
         self._request = Target.of(api.url, dict(api.headers)).request
-        self._plan = plan(prompts, api, self._request, number=number, preflight=arguments.preflight)
+        preflight = arguments.preflight
+        self._plan = plan(prompts, api, self._request, number=number, preflight=preflight, share=share)
 
     def next_requests(self, most: int) -> list[Ready]:
         """Make up to ``most`` requests; fewer when the plan ends, which sets ``ended``."""
@@ -282,7 +299,16 @@ class _Run:
         ticket = next(self._numbers)
         self.tickets[ticket] = planned
         body = planned.body if self._with_bodies else None
-        ready = Ready(ticket, planned.seq, planned.data, planned.prompt.due, planned.error, body, bool(planned.turns))
+        ready = Ready(
+            ticket,
+            planned.seq,
+            planned.position,
+            planned.data,
+            planned.prompt.due,
+            planned.error,
+            body,
+            bool(planned.turns),
+        )
         planned.data = b""  # the loop has it now
         return ready
 
@@ -290,8 +316,8 @@ class _Run:
 class _Pump:
     """Prompts that come over the channel from the driver's iterable, in batches the desk asks for."""
 
-    def __init__(self, want: Callable[[], None]) -> None:
-        self._want = want
+    def __init__(self, want: Callable[[], None], wait: Callable[[], None]) -> None:
+        self._want, self._wait = want, wait
         self._waiting: deque[Prompt] = deque()
         self._asked = self._ended = False
 
@@ -300,9 +326,7 @@ class _Pump:
         """True when a slice can be made without waiting; asks for more when it cannot."""
         if self._ended or len(self._waiting) > SLICE:
             return True
-        if not self._asked:
-            self._asked = True
-            self._want()
+        self._ask()
         return False
 
     def add(self, prompts: list[Prompt], ended: bool) -> None:
@@ -311,8 +335,18 @@ class _Pump:
         self._asked, self._ended = False, ended
 
     def __iter__(self) -> Iterator[Prompt]:
-        while self._waiting:
+        while True:
+            while not self._waiting and not self._ended:  # skipped and dealt prompts can use up more than a slice
+                self._ask()
+                self._wait()
+            if not self._waiting:
+                return
             yield self._waiting.popleft()
+
+    def _ask(self) -> None:
+        if not self._asked:
+            self._asked = True
+            self._want()
 
 
 def _seen(tally: Tally, stored: int) -> dict[str, Any]:

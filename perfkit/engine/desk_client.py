@@ -10,6 +10,7 @@ from perfkit.arguments import Arguments
 from perfkit.engine.desk import AHEAD, Message
 from perfkit.engine.plan import Ready
 from perfkit.errors import PerfkitError, WorkerLost
+from perfkit.load import Share
 from perfkit.records import Phase
 from perfkit.store.writer import Row
 from perfkit.transport.exchange import Exchange
@@ -117,13 +118,13 @@ class DeskClient:
         """
         await self._ask("open", path)
 
-    def begin(self, arguments: Arguments, run_id: str, clock_offset: int, more: Row) -> None:
+    def begin(self, arguments: Arguments, run_id: str, clock_offset: int, share: Share, more: Row) -> None:
         """Begin a run: the desk stores its record and makes its requests."""
         self.stored = self.failed = self.taken = self.starved = 0
         self._ready.clear()
         self._follow_ups.clear()
         self._asked, self._exhausted, self.last_error = AHEAD, False, None
-        self._send("begin", arguments, run_id, clock_offset, more)
+        self._send("begin", arguments, run_id, clock_offset, share, more)
 
     def deliver(self, ready: Ready, phase: Phase, scheduled: int | None, exchange: Exchange) -> None:
         """Hand over a finished exchange; returns at once."""

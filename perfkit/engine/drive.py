@@ -7,8 +7,8 @@ from time import perf_counter_ns
 
 from perfkit.arguments import Arguments
 from perfkit.engine.desk_client import DeskClient
-from perfkit.engine.plan import Ready
-from perfkit.load import Ramp, Warmup, offsets, user_starts
+from perfkit.engine.plan import WHOLE, Ready
+from perfkit.load import Ramp, Share, Warmup, offsets, user_starts
 from perfkit.records import Phase
 from perfkit.transport.exchange import Exchange
 from perfkit.transport.sender import Sender
@@ -29,15 +29,18 @@ class Load:
         Has what to send, and takes each finished exchange.
     sender : Sender
         Sends it.
+    share : Share
+        Which part of it is this worker's.
     """
 
     arguments: Arguments
     desk: DeskClient
     sender: Sender
+    share: Share = WHOLE
     sent: int = 0
     done: int = 0
     start: int = 0
-    """When the load began (perf_counter ns)."""
+    """When the load begins (perf_counter ns); 0: when ``run`` is called."""
     lags: list[int] = field(default_factory=list)
     """Start minus schedule of each request, ns; the first request of each user left out."""
     stopping: bool = False
@@ -57,7 +60,7 @@ class Load:
 
     async def run(self) -> None:
         """Send everything and wait for the last answer; returns early after ``stop``."""
-        self.start = perf_counter_ns()
+        self.start = self.start or perf_counter_ns()
         if self.arguments.load == "open":
             await self._open()
         else:
@@ -77,7 +80,7 @@ class Load:
     async def _closed(self) -> None:
         parallel = self.arguments.parallel
         users = parallel if isinstance(parallel, int) else 1
-        starts = user_starts(users, self._ramp)
+        starts = user_starts(users, self._ramp)[self.share.index :: self.share.count]
         await asyncio.gather(*(self._user(self.start + int(begin * 1e9)) for begin in starts))
 
     async def _user(self, due: int) -> None:
@@ -104,9 +107,12 @@ class Load:
             burstiness=arguments.burstiness,
             ramp=self._ramp,
         )
-        cap = asyncio.Semaphore(arguments.max_concurrency) if arguments.max_concurrency else None
+        cap = asyncio.Semaphore(max(1, self.share.of(arguments.max_concurrency))) if arguments.max_concurrency else None
+        arrivals = enumerate(times)
         while (ready := await self._next()) is not None:
-            offset = next(times) if ready.due is None else ready.due / arguments.speed
+            # Those of other workers' requests are passed over, so that all keep to one process of arrivals.
+            offset = next(offset for place, offset in arrivals if place == ready.position)
+            offset = offset if ready.due is None else ready.due / arguments.speed
             due = self.start + int(offset * 1e9)
             if arguments.duration is not None and offset > arguments.duration:
                 break

@@ -8,8 +8,11 @@ from typing import NamedTuple
 
 from perfkit.apis.base import as_json
 from perfkit.errors import PluginFailure
+from perfkit.load import Share
 from perfkit.plugins import BoundApi
 from perfkit.records import Json, Phase, Prompt
+
+WHOLE = Share()
 
 
 @dataclass(slots=True)
@@ -26,12 +29,14 @@ class Planned:
     error: str | None = None
     phase: Phase = "steady"
     scheduled: int | None = None
+    position: int = 0
+    """Where it stands among the arrivals: conversations count once."""
     turns: tuple[Prompt, ...] = ()
     """Of a conversation: the turns that follow, asked after this one's answer."""
 
 
 class Ready(NamedTuple):
-    """What the loop needs of a planned request: its ticket (the desk keeps the rest), number, bytes and due time.
+    """What the loop needs of a planned request: its ticket (the desk keeps the rest), number, place and bytes.
 
     ``body`` is there only for plugins that send by themselves; ``due`` only in recorded traces (s after the start).
     ``more`` says that the conversation goes on: the desk makes its next turn of this one's answer.
@@ -39,6 +44,7 @@ class Ready(NamedTuple):
 
     ticket: int
     seq: int | None
+    position: int
     data: bytes
     due: float | None
     error: str | None
@@ -53,11 +59,13 @@ def plan(
     *,
     number: int | None = None,
     preflight: bool = False,
+    share: Share = WHOLE,
 ) -> Iterator[Planned]:
-    """Make requests of prompts, numbered from 0; what the plugin skips gets no number.
+    """Make requests of prompts, numbered from 0.
 
-    Prompts in a row that share a ``session_id`` are the turns of one conversation: its first turn is made here and
-    carries the others, whose numbers are kept for them.
+    What the plugin skips gets no number, unless several workers share the plan: then its number is left out, so that
+    all of them count alike. Prompts in a row that share a ``session_id`` are the turns of one conversation: its first
+    turn is made here and carries the others, whose numbers are kept for them.
 
     Parameters
     ----------
@@ -69,29 +77,27 @@ def plan(
     number : int, optional
         End after this many, the preflight request not counted.
     preflight : bool
-        Yield a request of its own phase first.
+        Begin with a request of its own phase; of several workers the first one sends it.
+    share : Share
+        Which part of the plan to yield.
     """
-    requests = _built(prompts, api, request)
+    groups = _conversations(prompts)
     if preflight:
-        first, requests = _with_preflight(requests)
-        if first is not None:
+        first, groups = _with_preflight(groups, api, request)
+        if first is not None and share.index == 0:
             yield first
-    seq = 0
-    for planned in requests:
+    seq = position = 0
+    for group in groups:
         if number is not None and seq >= number:
             return
-        planned.seq = seq
-        planned.turns = planned.turns[: None if number is None else number - seq - 1]
-        seq += 1 + len(planned.turns)
-        yield planned
-
-
-def _built(prompts: Iterable[Prompt], api: BoundApi, request: Callable[[bytes], bytes]) -> Iterator[Planned]:
-    for first, *turns in _conversations(prompts):
-        planned = build(first, api, request)
+        planned = build(group[0], api, request) if share.mine(position) else None
         if planned is not None:
-            planned.turns = tuple(turns)
+            planned.seq, planned.position = seq, position
+            planned.turns = tuple(group[1 : None if number is None else number - seq])
             yield planned
+        if planned is not None or share.count > 1:
+            seq += len(group)
+            position += 1
 
 
 def _conversations(prompts: Iterable[Prompt]) -> Iterator[list[Prompt]]:
@@ -129,15 +135,21 @@ def following(planned: Planned, output: str) -> Prompt:
     return replace(turn, content=[*said, {"role": "assistant", "content": output}, *new])
 
 
-def _with_preflight(requests: Iterator[Planned]) -> tuple[Planned | None, Iterator[Planned]]:
-    """Take the preflight request off a plan, and return it and the plan that remains.
+def _with_preflight(
+    groups: Iterator[list[Prompt]], api: BoundApi, request: Callable[[bytes], bytes]
+) -> tuple[Planned | None, Iterator[list[Prompt]]]:
+    """Make the preflight request of the first prompt; return it, and all prompts.
 
-    Its prompt moves to the end of the plan, so that a run which does not use up its dataset sends no prompt that
-    the server has just seen. Conversations and traces keep their order.
+    Its prompt moves to the end, so that a run which does not use up its dataset sends no prompt that the server has
+    just seen. Conversations and traces keep their order.
     """
-    first = next(requests, None)
-    if first is None:
-        return None, iter(())
-    ordered = first.prompt.session_id is not None or first.prompt.due is not None
-    remaining = chain([first], requests) if ordered else chain(requests, [first])
-    return replace(first, phase="preflight", turns=()), remaining
+    for group in groups:
+        first = group[0]
+        planned = build(first, api, request)
+        if planned is None:
+            continue
+        planned.phase = "preflight"
+        if first.session_id is not None or first.due is not None:
+            return planned, chain([group], groups)
+        return planned, chain(groups, [group])
+    return None, groups

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from time import perf_counter_ns, process_time, time
-from typing import Any
+from typing import Any, Protocol
 
 from perfkit.arguments import Arguments
 from perfkit.engine.desk_client import DeskClient
 from perfkit.engine.drive import Load
 from perfkit.engine.heartbeat import Heartbeat
-from perfkit.engine.plan import Ready
-from perfkit.engine.record import new_run_id
+from perfkit.engine.plan import WHOLE, Ready
+from perfkit.load import Share
 from perfkit.plugins import BoundApi
 from perfkit.records import Status
 from perfkit.store.writer import Row
@@ -29,6 +29,40 @@ HOPELESS = frozenset({400, 401, 403, 404, 405, 415, 422})  # a preflight answere
 NO_CONNECTION = ("connect", "connect_timeout", "tls", "protocol")
 
 Report = Callable[[dict[str, Any]], None]
+
+
+class Gate(Protocol):
+    """What a session passes once it is ready and before its load starts."""
+
+    async def __call__(self, stop: "Stop") -> float | None:
+        """Return when to start (Unix seconds), None for now."""
+
+
+async def open_gate(stop: "Stop") -> float | None:
+    """Start at once: for a worker that is alone."""
+    return None
+
+
+@dataclass(frozen=True)
+class Place:
+    """A session's place in what is measured.
+
+    Parameters
+    ----------
+    run_id : str
+        Of the run; the same for every worker of it.
+    more : dict
+        Further columns of ``run``: sweep_id, point, plan.
+    share : Share
+        This worker's part of the load.
+    gate : Gate
+        Waited for before the load starts.
+    """
+
+    run_id: str
+    more: Row
+    share: Share = WHOLE
+    gate: Gate = open_gate
 
 
 @dataclass
@@ -78,20 +112,20 @@ class Session:
         Watched throughout.
     report : callable
         Takes progress as dicts.
-    more : dict
-        Further columns of ``run``: sweep_id, point, name.
+    place : Place
+        The run's identity, this worker's share, and what it waits for before it starts.
     """
 
     def __init__(
-        self, arguments: Arguments, api: BoundApi, desk: DeskClient, stop: Stop, report: Report, more: Row
+        self, arguments: Arguments, api: BoundApi, desk: DeskClient, stop: Stop, report: Report, place: "Place"
     ) -> None:
         self.arguments, self.api, self.desk, self.stop, self.report = arguments, api, desk, stop, report
-        self.run_id = new_run_id()
+        self.run_id, self.share, self._gate = place.run_id, place.share, place.gate
         self.status: Status = "running"
         self.problem: str | None = None
         """Why the run ended before its time, as one sentence."""
         self._clock = RunClock(unix_offset())
-        desk.begin(arguments, self.run_id, self._clock.offset, more)
+        desk.begin(arguments, self.run_id, self._clock.offset, place.share, place.more)
 
     async def run(self) -> None:
         """Measure; returns when everything is stored.
@@ -102,7 +136,7 @@ class Session:
             The desk failed: no row could be stored, the dataset broke, or its process died.
         """
         sender = self._sender()
-        load = Load(self.arguments, self.desk, sender)
+        load = Load(self.arguments, self.desk, sender, self.share)
         heartbeat = Heartbeat(self.desk.samples, self._gauges(load))
         watcher = asyncio.create_task(self._watch(load))
         try:
@@ -124,8 +158,10 @@ class Session:
         except ConnectFailed as error:
             self.problem = str(error)
             return
+        begin = await self._gate(self.stop)
         if self.desk.failure is not None or self.stop.given:
             return
+        load.start = self._stamp(begin)
         heartbeat.start()
         try:
             await self._drive(load)
@@ -143,6 +179,10 @@ class Session:
         if not running.cancelled() and (failure := running.exception()) is not None:
             raise failure
 
+    def _stamp(self, begin: float | None) -> int:
+        """Return the agreed start (Unix seconds) on our clock; now where none was agreed."""
+        return perf_counter_ns() if begin is None else round(begin * 1e9) - self._clock.offset
+
     async def _warm(self, sender: Sender, count: int, spare: int) -> None:
         """Open connections, until the order to stop comes."""
         warming = asyncio.create_task(sender.warm(count, spare))
@@ -151,7 +191,7 @@ class Session:
 
     async def _preflight(self, sender: Sender) -> bool:
         """Send the preflight request; tell whether a load makes sense."""
-        ready = self.desk.take() if self.arguments.preflight else None
+        ready = self.desk.take() if self.arguments.preflight and self.share.index == 0 else None
         if ready is None or self.stop.given:
             return not self.stop.given
         sending = asyncio.create_task(sender.send(ready))
@@ -258,9 +298,9 @@ class Session:
     def _connections(self) -> int:
         """Return how many connections to open before the load starts."""
         arguments = self.arguments
-        number = _as_number(arguments.number) or WARM_AT_MOST
+        number = self.share.of(_as_number(arguments.number) or WARM_AT_MOST)
         if arguments.load == "closed":
-            wanted = arguments.parallel if isinstance(arguments.parallel, int) else 1
+            wanted = self.share.of(arguments.parallel if isinstance(arguments.parallel, int) else 1)
         elif arguments.rate == -1:
             wanted = number
         else:

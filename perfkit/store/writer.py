@@ -71,6 +71,24 @@ class Writer:
         places = ", ".join(f"{name} = :{name}" for name in fields)
         self._execute(f"UPDATE run SET {places} WHERE run_id = :run_id", {**fields, "run_id": run_id})
 
+    def merge_run(self, run_id: str, fields: Row) -> None:
+        """Add what one worker says at its end to the run's record, and commit.
+
+        Counts are added up, the earliest start and the latest end stand, and of two verdicts the worse; a run is
+        interrupted if one of its workers was.
+        """
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            cursor = self._db.execute(f"SELECT {', '.join(_RUN_NAMES)} FROM run WHERE run_id = ?", (run_id,))
+            known: Row = dict(zip(_RUN_NAMES, cursor.fetchone() or (), strict=False))
+            merged = _merged(known, fields)
+            places = ", ".join(f"{name} = :{name}" for name in merged)
+            self._db.execute(f"UPDATE run SET {places} WHERE run_id = :run_id", {**merged, "run_id": run_id})
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise StorageError(f"cannot write {self.path}: {error}") from None
+
     def add_results(self, rows: Iterable[Row]) -> None:
         """Write rows of ``result`` and commit them.
 
@@ -181,6 +199,29 @@ def _check_ours(db: sqlite3.Connection, path: Path) -> None:
         raise StorageError(f"{path} is a database of another program; give another file with db")
     if version > SCHEMA_VERSION:
         raise StorageError(f"{path} was written by a newer perfkit (schema {version}, ours is {SCHEMA_VERSION})")
+
+
+_VERDICTS = ("VALID", "SUSPECT", "CLIENT-BOUND")
+
+
+def _merged(known: Row, said: Row) -> Row:
+    """Return a run's record with what a further worker says; the first one's word stands alone."""
+    merged = dict(said)
+    if known.get("end_time") is None:
+        return merged
+    for name in {"sent", "succeeded", "failed"} & said.keys():
+        merged[name] = sum(value for value in (known[name], said[name]) if isinstance(value, int))
+    for name, choose in (("start_time", min), ("end_time", max)):
+        values = [value for value in (known[name], said.get(name)) if isinstance(value, float)]
+        merged[name] = choose(values) if values else None
+    if "interrupted" in (known["status"], said.get("status")):
+        merged["status"] = "interrupted"
+    if "verdict" in said:
+        levels = [level for level in (known["verdict"], said["verdict"]) if isinstance(level, str)]
+        merged["verdict"] = max(levels, key=_VERDICTS.index) if levels else None
+        reasons = [json.loads(str(side["reasons"] or "[]")) for side in (known, said)]
+        merged["reasons"] = json.dumps(list(dict.fromkeys(reasons[0] + reasons[1])), ensure_ascii=False)
+    return merged
 
 
 def _storable(row: Row) -> Row:

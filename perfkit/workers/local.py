@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Protocol
 from perfkit.errors import PerfkitError, PluginFailure
 from perfkit.records import Prompt
 from perfkit.workers import pipe
-from perfkit.workers.work import Work, api_of, carry_out, failure_event, start_desk
+from perfkit.workers.work import Inbox, Work, api_of, carry_out, failure_event, start_desk
 
 Event = dict[str, Any]
 Listen = Callable[[Event], None]
@@ -93,6 +93,10 @@ class ProcessWorker:
         """Order it to stop sending; what has come is kept."""
         self._order(("stop",))
 
+    def go(self, run_id: str, begin: float) -> None:
+        """Order it to start the load of a run at a time (Unix seconds)."""
+        self._order(("go", run_id, begin))
+
     def join(self, timeout: float | None = None) -> bool:
         """Wait until it has ended; tell whether it has."""
         self._reader.join(timeout)
@@ -141,17 +145,13 @@ class ThreadWorker:
         self._work, self._listen = work, listen
         self._source = _Source(prompts or ())
         self._ended = False
-        self._take: Callable[[list[Prompt], bool], None] | None = None
-        self._stop: Callable[[], None] | None = None
-        self._stopped = False
+        self._inbox = Inbox()
         self._thread = threading.Thread(target=self._carry_out, name="perfkit-worker", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Stop sending; what has come is kept."""
-        self._stopped = True
-        if self._stop is not None:
-            self._stop()
+        self._inbox.stop()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until it has ended; tell whether it has."""
@@ -162,7 +162,7 @@ class ThreadWorker:
         try:
             api = api_of(self._work)
             end, wait = start_desk(self._work, api, forked=False)
-            carry_out(self._work, api, end, self._on_event, self._on_stop, self._on_prompts, wait, alone=False)
+            carry_out(self._work, api, end, self._on_event, self._inbox, wait, alone=False)
         except PerfkitError as error:
             self._on_event({"event": "ended", **failure_event(error)})
         finally:
@@ -173,18 +173,10 @@ class ThreadWorker:
         if event["event"] == "ended":
             self._ended = True
             self._listen({**self._source.failure, **event})
-        elif event["event"] != "want":
+        elif event["event"] == "want":
+            self._inbox.prompts(*self._source.draw(event["count"]))
+        else:
             self._listen(event)
-        elif self._take is not None:
-            self._take(*self._source.draw(event["count"]))
-
-    def _on_prompts(self, take: Callable[[list[Prompt], bool], None]) -> None:
-        self._take = take
-
-    def _on_stop(self, stop: Callable[[], None]) -> None:
-        self._stop = stop
-        if self._stopped:
-            stop()
 
 
 def _lost(how: str) -> Event:

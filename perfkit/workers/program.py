@@ -14,55 +14,24 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from perfkit.errors import PerfkitError
-from perfkit.records import Prompt
 from perfkit.workers import pipe
-from perfkit.workers.work import Report, Work, api_of, carry_out, failure_event, start_desk
+from perfkit.workers.work import Inbox, Report, Work, api_of, carry_out, failure_event, start_desk
 
 HARD_LIMIT = 1.8
 """Seconds after the end of the driver until the worker exits whatever it is doing."""
 
 
-class Orders:
-    """Orders from the driver, read on a thread: stop, and prompts for those who have them in a notebook."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._stop: Callable[[], None] | None = None
-        self._stopped = False
-        self._take_prompts: Callable[[list[Prompt], bool], None] | None = None
-
-    def read(self) -> None:
-        """Begin to read."""
-        threading.Thread(target=self._read, name="perfkit-orders", daemon=True).start()
-
-    def on_stop(self, stop: Callable[[], None]) -> None:
-        """Say what stops the work."""
-        self._stop = stop
-        if self._stopped:
-            stop()
-
-    def on_prompts(self, take: Callable[[list[Prompt], bool], None]) -> None:
-        """Say what takes the driver's prompts."""
-        self._take_prompts = take
-
-    def stop(self) -> None:
-        """Stop the work, or keep it from starting."""
-        self._stopped = True
-        if self._stop is not None:
-            self._stop()
-
-    def _read(self) -> None:
-        while (order := pipe.receive(self._stream)) is not None:
-            word, *content = order
-            if word == "stop":
-                self.stop()
-            elif word == "prompts" and self._take_prompts is not None:
-                self._take_prompts(*content)
-        self.stop()
-        # The driver is gone. A store that hangs (a dead network share) must not keep this process alive.
-        timer = threading.Timer(HARD_LIMIT, os._exit, (1,))
-        timer.daemon = True
-        timer.start()
+def read_orders(stream: BinaryIO, inbox: Inbox) -> None:
+    """Put the driver's orders into the inbox until its pipe ends; then stop, and be gone soon."""
+    words: dict[str, Callable[..., None]] = {"stop": inbox.stop, "prompts": inbox.prompts, "go": inbox.go}
+    while (order := pipe.receive(stream)) is not None:
+        word, *content = order
+        words[word](*content)
+    inbox.stop()
+    # The driver is gone. A store that hangs (a dead network share) must not keep this process alive.
+    timer = threading.Timer(HARD_LIMIT, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
 
 
 def main() -> None:
@@ -97,10 +66,10 @@ def _work(work: Work, orders_in: BinaryIO, events: BinaryIO, report: Report) -> 
         return
     # The desk is forked while there are no threads; it must not hold the pipes open when this process is gone.
     desk_end, wait = start_desk(work, api, forked=True, close=(orders_in.fileno(), events.fileno()))
-    orders = Orders(orders_in)
-    signal.signal(signal.SIGTERM, lambda *_: orders.stop())
-    orders.read()
-    carry_out(work, api, desk_end, report, orders.on_stop, orders.on_prompts, wait, alone=True)
+    inbox = Inbox()
+    signal.signal(signal.SIGTERM, lambda *_: inbox.stop())
+    threading.Thread(target=read_orders, args=(orders_in, inbox), name="perfkit-orders", daemon=True).start()
+    carry_out(work, api, desk_end, report, inbox, wait, alone=True)
 
 
 if __name__ == "__main__":

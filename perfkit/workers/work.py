@@ -18,9 +18,11 @@ from perfkit import plugins
 from perfkit.arguments import Arguments
 from perfkit.engine.desk import Desk
 from perfkit.engine.desk_client import DeskClient
-from perfkit.engine.record import default_name, new_run_id, slug
-from perfkit.engine.session import Session, Stop
+from perfkit.engine.plan import WHOLE
+from perfkit.engine.record import default_name, slug
+from perfkit.engine.session import Gate, Place, Session, Stop, open_gate
 from perfkit.errors import NothingSucceeded, PerfkitError, UsageError
+from perfkit.load import Share
 from perfkit.records import Prompt
 from perfkit.registry import APIS, DATASETS
 from perfkit.transport.models import served_model
@@ -60,6 +62,10 @@ class Work:
         Prompts come over the pipe.
     resumed : Resumed, optional
         The sweep that goes on.
+    run_ids : tuple of str
+        Of every point.
+    share : Share
+        Which part of each load is this worker's.
     """
 
     arguments: Arguments
@@ -69,6 +75,78 @@ class Work:
     path: list[str] = field(default_factory=list)
     pumped: bool = False
     resumed: Resumed | None = None
+    run_ids: tuple[str, ...] = ()
+    share: Share = WHOLE
+
+
+class Inbox:
+    """Orders of the driver, given from any thread, kept until someone here takes them."""
+
+    def __init__(self) -> None:
+        self._stopped = False
+        self._stop: Callable[[], None] | None = None
+        self._take_prompts: Callable[[list[Prompt], bool], None] | None = None
+        self._go: Callable[[str, float], None] | None = None
+
+    def on_stop(self, stop: Callable[[], None]) -> None:
+        """Say what stops the work."""
+        self._stop = stop
+        if self._stopped:
+            stop()
+
+    def on_prompts(self, take: Callable[[list[Prompt], bool], None]) -> None:
+        """Say what takes the driver's prompts; it asks for them first, so none can come before this."""
+        self._take_prompts = take
+
+    def on_go(self, go: Callable[[str, float], None]) -> None:
+        """Say what is told when a run starts; it says first that it is ready, so none can come before this."""
+        self._go = go
+
+    def stop(self) -> None:
+        """Stop the work, or keep it from starting."""
+        self._stopped = True
+        if self._stop is not None:
+            self._stop()
+
+    def prompts(self, batch: list[Prompt], last: bool) -> None:
+        """Pass on prompts of the driver's iterable."""
+        if self._take_prompts is not None:
+            self._take_prompts(batch, last)
+
+    def go(self, run_id: str, begin: float) -> None:
+        """Pass on when a run starts (Unix seconds)."""
+        if self._go is not None:
+            self._go(run_id, begin)
+
+
+class Starts:
+    """Agreed starts: a worker says that it is ready, and the driver when all of them begin."""
+
+    def __init__(self, report: Report, inbox: Inbox) -> None:
+        loop = asyncio.get_running_loop()
+        self._report = report
+        self._begins: dict[str, asyncio.Future[float]] = {}
+        inbox.on_go(lambda run_id, begin: _threadsafe(loop, self._agreed, run_id, begin))
+
+    def gate(self, run_id: str) -> Gate:
+        """Return what a session of this run passes before its load."""
+        self._begins[run_id] = asyncio.get_running_loop().create_future()
+
+        async def pass_gate(stop: Stop) -> float | None:
+            self._report({"event": "ready", "run_id": run_id})
+            begin = self._begins[run_id]
+            told = asyncio.ensure_future(asyncio.wait({begin}))
+            return begin.result() if await stop.first_of(told) else None
+
+        return pass_gate
+
+    def pass_by(self, run_id: str) -> None:
+        """Say that nobody need wait for this worker: it has no part in the run."""
+        self._report({"event": "ready", "run_id": run_id})
+
+    def _agreed(self, run_id: str, begin: float) -> None:
+        if run_id in self._begins and not self._begins[run_id].done():
+            self._begins[run_id].set_result(begin)
 
 
 def api_of(work: Work) -> type:
@@ -140,8 +218,7 @@ def carry_out(
     api: type,
     desk_end: socket.socket,
     report: Report,
-    on_stop: Callable[[Callable[[], None]], None],
-    on_prompts: Callable[[Callable[[list[Prompt], bool], None]], None],
+    inbox: Inbox,
     wait: Callable[[], None],
     *,
     alone: bool,
@@ -156,9 +233,9 @@ def carry_out(
     desk_end : socket
         The channel to the desk.
     report : callable
-        Takes events: ``file``, ``progress``, ``run``, ``want``, ``ended``.
-    on_stop, on_prompts : callable
-        Are given the functions that stop the work and that take prompts, callable from any thread.
+        Takes events: ``file``, ``ready``, ``progress``, ``run``, ``want``, ``ended``.
+    inbox : Inbox
+        The driver's orders.
     wait : callable
         Waits for the end of the desk, once it was hung up.
     alone : bool
@@ -168,10 +245,10 @@ def carry_out(
     desk = DeskClient(lambda: report({"event": "want", "count": PUMP_BATCH}))
     channel = LoopEnd(loop, desk_end, desk.on_message, desk.on_end)
     desk.connect(channel)
-    on_prompts(lambda prompts, ended: _threadsafe(loop, desk.prompts, prompts, ended))
+    inbox.on_prompts(lambda prompts, ended: _threadsafe(loop, desk.prompts, prompts, ended))
     try:
         asyncio.set_event_loop(loop)
-        ended = loop.run_until_complete(_points(work, api, desk, report, on_stop, alone))
+        ended = loop.run_until_complete(_points(work, api, desk, report, inbox, alone))
     except PerfkitError as error:
         ended = failure_event(error)
     finally:
@@ -206,27 +283,34 @@ async def _points(
     api: type,
     desk: DeskClient,
     report: Report,
-    on_stop: Callable[[Callable[[], None]], None],
+    inbox: Inbox,
     alone: bool,
 ) -> dict[str, Any]:
     stop = Stop(asyncio.get_running_loop())
-    on_stop(stop.give)
+    inbox.on_stop(stop.give)
+    starts = Starts(report, inbox)
     completing = asyncio.create_task(_completed(work.arguments, api))
     if not await stop.unless_given(completing):
         return {"status": "interrupted"}
     arguments = completing.result()
     path = run_file(arguments)
     await desk.open(str(path))
-    report({"event": "file", "path": str(path), "name": arguments.name})
+    report({"event": "file", "path": str(path), "name": arguments.name, "model": arguments.model})
     points = arguments.points()
     wanted = work.resumed.points if work.resumed else range(len(points))
     sweep: dict[str, Any] = {}
     if len(points) > 1:
-        sweep["sweep_id"] = work.resumed.sweep_id if work.resumed else new_run_id()
+        sweep["sweep_id"] = work.resumed.sweep_id if work.resumed else work.run_ids[0]
         sweep["plan"] = json.dumps({"points": len(points), "arguments": arguments.shown()}, ensure_ascii=False)
     for index in wanted:
-        point, more = points[index], {**sweep, "point": index}
-        session = Session(point, plugins.bind_api(api, point), desk, stop, report, more)
+        point, run_id = points[index], work.run_ids[index]
+        share = work.share.among(_users(point))
+        if share is None:
+            starts.pass_by(run_id)
+            continue
+        gate = open_gate if work.share.count == 1 else starts.gate(run_id)
+        place = Place(run_id, {**sweep, "point": index}, share, gate)
+        session = Session(point, plugins.bind_api(api, point), desk, stop, report, place)
         with _quiet_collector(alone):
             await session.run()
         if session.problem is not None:
@@ -236,6 +320,13 @@ async def _points(
     if desk.failure is not None:
         raise desk.failure
     return {"status": "interrupted" if stop.given else "finished"}
+
+
+def _users(point: Arguments) -> int:
+    """Return among how many a point's load can be dealt: its users, or any number of workers in the open model."""
+    if point.load == "open":
+        return sys.maxsize
+    return point.parallel if isinstance(point.parallel, int) else 1
 
 
 async def _completed(arguments: Arguments, api: type) -> Arguments:

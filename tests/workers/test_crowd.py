@@ -1,0 +1,141 @@
+"""Several worker processes carry one load: the same load as one, whatever becomes of one of them."""
+
+import os
+import signal
+import sqlite3
+
+import pytest
+
+import perfkit as pk
+from perfkit.errors import NothingSucceeded, UsageError
+
+
+def rows_of(path, what):
+    return (
+        sqlite3.connect(path).execute(f"SELECT {what} FROM result WHERE phase <> 'preflight' ORDER BY seq").fetchall()
+    )
+
+
+def run_of(path, what):
+    return sqlite3.connect(path).execute(f"SELECT {what} FROM run").fetchone()
+
+
+@pytest.fixture(scope="module")
+def server():
+    with pk.simulate(ttft=0.01, itl=0.001, output_tokens=4) as simulated:
+        yield simulated
+
+
+def test_the_union_of_the_shares_is_the_load_of_one_worker(server, tmp_path):
+    plans = {}
+    for workers in (1, 3):
+        db = tmp_path / f"{workers}.db"
+        pk.start(server.url, rate=300, number=30, workers=workers, db=str(db)).wait()
+        # Offsets from the first due time: the start of the load itself differs.
+        rows = rows_of(db, "seq, prompt_hash, scheduled_time")
+        first = min(due for *_, due in rows)
+        plans[workers] = [(seq, prompt, round(due - first, 5)) for seq, prompt, due in rows]
+    assert [row[:2] for row in plans[3]] == [row[:2] for row in plans[1]]
+    assert [row[2] for row in plans[3]] == pytest.approx([row[2] for row in plans[1]], abs=2e-5)
+
+
+def test_users_and_number_are_dealt_and_counted_together(server, tmp_path):
+    db = tmp_path / "r.db"
+    job = pk.start(server.url, parallel=5, number=31, workers=2, db=str(db))
+    job.wait()
+    counted = (
+        sqlite3.connect(db)
+        .execute("SELECT worker, count(*) FROM result WHERE phase <> 'preflight' GROUP BY worker ORDER BY worker")
+        .fetchall()
+    )
+    assert counted == [(0, 16), (1, 15)]
+    assert run_of(db, "status, sent, succeeded, failed") == ("finished", 31, 31, 0)
+    assert (job.progress.sent, job.progress.done) == (31, 31)
+    # Only the first worker sends the preflight request.
+    assert sqlite3.connect(db).execute("SELECT count(*) FROM result WHERE phase = 'preflight'").fetchone() == (1,)
+
+
+def test_all_workers_start_at_one_agreed_time(server, tmp_path):
+    db = tmp_path / "r.db"
+    pk.start(server.url, parallel=4, number=12, workers=2, db=str(db)).wait()
+    firsts = (
+        sqlite3.connect(db)
+        .execute("SELECT worker, min(scheduled_time) FROM result WHERE phase <> 'preflight' GROUP BY worker")
+        .fetchall()
+    )
+    assert len(firsts) == 2
+    assert firsts[0][1] == pytest.approx(firsts[1][1], abs=0.001)
+
+
+def test_a_worker_that_dies_takes_only_its_unfinished_requests_with_it(tmp_path):
+    db = tmp_path / "r.db"
+    with pk.simulate(ttft=0.02, itl=0.005, output_tokens=10) as slow:
+        job = pk.start(slow.url, parallel=4, number=120, workers=2, db=str(db))
+        killed = []
+
+        def kill_second(progress):
+            members = job._worker._members
+            if progress.done >= 10 and not killed and 1 in members:
+                killed.append(members[1].pid)
+                os.killpg(members[1].pid, signal.SIGKILL)
+
+        job.listen(kill_second)
+        job.wait()
+    assert killed
+    by_worker = dict(
+        sqlite3.connect(db)
+        .execute("SELECT worker, count(*) FROM result WHERE success AND phase <> 'preflight' GROUP BY worker")
+        .fetchall()
+    )
+    assert by_worker[0] == 60  # all of its own share
+    assert 0 < by_worker[1] < 60  # what had ended before
+    verdict, reasons = run_of(db, "verdict, reasons")
+    assert verdict != "VALID"
+    assert "worker 2 of 2 died" in reasons
+
+
+def test_stopping_reaches_every_worker(tmp_path):
+    db = tmp_path / "r.db"
+    with pk.simulate(ttft=0.02, itl=0.005, output_tokens=10) as slow:
+        job = pk.start(slow.url, parallel=4, duration=60, workers=2, db=str(db))
+        job.listen(lambda progress: job._worker.stop() if progress.done >= 8 else None)
+        job.wait(timeout=30)
+    assert job.interrupted
+    assert run_of(db, "status") == ("interrupted",)
+
+
+def test_a_generator_cannot_be_read_by_several_workers(server, tmp_path):
+    prompts = (f"question {number}" for number in range(4))
+    with pytest.raises(UsageError, match="give a list, or workers=1"):
+        pk.start(server.url, dataset=prompts, workers=2, db=str(tmp_path / "r.db"))
+
+
+def test_a_list_of_prompts_is_dealt_like_a_file(server, tmp_path):
+    db = tmp_path / "r.db"
+    prompts = [f"question {number}" for number in range(9)]
+    pk.start(server.url, dataset=prompts, parallel=3, workers=2, db=str(db)).wait()
+    # The first prompt went with the preflight request, and comes last.
+    assert [text for (text,) in rows_of(db, "prompt_text")] == [*prompts[1:], prompts[0]]
+
+
+def test_a_worker_without_users_sits_a_point_out(server, tmp_path):
+    db = tmp_path / "r.db"
+    pk.start(server.url, parallel=[1, 4], number=8, workers=2, db=str(db)).wait()
+    counted = sqlite3.connect(db).execute(
+        "SELECT parallel, worker, count(*) FROM result JOIN run USING (run_id) WHERE phase <> 'preflight' "
+        "GROUP BY parallel, worker ORDER BY parallel, worker"
+    )
+    assert counted.fetchall() == [(1, 0, 8), (4, 0, 4), (4, 1, 4)]
+
+
+def test_nobody_answers_is_told_once(tmp_path):
+    with pytest.raises(NothingSucceeded, match="cannot connect"):
+        pk.start("http://127.0.0.1:9", model="m", workers=2, number=4, db=str(tmp_path / "r.db")).wait()
+
+
+def test_prompts_that_come_in_batches_are_all_dealt(server, tmp_path):
+    db = tmp_path / "r.db"
+    prompts = [f"question {number}" for number in range(701)]  # more than one batch of the pump
+    given = {"parallel": 64, "workers": 2, "preflight": False, "max_tokens": 1}
+    pk.start(server.url, dataset=prompts, db=str(db), **given).wait()
+    assert [text for (text,) in rows_of(db, "prompt_text")] == prompts
