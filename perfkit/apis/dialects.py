@@ -116,7 +116,7 @@ def read_dashscope(message: Message, answer: Answer) -> None:
 def _new_text(text: str, answer: Answer, kind: Kind, ends: bool) -> str:
     """Return what a text adds when it repeats all text before it, else the text itself."""
     first = next((piece[2] for piece in answer.pieces if piece[0] is kind), None)
-    if first is None or not text.startswith(first):
+    if first is None or not text.startswith(first) or (len(text) <= len(first) and not ends):
         return text
     so_far = "".join(piece[2] for piece in answer.pieces if piece[0] is kind)
     repeats = text.startswith(so_far) and (len(text) > len(so_far) or ends)
