@@ -113,7 +113,8 @@ def _rate(rows: DataFrame, name: str, width: float) -> tuple[Floats, Floats]:
     if not len(rows) or not width:
         return np.empty(0), np.empty(0)
     amount, first, last = _spread(rows, name)
-    edges = np.append(np.arange(0, last.max() - width / 4, width), last.max())
+    end = max(last.max(), 1e-6)
+    edges = np.append(np.arange(0, max(end - width / 4, 1e-9), width), end)
     # An answer in one piece comes all at once: a span of no length would divide by zero.
     span = np.maximum(last - first, 1e-6)
     done = np.array([float(amount @ np.clip(1 - (last - edge) / span, 0, 1)) for edge in edges])

@@ -87,3 +87,10 @@ def test_the_preflight_request_is_not_drawn():
     requests.loc[0, "phase"] = "preflight"
     ax = over_time(requests, "ttft")
     assert len(ax.collections[0].get_offsets()) == 19
+
+
+def test_a_run_much_shorter_than_the_others_is_one_interval():
+    long, short = answers((0, 1, 600, 10)), answers((0, 0.1, 0.5, 10)).assign(run="b")
+    table = over_time_table(pd.concat([long, short], ignore_index=True), "concurrency")
+    values = table[table["group"] == "b"]["concurrency [requests]"]
+    assert values.tolist() == pytest.approx([1, 1])
