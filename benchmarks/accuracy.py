@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,11 +34,12 @@ TTFT, ITL, TOKENS = 0.100, 0.010, 64
 
 
 @contextlib.contextmanager
-def server(command: str | None, folder: Path) -> Iterator[int]:
-    """Run the server, and give its port."""
+def server(command: str | None, folder: Path, **options: Any) -> Iterator[int]:
+    """Run the server, and give its port; the options are the simulator's."""
     log, chunk_log = folder / "log.csv", folder / "chunks.bin"
     if command is None:
-        with pk.simulate(ttft=TTFT, itl=ITL, output_tokens=TOKENS, log=str(log), chunk_log=str(chunk_log)) as simulator:
+        pace = {"ttft": TTFT, "itl": ITL, "output_tokens": TOKENS}
+        with pk.simulate(**pace, **options, log=str(log), chunk_log=str(chunk_log)) as simulator:
             yield simulator.port
         return
     with socket.socket() as sock:
