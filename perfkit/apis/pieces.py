@@ -45,14 +45,12 @@ def read_usage(usage: dict[str, Json], answer: Answer) -> None:
     >>> answer.prompt_tokens, answer.completion_tokens, answer.cached_tokens
     (9, 2, 8)
     """
-    flat = dict(usage)
-    for details in ("prompt_tokens_details", "input_tokens_details", "completion_tokens_details"):
-        flat.update(usage.get(details) or {})
-    flat.update(usage.get("output_tokens_details") or {})
-    for name, spellings in _COUNTS.items():
-        counts = (_count(flat.get(spelling)) for spelling in spellings)
-        count = next((count for count in counts if count is not None), None)
-        if count is not None:
+    flat = usage
+    for name in _DETAILS:
+        if usage.get(name):
+            flat = {**flat, **usage[name]}
+    for spelling, name in _SPELLINGS.items():
+        if spelling in flat and (count := _count(flat[spelling])) is not None:
             setattr(answer, name, count)
     # Anthropic's input_tokens leaves out what the cache served or took.
     if isinstance(usage.get("input_tokens"), int) and "cache_read_input_tokens" in usage:
@@ -60,11 +58,18 @@ def read_usage(usage: dict[str, Json], answer: Answer) -> None:
         answer.prompt_tokens = usage["input_tokens"] + sum(cached)
 
 
-_COUNTS = {
-    "prompt_tokens": ("prompt_tokens", "input_tokens"),
-    "completion_tokens": ("completion_tokens", "output_tokens"),
-    "cached_tokens": ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens"),
-    "reasoning_tokens": ("reasoning_tokens",),
+_DETAILS = ("prompt_tokens_details", "input_tokens_details", "completion_tokens_details", "output_tokens_details")
+
+# Where a server uses several spellings, the last one here counts.
+_SPELLINGS = {
+    "input_tokens": "prompt_tokens",
+    "prompt_tokens": "prompt_tokens",
+    "output_tokens": "completion_tokens",
+    "completion_tokens": "completion_tokens",
+    "cache_read_input_tokens": "cached_tokens",
+    "prompt_cache_hit_tokens": "cached_tokens",
+    "cached_tokens": "cached_tokens",
+    "reasoning_tokens": "reasoning_tokens",
 }
 
 
