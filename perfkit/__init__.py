@@ -38,6 +38,7 @@ _ROOMS = {
     "calibrate": "perfkit.calibration",
     "simulate": "perfkit.simulator",
     "Simulation": "perfkit.simulator",
+    "PerfkitError": "perfkit.errors",
     "secret": "perfkit.secrets",
     "open": "perfkit.runs",
     "Runs": "perfkit.runs",

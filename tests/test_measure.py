@@ -186,7 +186,7 @@ def test_a_generator_that_raises_ends_the_run_and_what_it_gave_is_kept(
 
     path = tmp_path / "run.db"
     job = start(server.url, dataset=prompts(), parallel=1, preflight=False, db=str(path), workers=workers)
-    with pytest.raises(PluginFailure, match="the dataset raised RuntimeError: the file has gone"):
+    with pytest.raises(PluginFailure, match=r"raised at .*test_measure\.py:\d+: RuntimeError: the file has gone"):
         job.wait(30)
     assert [row["prompt_text"] for row in rows(path)] == ["one", "two", "three"]
 

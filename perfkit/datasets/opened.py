@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import random
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 
 from perfkit.arguments import Arguments
 from perfkit.datasets.base import DatasetPluginBase
-from perfkit.errors import UnknownPlugin, UsageError, nearest
+from perfkit.errors import PerfkitError, PluginFailure, UnknownPlugin, UsageError, nearest
 from perfkit.records import Prompt
 from perfkit.registry import APIS, DATASETS, api_class, dataset_class
 
@@ -47,8 +48,14 @@ class OpenedDataset:
     known_length: int | None = None
 
     def prompts(self) -> Iterator[Prompt]:
-        """Yield the prompts of one pass; ``row`` counts the items from 0."""
-        for row, item in enumerate(self.items()):
+        """Yield the prompts of one pass; ``row`` counts the items from 0.
+
+        Raises
+        ------
+        PluginFailure
+            The code that yields the items raised.
+        """
+        for row, item in enumerate(_told(self.items)):
             prompt = item if isinstance(item, Prompt) else Prompt(item, row)
             prompt = replace(prompt, row=row) if prompt.row is None else prompt
             yield replace(prompt, content=with_system(prompt.content, self.system)) if self.system else prompt
@@ -65,6 +72,19 @@ class OpenedDataset:
             file.seek(max(0, size - _EDGE))
             digest.update(file.read(_EDGE))
         return digest.hexdigest()[:16]
+
+
+def _told(items: Callable[[], Iterable[Any]]) -> Iterator[Any]:
+    """Yield items; where the code behind them raises, name its line."""
+    try:
+        yield from items()
+    except PerfkitError:
+        raise
+    except Exception as error:
+        *_, last = traceback.extract_tb(error.__traceback__)
+        raise PluginFailure(
+            f"the dataset raised at {last.filename}:{last.lineno}: {type(error).__name__}: {error}"
+        ) from error
 
 
 def open_dataset(arguments: Arguments) -> OpenedDataset:

@@ -1,0 +1,19 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).parents[2] / "benchmarks" / "durability.py"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX's")
+def test_nothing_that_had_ended_is_missing_from_runs_killed_and_interrupted() -> None:
+    words = [sys.executable, str(PROGRAM), "--kills", "2", "--interrupts", "1"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.split(" | ")[0] for line in done.stdout.splitlines()[2:]] == [
+        "| SIGKILL to worker and desk",
+        "| SIGKILL to driver",
+        "| Ctrl-C to driver",
+    ]
