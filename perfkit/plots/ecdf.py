@@ -8,14 +8,16 @@ from perfkit.plots import notes
 from perfkit.plots.canvas import canvas
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, stacked
-from perfkit.plots.lines import body, ranks
-from perfkit.plots.quantity import Quantity, percent, quantity, samples, scale, widely_spread
+from perfkit.plots.lines import body, ranks, samples
+from perfkit.plots.quantity import Quantity, percent, quantity, scale, widely_spread
+from perfkit.stats import Floats
 
 
 def ecdf_table(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run") -> DataFrame:
     """Return the steps drawn: columns group, the metric in its shown unit, share of requests, requests beyond."""
     shown = quantity(metric)
-    return stacked(_steps(group, shown) for group in groups(notes.measured(requests), by))
+    parts = groups(notes.measured(requests), by)
+    return stacked(_steps(group, values, shown) for group, values in zip(parts, samples(parts, shown), strict=True))
 
 
 @chart("ecdf", columns=(), table=ecdf_table)
@@ -52,10 +54,9 @@ def ecdf(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", a
     shown = quantity(metric)
     parts = groups(notes.measured(requests), by)
     with canvas(ax) as ax:
-        steps = [_steps(group, shown) for group in parts]
-        for group, some in zip(parts, steps, strict=True):
-            _draw(ax, group, some, shown)
-        values = samples((group.rows for group in parts), shown)
+        values = samples(parts, shown)
+        for group, each in zip(parts, values, strict=True):
+            _draw(ax, group, each)
         if not any(each.size for each in values):
             notes.empty(ax, shown.label, parts)
         scale(ax.xaxis, shown.title, values, log=widely_spread(values))
@@ -66,8 +67,7 @@ def ecdf(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", a
     return ax
 
 
-def _steps(group: Group, shown: Quantity) -> DataFrame:
-    values = np.sort(shown.of(group.rows).dropna())
+def _steps(group: Group, values: Floats, shown: Quantity) -> DataFrame:
     n, drawn = len(values), ranks(len(values))
     return DataFrame(
         {
@@ -79,13 +79,9 @@ def _steps(group: Group, shown: Quantity) -> DataFrame:
     )
 
 
-def _draw(ax: Axes, group: Group, steps: DataFrame, shown: Quantity) -> None:
-    if steps.empty:
-        ax.plot([], [], label=group.label(0), **group.line)
-        return
-    x, share = steps[shown.title].to_numpy(), steps["share of requests"].to_numpy()
-    x, share = np.append(x[0], x), np.append(0.0, share)
-    n = int(steps["requests beyond"].iloc[0]) + 1
-    end = body(n - 1 - steps["requests beyond"].to_numpy(), n)
+def _draw(ax: Axes, group: Group, values: Floats) -> None:
+    n, drawn = len(values), ranks(len(values))
+    x, share = np.append(values[:1], values[drawn]), np.append(np.zeros(min(n, 1)), (drawn + 1) / max(n, 1))
+    end = body(drawn, n)
     ax.step(x[: end + 1], share[: end + 1], where="post", label=group.label(n), **group.line)
     ax.step(x[end:], share[end:], where="post", alpha=0.4, gid="tail", **group.line)

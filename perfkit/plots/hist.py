@@ -9,7 +9,8 @@ from perfkit.plots import notes
 from perfkit.plots.canvas import canvas
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, stacked
-from perfkit.plots.quantity import Quantity, percent, quantity, samples, scale, widely_spread
+from perfkit.plots.lines import samples
+from perfkit.plots.quantity import Quantity, percent, quantity, scale, widely_spread
 from perfkit.stats import Floats
 
 FEWEST, MOST = 8, 60
@@ -19,8 +20,9 @@ def hist_table(requests: DataFrame, metric: str = "ttft", *, by: str | None = "r
     """Return the bars of a histogram: columns group, from, to, requests, share of requests."""
     shown = quantity(metric)
     parts = groups(notes.measured(requests), by)
-    edges = _edges(samples((group.rows for group in parts), shown))
-    return stacked(_bars(group, shown, edges) for group in parts)
+    values = samples(parts, shown)
+    edges = _edges(values)
+    return stacked(_bars(group, each, shown, edges) for group, each in zip(parts, values, strict=True))
 
 
 @chart("hist", columns=(), table=hist_table)
@@ -57,10 +59,10 @@ def hist(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", a
     shown = quantity(metric)
     parts = groups(notes.measured(requests), by)
     with canvas(ax) as ax:
-        values = samples((group.rows for group in parts), shown)
+        values = samples(parts, shown)
         edges = _edges(values)
-        for group in parts:
-            _draw(ax, group, _bars(group, shown, edges), filled=len(parts) <= 3)
+        for group, each in zip(parts, values, strict=True):
+            _draw(ax, group, _bars(group, each, shown, edges), filled=len(parts) <= 3)
         if not any(each.size for each in values):
             notes.empty(ax, shown.label, parts)
         scale(ax.xaxis, shown.title, values, log=_skewed(values))
@@ -91,8 +93,8 @@ def _edges(values: list[Floats]) -> Floats:
     return np.geomspace(low, high, count + 1) if axis is np.log else np.linspace(low, high, count + 1)
 
 
-def _bars(group: Group, shown: Quantity, edges: Floats) -> DataFrame:
-    counts, _ = np.histogram(shown.of(group.rows).dropna(), edges)
+def _bars(group: Group, values: Floats, shown: Quantity, edges: Floats) -> DataFrame:
+    counts, _ = np.histogram(values, edges)
     return DataFrame(
         {
             "group": group.key,

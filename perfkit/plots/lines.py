@@ -1,13 +1,22 @@
-"""Which points of a sorted sample a line is drawn through, and from where on it is faint."""
+"""The values of each group in order, which of them a line is drawn through, and from where on it is faint."""
+
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
-from perfkit.stats import BEYOND
+from perfkit.plots.groups import Group
+from perfkit.plots.quantity import Quantity
+from perfkit.stats import BEYOND, Floats, present
 
 VERTICES = 2000
 """Points of a line at most; a picture shows no more."""
 Ranks = npt.NDArray[np.intp]
+
+
+def samples(parts: Iterable[Group], shown: Quantity) -> list[Floats]:
+    """Return the values of each group, sorted, without those that are missing."""
+    return [np.sort(present(shown.of(group.rows))) for group in parts]
 
 
 def ranks(n: int) -> Ranks:

@@ -9,7 +9,8 @@ from perfkit.plots import notes
 from perfkit.plots.canvas import MANY, canvas, letter_of
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, mark_failures, stacked
-from perfkit.plots.quantity import Quantity, quantity, samples, scale, widely_spread
+from perfkit.plots.lines import samples
+from perfkit.plots.quantity import Quantity, quantity, scale, widely_spread
 from perfkit.stats import Floats, present
 
 RATES_DRAWN = ("output_throughput", "request_throughput", "concurrency")
@@ -169,7 +170,7 @@ def _scale(ax: Axes, parts: list[Group], shown: Quantity) -> None:
         scale(ax.yaxis, shown.title, [], log=False)
         ax.set_ylim(bottom=0)
         return
-    values = samples((group.rows for group in parts), shown)
+    values = samples(parts, shown)
     log = widely_spread(values)
     if not any(each.size for each in values):
         notes.empty(ax, shown.label, parts)

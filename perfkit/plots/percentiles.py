@@ -8,8 +8,8 @@ from perfkit.plots import notes
 from perfkit.plots.canvas import canvas
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, stacked
-from perfkit.plots.lines import body, ranks
-from perfkit.plots.quantity import Quantity, quantity, samples, scale, widely_spread
+from perfkit.plots.lines import body, ranks, samples
+from perfkit.plots.quantity import Quantity, quantity, scale, widely_spread
 from perfkit.stats import Floats
 
 TICKS = (0, 50, 75, 90, 95, 99, 99.9, 99.99, 99.999)
@@ -18,7 +18,8 @@ TICKS = (0, 50, 75, 90, 95, 99, 99.9, 99.99, 99.999)
 def percentiles_table(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run") -> DataFrame:
     """Return the points of a percentile curve: columns group, percentile, the metric, requests beyond."""
     shown = quantity(metric)
-    return stacked(_points(group, shown) for group in groups(notes.measured(requests), by))
+    parts = groups(notes.measured(requests), by)
+    return stacked(_points(group, values, shown) for group, values in zip(parts, samples(parts, shown), strict=True))
 
 
 @chart("percentiles", columns=(), table=percentiles_table)
@@ -55,23 +56,21 @@ def percentiles(requests: DataFrame, metric: str = "ttft", *, by: str | None = "
     shown = quantity(metric)
     parts = groups(notes.measured(requests), by)
     with canvas(ax) as ax:
-        points = [_points(group, shown) for group in parts]
-        for group, curve in zip(parts, points, strict=True):
-            _draw(ax, group, curve, shown)
-        values = samples((group.rows for group in parts), shown)
+        values = samples(parts, shown)
+        for group, each in zip(parts, values, strict=True):
+            _draw(ax, group, each)
         if not any(each.size for each in values):
             notes.empty(ax, shown.label, parts)
         # This chart is about the largest values, not about the 99th percentile.
         scale(ax.yaxis, shown.title, values, log=widely_spread(values, top=100))
-        _nines(ax, max((len(group.rows) for group in parts), default=0))
+        _nines(ax, max(map(len, values), default=0))
         ax.set(xlabel="percentile of requests")
         legend(ax, by)
         notes.write(ax, [notes.FAINT], notes.remarks(requests, metric))
     return ax
 
 
-def _points(group: Group, shown: Quantity) -> DataFrame:
-    values = np.sort(shown.of(group.rows).dropna())
+def _points(group: Group, values: Floats, shown: Quantity) -> DataFrame:
     n, drawn = len(values), ranks(len(values))
     return DataFrame(
         {
@@ -83,16 +82,13 @@ def _points(group: Group, shown: Quantity) -> DataFrame:
     )
 
 
-def _draw(ax: Axes, group: Group, curve: DataFrame, shown: Quantity) -> None:
-    if curve.empty:
-        ax.plot([], [], label=group.label(0), **group.line)
-        return
-    n = int(curve["requests beyond"].iloc[0]) + 1
+def _draw(ax: Axes, group: Group, values: Floats) -> None:
+    n, drawn = len(values), ranks(len(values))
     # The largest value lies at the 100th percentile, which is nowhere on this axis: it is drawn at 1 - 1/2n.
-    position = _stretched(np.minimum(curve["percentile"].to_numpy(), 100 * (1 - 0.5 / n)))
-    values, end = curve[shown.title].to_numpy(), body(n - 1 - curve["requests beyond"].to_numpy(), n)
-    ax.plot(position[:end], values[:end], label=group.label(n), **group.line)
-    ax.plot(position[max(end - 1, 0) :], values[max(end - 1, 0) :], alpha=0.4, gid="tail", **group.line)
+    position = _stretched(np.minimum(100 * drawn / max(n - 1, 1), 100 * (1 - 0.5 / max(n, 1))))
+    end, start = body(drawn, n), max(body(drawn, n) - 1, 0)
+    ax.plot(position[:end], values[drawn][:end], label=group.label(n), **group.line)
+    ax.plot(position[start:], values[drawn][start:], alpha=0.4, gid="tail", **group.line)
 
 
 def _stretched(percentile: Floats) -> Floats:

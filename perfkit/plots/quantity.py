@@ -10,7 +10,7 @@ from pandas import DataFrame, Series, to_numeric
 
 from perfkit.errors import UsageError, nearest
 from perfkit.metrics import METRICS, RATES
-from perfkit.stats import Floats, percentile, present
+from perfkit.stats import Floats, percentile
 from perfkit.store.schema import RESULT
 
 _TYPES = ("REAL", "INTEGER")
@@ -65,11 +65,6 @@ class Quantity:
         else:
             values = METRICS[self.name].compute(rows)
         return to_numeric(values, errors="coerce").astype(float) * self.factor
-
-
-def samples(parts: Iterable[DataFrame], shown: Quantity) -> list[Floats]:
-    """Return the values of each group, without those that are missing."""
-    return [present(shown.of(rows)) for rows in parts]
 
 
 def needed(name: str) -> tuple[str, ...]:
