@@ -11,7 +11,7 @@ Event = tuple[bytes, int, bytes]
 
 
 def events(body: bytes) -> Iterator[Event]:
-    """Yield the events of a finished stream in order.
+    r"""Yield the events of a finished stream in order.
 
     Follows the WHATWG rules for line ends, comments, optional space and several data lines. An event that the
     stream's end cut off before its blank line is yielded too: some servers leave the last blank line out, and a
@@ -29,7 +29,7 @@ def events(body: bytes) -> Iterator[Event]:
 
     Examples
     --------
-    >>> list(events(b": ping\\n\\ndata: {}\\n\\nevent: error\\ndata:x\\n\\n"))
+    >>> list(events(b": ping\n\ndata: {}\n\nevent: error\ndata:x\n\n"))
     [(b'{}', 16, b''), (b'x', 37, b'error')]
     """
     if b"\r" in body or body.startswith(_BOM):
@@ -40,7 +40,8 @@ def events(body: bytes) -> Iterator[Event]:
         if block.startswith(b"data: ") and b"\n" not in block:  # nearly every event of nearly every server
             yield block[6:], at + len(block), b""
         elif block:
-            yield from _by_lines(body[: at + len(block)], at)
+            for payload, end, name in _by_lines(block, 0):
+                yield payload, at + end, name
         at += len(block) + 2
 
 
