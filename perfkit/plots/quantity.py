@@ -58,7 +58,7 @@ class Quantity:
             values = rows[self.name]
         elif self.name in RATES:
             raise UsageError(
-                f"{self.name} is a number of a whole run: draw it with sweep, or one of the three of over_time"
+                f"{self.name} is a number of a whole run and has no distribution: draw it with sweep or tradeoff"
             )
         elif missing := [column for column in needed(self.name) if column not in rows]:
             raise UsageError(f"{self.name} cannot be drawn: these requests have no column {', '.join(missing)}")
