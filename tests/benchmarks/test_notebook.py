@@ -1,0 +1,19 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).parents[2] / "benchmarks" / "notebook.py"
+
+
+@pytest.mark.kernel
+def test_a_run_goes_on_while_the_kernel_draws() -> None:
+    words = [sys.executable, str(PROGRAM), "--users", "4", "--seconds", "1.5", "--stamps", "auto"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    quiet, busy = (line.split(" | ") for line in done.stdout.splitlines()[2:])
+    assert quiet[:3] == ["| auto", "quiet", "0"]
+    assert busy[:2] == ["| auto", "busy"]
+    assert int(busy[2]) >= 1
+    assert int(quiet[3]) >= 8
+    assert int(busy[3]) >= 8
