@@ -8,6 +8,7 @@ from perfkit.plots import notes
 from perfkit.plots.canvas import canvas
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, stacked
+from perfkit.plots.quantity import scale
 from perfkit.records import TOKEN_KINDS
 
 ANSWERS = 40
@@ -57,7 +58,8 @@ def raster(chunks: DataFrame, metric: str | None = None, *, by: str | None = "ru
         height = 0
         for group in groups(chunks, by):
             height += _draw(ax, group, _ticks(group, share), height)
-        ax.set(xlabel="time since the request was sent [ms]", ylabel="answers", ylim=(max(height, 1), -1))
+        scale(ax.xaxis, "time since the request was sent [ms]", [], log=False)
+        ax.set(ylabel="answers", ylim=(max(height, 1), -1))
         ax.set_xlim(left=0)
         ax.set_yticks([])
         ax.grid(axis="y", visible=False)
