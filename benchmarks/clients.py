@@ -117,11 +117,18 @@ def _evalscope_report(output: Path) -> Report:
 
 
 def _guidellm_command(folder: Path, load: Load, output: Path) -> list[str]:
-    data = f"kind=synthetic_text,prompt_tokens=16,output_tokens={load.tokens}"
-    words = [str(folder / "guidellm"), "benchmark", "run", "--target", load.url, "--model", MODEL]
-    words += ["--profile", "concurrent", "--rate", str(load.streams), "--max-requests", str(load.number)]
-    words += ["--data", data, "--processor", str(TOKENIZER), "--outputs", "json"]
-    return [*words, "--output-dir", str(output)]
+    words = [str(folder / "guidellm"), "run", "--disable-console-interactive"]
+    words += ["--backend", f"kind=openai_http,target={load.url},model={MODEL},request_format=/v1/chat/completions"]
+    words += ["--profile", f"kind=concurrent,streams={load.streams}"]
+    words += ["--constraint", f"kind=max_requests,count={load.number}"]
+    words += ["--data", f"kind=synthetic_text,prompt_tokens=16,output_tokens={load.tokens}"]
+    return [
+        *words,
+        "--tokenizer",
+        f"kind=hf_auto,model={TOKENIZER}",
+        "--output",
+        f"kind=json,path={output}/report.json",
+    ]
 
 
 def _guidellm_report(output: Path) -> Report:
