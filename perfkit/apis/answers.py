@@ -63,8 +63,13 @@ def _read_piece(message: Message, answer: Answer) -> bool:
         kind, text, thought = _REASONING, thought, None
     if thought or text.__class__ is not str or not text or delta.get("tool_calls"):
         return False
-    answer.pieces.append((kind, choice.get("index") or 0, text, answer.message))
+    answer.pieces.append((kind, _index(choice), text, answer.message))
     return True
+
+
+def _index(choice: dict[str, Json]) -> int:
+    index = choice.get("index")
+    return index if index.__class__ is int and index > 0 else 0
 
 
 _PIECES = {"content_block_delta": "text", "response.output_text.delta": "delta"}
@@ -107,7 +112,7 @@ def _read_choices(message: Message, answer: Answer) -> None:
 
 
 def _read_choice(choice: dict[str, Json], answer: Answer) -> None:
-    index = choice.get("index") or 0
+    index = _index(choice)
     part = choice.get("delta") or choice.get("message") or {}
     before = len(answer.pieces)
     # Servers that rename the field send both for a while.

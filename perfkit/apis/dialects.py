@@ -28,7 +28,7 @@ def read_response(message: Message, answer: Answer) -> None:
         for item in response.get("output") or ():
             text = text_of(item.get("content")) or text_of(item.get("summary")) or text_of(item.get("arguments"))
             add_text(answer, _OUTPUT_KINDS.get(item.get("type"), Kind.OTHER), text)
-    answer.server_request_id = response.get("id") or answer.server_request_id
+    answer.server_request_id = text_of(response.get("id")) or answer.server_request_id
     if kind in (None, "response.completed", "response.incomplete", "response.failed"):
         _end_of_response(response, answer)
 
@@ -47,7 +47,7 @@ _BLOCK_TEXTS = {"text": Kind.CONTENT, "thinking": Kind.REASONING, "partial_json"
 
 def _read_anthropic_start(message: Message, answer: Answer) -> None:
     started = message["message"]
-    answer.server_request_id = started.get("id")
+    answer.server_request_id = text_of(started.get("id")) or None
     read_usage(started.get("usage") or {}, answer)
     answer.chunk(Kind.ROLE)
 

@@ -5,6 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from perfkit.apis.pieces import text_of
 from perfkit.datasets.base import DatasetPluginBase, Item
 from perfkit.datasets.files import objects_of
 from perfkit.datasets.text import SAMPLE
@@ -25,7 +26,7 @@ class ShareGpt(DatasetPluginBase):
     def build_messages(self) -> Iterator[Item]:
         """Yield a first question per conversation; those without one are passed over."""
         for messages in self.conversations():
-            asked = next((message["content"] for message in messages if message["role"] == "user"), "")
+            asked = next((text_of(message["content"]) for message in messages if message["role"] == "user"), "")
             yield from self.asks([asked.strip()])
 
     def conversations(self) -> Iterator[list[Message]]:
@@ -54,19 +55,20 @@ def messages_of(record: Any) -> list[Message] | None:
     [{'role': 'user', 'content': 'hi'}, {'role': 'assistant', 'content': 'hello'}]
     """
     if isinstance(record, list):
-        return record
+        record = {"messages": record}
     for name in ("messages", "conversations", "conversation"):
         turns = record.get(name) if isinstance(record, dict) else None
-        if isinstance(turns, list):
+        if isinstance(turns, list) and all(isinstance(turn, dict) for turn in turns):
             return [message for turn in turns for message in _messages_of_turn(turn)]
     return None
 
 
 def _messages_of_turn(turn: dict[str, Any]) -> list[Message]:
     if "role" in turn:
-        return [turn]
+        return [{"content": "", **turn}]
     if "from" in turn:
-        return [{"role": _ROLES.get(turn["from"], turn["from"]), "content": turn.get("value") or ""}]
+        speaker = str(turn["from"])
+        return [{"role": _ROLES.get(speaker, speaker), "content": turn.get("value") or ""}]
     return [{"role": _ROLES[name], "content": text} for name, text in turn.items() if name in _ROLES]
 
 

@@ -81,10 +81,21 @@ def _told(items: Callable[[], Iterable[Any]]) -> Iterator[Any]:
     except PerfkitError:
         raise
     except Exception as error:
-        *_, last = traceback.extract_tb(error.__traceback__)
-        raise PluginFailure(
-            f"the dataset raised at {last.filename}:{last.lineno}: {type(error).__name__}: {error}"
-        ) from error
+        raise _failure(error) from error
+
+
+def _made(cls: type[DatasetPluginBase], arguments: Arguments) -> DatasetPluginBase:
+    try:
+        return cls(arguments)
+    except PerfkitError:
+        raise
+    except Exception as error:
+        raise _failure(error) from error
+
+
+def _failure(error: Exception) -> PluginFailure:
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return PluginFailure(f"the dataset raised at {last.filename}:{last.lineno}: {type(error).__name__}: {error}")
 
 
 def open_dataset(arguments: Arguments) -> OpenedDataset:
@@ -94,6 +105,8 @@ def open_dataset(arguments: Arguments) -> OpenedDataset:
     ------
     UnknownPlugin
         It is neither a registered name nor an existing path.
+    PluginFailure
+        The constructor of the dataset's class raised.
     UsageError
         The file of ``--prompt @file`` cannot be read.
 
@@ -110,7 +123,7 @@ def open_dataset(arguments: Arguments) -> OpenedDataset:
     if arguments.dataset is not None and not isinstance(arguments.dataset, str):
         return _of_iterable(arguments.dataset, arguments)
     name, cls, arguments = _named(arguments)
-    plugin = cls(arguments)
+    plugin = _made(cls, arguments)
     path = plugin.file if isinstance(plugin, DatasetPluginBase) else None
     return OpenedDataset(name, plugin.build_messages, path, arguments.system)
 

@@ -10,7 +10,7 @@ import pytest
 from perfkit.arguments import Arguments
 from perfkit.datasets import open_dataset, prompts
 from perfkit.datasets.base import DatasetPluginBase
-from perfkit.errors import UnknownPlugin, UsageError
+from perfkit.errors import PluginFailure, UnknownPlugin, UsageError
 from perfkit.registry import DATASETS
 
 
@@ -188,6 +188,26 @@ def test_a_users_class_may_yield_messages_strings_and_bodies() -> None:
     DATASETS.register("mine")(Mine)
     contents = [prompt.content for prompt in prompts(Arguments(dataset="mine"))]
     assert contents == [[{"role": "user", "content": "a"}], "b", {"messages": [], "model": "m"}]
+
+
+def test_what_a_users_class_raises_names_its_line() -> None:
+    class Breaks(DatasetPluginBase):
+        def build_messages(self) -> Any:
+            yield "a"
+            raise KeyError("oops")
+
+    class NeverStarts(DatasetPluginBase):
+        def __init__(self, query_parameters: Arguments) -> None:
+            raise RuntimeError("no licence")
+
+    DATASETS.register("breaks")(Breaks)
+    DATASETS.register("never")(NeverStarts)
+    read = prompts(Arguments(dataset="breaks"))
+    assert next(read).content == "a"
+    with pytest.raises(PluginFailure, match=r"test_opened\.py:\d+: KeyError: 'oops'"):
+        next(read)
+    with pytest.raises(PluginFailure, match=r"test_opened\.py:\d+: RuntimeError: no licence"):
+        open_dataset(Arguments(dataset="never"))
 
 
 START = """
