@@ -147,8 +147,13 @@ RESULT_NAMES = tuple(column.name for column in RESULT)
 NARROW = tuple(column.name for column in RESULT if not column.wide)
 """Columns of ``result`` that the covering index holds: a scan of them never walks the texts' pages."""
 
-# Quantities are quoted by their first letters: (last token - first token) needs start + first_chunk_latency.
-_REQUEST_METRICS = """
+# LIMIT may not depend on a row, so that a rank is found by numbering the gaps of each answer.
+_ITL_QUANTILE = """
+       (SELECT value FROM (SELECT value, row_number() OVER (ORDER BY value) AS rank, count(*) OVER () AS n
+                           FROM json_each(inter_token_latencies))
+        WHERE rank = n * {percent} / 100 + 1) AS itl_p{percent}"""
+
+_REQUEST_METRICS = f"""
 CREATE VIEW IF NOT EXISTS request_metrics AS
 SELECT run_id, seq, phase, success,
        first_chunk_latency AS ttft,
@@ -157,13 +162,8 @@ SELECT run_id, seq, phase, success,
        1.0 / NULLIF(time_per_output_token, 0) AS decode_rate,
        start_time - scheduled_time AS lag,
        (SELECT avg(value) FROM json_each(inter_token_latencies)) AS itl_mean,
-       (SELECT max(value) FROM json_each(inter_token_latencies)) AS itl_max,
-       (SELECT value FROM json_each(inter_token_latencies) ORDER BY value
-        LIMIT 1 OFFSET (SELECT count(*) / 2 FROM json_each(inter_token_latencies))) AS itl_p50,
-       (SELECT value FROM json_each(inter_token_latencies) ORDER BY value
-        LIMIT 1 OFFSET (SELECT count(*) * 95 / 100 FROM json_each(inter_token_latencies))) AS itl_p95,
-       (SELECT value FROM json_each(inter_token_latencies) ORDER BY value
-        LIMIT 1 OFFSET (SELECT count(*) * 99 / 100 FROM json_each(inter_token_latencies))) AS itl_p99
+       (SELECT max(value) FROM json_each(inter_token_latencies)) AS itl_max,\
+{",".join(_ITL_QUANTILE.format(percent=percent) for percent in (50, 95, 99))}
 FROM result
 """
 

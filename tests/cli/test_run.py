@@ -10,6 +10,7 @@ import pytest
 
 from perfkit.simulator import simulate
 from tests.cli.commands import begun, perfkit
+from tests.recording import recording
 
 KEY = "sk-0123456789abcdef"
 
@@ -92,12 +93,11 @@ def test_a_literal_key_is_advised_against_and_stored_nowhere(server, tmp_path):
 
 
 def test_a_key_from_the_environment_is_sent_without_a_word(tmp_path):
-    log = tmp_path / "requests.jsonl"
-    with simulate(ttft=0.001, itl=0.001, request_log=str(log)) as server:
-        words = ("-n", 1, "--max-tokens", 2, "--db", "k.db", "--api-key", "env:BENCH_KEY")
+    with recording() as server:
+        words = ("--model", "m", "-n", 1, "--no-preflight", "--db", "k.db", "--api-key", "env:BENCH_KEY")
         done = perfkit("run", "--url", server.url, *words, folder=tmp_path, BENCH_KEY=KEY)
     assert "better" not in done.stderr
-    assert f"Bearer {KEY}" in log.read_text()
+    assert [each.headers["authorization"] for each in server.received] == [f"Bearer {KEY}"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")

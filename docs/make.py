@@ -1,0 +1,113 @@
+"""Fills the tables of the documentation from the code that they describe.
+
+``python docs/make.py`` rewrites what stands between ``<!-- table NAME -->`` and ``<!-- end -->``; the tests check that
+nothing would change.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from perfkit.cli import COMMANDS
+from perfkit.definitions import DEFINITIONS
+from perfkit.metrics import METRICS, RATES
+from perfkit.plots.catalogue import CHARTS
+from perfkit.store.schema import TABLES
+from perfkit.verdict import LIMITS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MARKED = re.compile(r"(<!-- table ([\w:]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def main() -> None:
+    """Rewrite every page."""
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def filled(text: str) -> str:
+    """Return a page with its tables as the code has them now."""
+    return MARKED.sub(lambda match: f"{match[1]}{_table(match[2])}{match[3]}", text)
+
+
+def _table(name: str) -> str:
+    kind, _, of = name.partition(":")
+    head, rows = _KINDS[kind](of)
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+Table = tuple[Sequence[str], Iterable[Sequence[str]]]
+
+
+def _columns(table: str) -> Table:
+    rows = ((f"`{each.name}`", each.type.split()[0], each.unit, each.meaning) for each in TABLES[table])
+    return ("column", "type", "unit", "meaning"), rows
+
+
+def _limits(_: str) -> Table:
+    rows = (
+        (each.name, _level(key, each.suspect), _level(key, each.bound), each.remedy) for key, each in LIMITS.items()
+    )
+    return ("evidence", "SUSPECT from", "CLIENT-BOUND from", "what to do"), rows
+
+
+def _level(key: str, value: float) -> str:
+    if value == float("inf"):
+        return ""
+    if key in ("loop_lag", "gc_pause", "send_lag", "turnaround"):
+        return f"{value * 1e3:.0f} ms"
+    return f"{value:,.0f} rows" if key == "backlog" else f"{value:.0%}"
+
+
+def _metrics(_: str) -> Table:
+    rows = (
+        (f"`{name}`", each.label, each.display_unit, each.definition.splitlines()[0].replace("``", "`"))
+        for name, each in METRICS.items()
+        if each.compute.__module__.startswith("perfkit.")
+    )
+    return ("name", "what", "shown in", "definition"), rows
+
+
+def _rates(_: str) -> Table:
+    rows = (
+        (f"`{name}`", each.unit, (each.compute.__doc__ or each.label).strip().splitlines()[0])
+        for name, each in RATES.items()
+        if each.compute.__module__.startswith("perfkit.")
+    )
+    return ("name", "unit", "definition"), rows
+
+
+def _tools(_: str) -> Table:
+    rows = (
+        (f"`{name}`", each.releases, *(each.causes.get(metric, "") for metric in ("ttft", "itl", "tpot", "e2e")))  # type: ignore[call-overload]
+        for name, each in DEFINITIONS.items()
+        if name != "perfkit"
+    )
+    return ("definition", "releases", "TTFT", "ITL", "TPOT", "E2E"), rows
+
+
+def _charts(_: str) -> Table:
+    rows = (
+        (f"`{name}`", each.sentence) for name, each in CHARTS.items() if each.draw.__module__.startswith("perfkit.")
+    )
+    return ("chart", "what it shows"), rows
+
+
+def _commands(_: str) -> Table:
+    return ("command", "what it does"), ((f"`perfkit {name}`", sentence) for name, sentence in COMMANDS.items())
+
+
+_KINDS: dict[str, Callable[[str], Table]] = {
+    "columns": _columns,
+    "limits": _limits,
+    "metrics": _metrics,
+    "rates": _rates,
+    "tools": _tools,
+    "charts": _charts,
+    "commands": _commands,
+}
+
+if __name__ == "__main__":
+    main()
