@@ -24,6 +24,6 @@ def rows_of(url: str, folder: Path, **given: Any) -> list[Row]:
 
 def stored(path: Path, query: str = "SELECT * FROM result ORDER BY rowid") -> list[Row]:
     """Return rows of a run file as dicts."""
-    with sqlite3.connect(path) as db:
+    with contextlib.closing(sqlite3.connect(path)) as db:
         db.row_factory = sqlite3.Row
         return [dict(row) for row in db.execute(query)]

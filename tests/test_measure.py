@@ -1,6 +1,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -297,7 +298,7 @@ def test_progress_counts_what_is_stored(server: Simulated, tmp_path: Path) -> No
 
     def count(progress: Progress) -> None:
         if progress.path and progress.done:
-            with sqlite3.connect(path) as db:
+            with closing(sqlite3.connect(path)) as db:
                 seen.append((progress.done, db.execute("SELECT count(*) FROM result WHERE seq >= 0").fetchone()[0]))
 
     job.listen(count)
@@ -305,6 +306,21 @@ def test_progress_counts_what_is_stored(server: Simulated, tmp_path: Path) -> No
     assert job.progress.done == 200
     assert len(seen) > 1
     assert all(shown <= on_disk for shown, on_disk in seen)
+
+
+def test_a_finished_file_holds_all_rows_by_itself_even_while_it_is_looked_at(server: Simulated, tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    job = start(server.url, parallel=2, number=60, db=str(path), workers=0)
+    asyncio.run(until_done(job, 5))
+    seen = job.runs
+    assert 5 <= len(seen.requests) <= 60
+    repr(seen.summary())
+    job.wait(60)
+    alone = tmp_path / "mailed" / "run.db"
+    alone.parent.mkdir()
+    alone.write_bytes(path.read_bytes())
+    assert len(rows(alone)) == 60
+    assert len(seen.where("success = 1").requests) >= 5
 
 
 def test_a_listener_that_raises_does_not_end_the_job(server: Simulated, tmp_path: Path) -> None:

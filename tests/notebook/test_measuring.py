@@ -1,0 +1,137 @@
+"""Measuring from a real kernel: cells queued, interrupted, and classes that only the notebook knows."""
+
+import queue
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from jupyter_client.manager import start_new_kernel
+
+from perfkit.simulator import Simulated, simulate
+from tests.measured import stored
+from tests.notebook.kernels import run_all
+from tests.workers.processes import lives, until
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Simulated]:
+    with simulate(ttft=0.01, itl=0.005, output_tokens=4) as simulated:
+        yield simulated
+
+
+def rows(path: Path) -> int:
+    if not path.exists():
+        return 0
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        try:
+            count: int = db.execute("SELECT count(*) FROM result").fetchone()[0]
+        except sqlite3.OperationalError:  # its tables are being made
+            return 0
+        return count
+
+
+def test_no_queued_cell_is_lost_whatever_way_a_run_is_made(server: Simulated, tmp_path: Path) -> None:
+    common = f"{server.url!r}, prompt='hi', number=4, parallel=2"
+    cells = run_all(
+        [
+            "import perfkit as pk",
+            f"print(len(pk.run({common}, db='a.db').requests))",
+            f"job = pk.start({common}, db='b.db')",
+            "print(len((await job).requests))",
+            f"print(len(pk.run({common}, db='c.db', workers=0).requests))",
+            "import asyncio; await asyncio.sleep(0.01); print('the loop is whole')",
+        ],
+        tmp_path,
+    )
+    assert [cell.error for cell in cells if cell.error] == []
+    assert all(cell.ended for cell in cells)
+    printed = [cells[index].text.splitlines()[-1] for index in (1, 3, 4, 5)]
+    assert [text[-1] for text in printed[:3]] == ["4", "4", "4"]  # a live line may stand before it
+    assert printed[3] == "the loop is whole"
+    for name in "abc":
+        assert stored(tmp_path / f"{name}.db", "SELECT status FROM run") == [{"status": "finished"}]
+
+
+def test_classes_and_generators_of_cells_reach_the_worker(server: Simulated, tmp_path: Path) -> None:
+    cells = run_all(
+        [
+            "import perfkit as pk\nsuffix = '!'",
+            "@pk.register_api('shouting')\n"
+            "class Shouting(pk.DefaultApiPlugin):\n"
+            "    def build_request(self, messages, param=None):\n"
+            "        return {'model': 'm', 'messages': [{'role': 'user', 'content': word()}], 'stream': True}\n"
+            "def word():\n"
+            "    return 'hey' + suffix\n",
+            "prompts = (f'prompt {index}' for index in range(3))",
+            f"runs = pk.run({server.url!r}, api='shouting', dataset=prompts, preflight=False, db='a.db')",
+            "print(runs.decoded()['request'].iloc[0]['messages'][0]['content'])",
+        ],
+        tmp_path,
+    )
+    assert [cell.error for cell in cells if cell.error] == []
+    assert cells[-1].text.strip() == "hey!"
+    assert [row["success"] for row in stored(tmp_path / "a.db")] == [1, 1, 1]
+
+
+@contextmanager
+def kernel(folder: Path) -> Iterator[tuple[object, object]]:
+    manager, client = start_new_kernel(kernel_name="python3", cwd=str(folder))
+    try:
+        yield manager, client
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def reply_to(client: object, identity: str, within: float = 20) -> dict[str, object]:
+    """Return the reply to one cell."""
+    end = monotonic() + within
+    while monotonic() < end:
+        try:
+            reply = client.get_shell_msg(timeout=1)  # type: ignore[attr-defined]
+        except queue.Empty:
+            continue
+        if reply["parent_header"].get("msg_id") == identity:
+            content: dict[str, object] = reply["content"]
+            return content
+    raise TimeoutError(f"no reply within {within:g} s")
+
+
+def test_an_interrupted_cell_stops_its_own_run_and_no_other(server: Simulated, tmp_path: Path) -> None:
+    endless = f"{server.url!r}, prompt='hi', number=10**6, parallel=2"
+    ours, other = tmp_path / "ours.db", tmp_path / "other.db"
+    with kernel(tmp_path) as (manager, client):
+        client.execute("import perfkit as pk")  # type: ignore[attr-defined]
+        client.execute(f"job = pk.start({endless}, db='other.db')")  # type: ignore[attr-defined]
+        running = client.execute(f"pk.run({endless}, db='ours.db')")  # type: ignore[attr-defined]
+        until(lambda: rows(ours) > 10 and rows(other) > 10, within=30)
+        manager.interrupt_kernel()  # type: ignore[attr-defined]
+        began = monotonic()
+        assert reply_to(client, running)["ename"] == "KeyboardInterrupt"
+        assert monotonic() - began < 2
+        assert stored(ours, "SELECT status FROM run") == [{"status": "interrupted"}]
+        before = rows(other)
+        until(lambda: rows(other) > before + 10)
+        stopped = client.execute("assert not job.done(); job.stop()")  # type: ignore[attr-defined]
+        assert reply_to(client, stopped)["status"] == "ok"
+    assert stored(other, "SELECT status FROM run") == [{"status": "interrupted"}]
+
+
+def test_a_kernel_that_is_killed_loses_no_row_and_leaves_no_process(server: Simulated, tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    with kernel(tmp_path) as (manager, client):
+        client.execute("import perfkit as pk")  # type: ignore[attr-defined]
+        client.execute(  # type: ignore[attr-defined]
+            f"job = pk.start({server.url!r}, prompt='hi', number=10**6, parallel=2, db='run.db')"
+        )
+        until(lambda: rows(path) > 10, within=30)
+        worker = stored(path, "SELECT pid FROM run")[0]["pid"]
+        manager.shutdown_kernel(now=True)  # type: ignore[attr-defined]
+        until(lambda: not lives(worker), within=2)
+    assert stored(path, "SELECT status FROM run") == [{"status": "interrupted"}]
+    assert [each.name for each in tmp_path.glob("run.db*")] == ["run.db"]
