@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from perfkit.arguments import Arguments
-from perfkit.datasets.base import DatasetPluginBase
+from perfkit.datasets.base import Content, DatasetPluginBase
 from perfkit.errors import PerfkitError, PluginFailure, UnknownPlugin, UsageError, nearest
 from perfkit.records import Prompt
 from perfkit.registry import APIS, DATASETS, api_class, dataset_class
@@ -54,11 +54,22 @@ class OpenedDataset:
         ------
         PluginFailure
             The code that yields the items raised.
+        UsageError
+            An item is nothing that can be asked.
         """
         for row, item in enumerate(_told(self.items)):
-            prompt = item if isinstance(item, Prompt) else Prompt(item, row)
+            prompt = item if isinstance(item, Prompt) else Prompt(self._content(item, row), row)
             prompt = replace(prompt, row=row) if prompt.row is None else prompt
             yield replace(prompt, content=with_system(prompt.content, self.system)) if self.system else prompt
+
+    def _content(self, item: Any, row: int) -> Content:
+        if isinstance(item, (str, list, dict)):
+            return item
+        if isinstance(item, tuple) or (hasattr(item, "tolist") and hasattr(item, "__len__")):
+            return list(item)  # a column of lists read from Parquet holds arrays
+        raise UsageError(
+            f"dataset {self.name!r}, item {row}: a text, a list of messages or a whole body is wanted, got {item!r}"
+        )
 
     @property
     def hash(self) -> str | None:

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pandas
 import pytest
 
@@ -139,6 +140,17 @@ def test_an_iterable_or_a_dataframe_is_a_dataset(items: Any) -> None:
     assert texts(Arguments(dataset=items)) == ["a", "b"]
     assert texts(Arguments(dataset=items, number=3), 3) == ["a", "b", "a"]
     assert open_dataset(Arguments(dataset=items)).known_length == 2
+
+
+def test_messages_that_a_dataframe_holds_as_arrays_are_messages() -> None:
+    array = numpy.array([{"role": "user", "content": "a"}], dtype=object)
+    assert texts(Arguments(dataset=pandas.DataFrame({"messages": [array]}))) == ["a"]
+
+
+@pytest.mark.parametrize("item", [None, 5, float("nan"), numpy.float64("nan")])
+def test_an_item_that_asks_nothing_is_told_with_its_place(item: Any) -> None:
+    with pytest.raises(UsageError, match="item 1: a text, a list of messages or a whole body is wanted"):
+        texts(Arguments(dataset=["a", item]))
 
 
 def test_a_generator_is_read_as_it_goes_and_only_once() -> None:
