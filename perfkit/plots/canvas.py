@@ -17,7 +17,7 @@ from typing import Any, Literal
 import matplotlib as mpl
 from matplotlib import font_manager
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from perfkit.errors import UsageError
 
@@ -246,7 +246,9 @@ def render(ax: Axes, format: str, **options: Any) -> bytes:
 
 def figure_of(ax: Axes) -> Figure:
     """Return the figure that holds some axes, at whatever depth."""
-    figure = ax.get_figure(root=True)
+    figure = ax.figure
+    while isinstance(figure, SubFigure):
+        figure = figure.figure
     if not isinstance(figure, Figure):
         raise UsageError("these axes were removed from their figure")
     return figure
