@@ -74,16 +74,17 @@ def over_time(
     with canvas(ax) as ax:
         for group in parts:
             _draw(ax, group, _line(group, shown, width), shown)
-        _shade(ax, requests)
+        shaded = _shade(ax, requests)
         _scale(ax, parts, shown)
         ax.set(xlabel=_TIME)
         legend(ax, by)
-        notes.write(ax, _beneath(shown, width), notes.remarks(requests, metric))
+        notes.write(ax, _beneath(shown, width, shaded), notes.remarks(requests, metric))
     return ax
 
 
-def _beneath(shown: Quantity, width: float) -> list[str]:
-    return [f"lines: {'means' if shown.name in RATES_DRAWN else 'medians'} of {width:g} s"] if width else []
+def _beneath(shown: Quantity, width: float, shaded: bool) -> list[str]:
+    lines = f"lines: {'means' if shown.name in RATES_DRAWN else 'medians'} of {width:g} s"
+    return [*([lines] if width else []), *(["shaded: not in the summary"] if shaded else [])]
 
 
 def _ends(rows: DataFrame) -> Floats:
@@ -179,14 +180,13 @@ def _scale(ax: Axes, parts: list[Group], shown: Quantity) -> None:
         ax.set_ylim(bottom=min([0.0, *(each.min() for each in values if each.size)]))
 
 
-def _shade(ax: Axes, requests: DataFrame) -> None:
-    """Shade the time whose requests do not count."""
-    if "phase" not in requests:
-        return
-    steady = requests["phase"] == "steady"
+def _shade(ax: Axes, requests: DataFrame) -> bool:
+    """Shade the time whose requests do not count; tell whether there is any."""
+    steady = requests["phase"] == "steady" if "phase" in requests else requests["t"].notna()
     if steady.all() or not steady.any():
-        return
+        return False
     first, last = requests.loc[steady, "t"].min(), requests.loc[steady, "t"].max()
     for low, high in ((requests["t"].min(), first), (last, requests["t"].max())):
         if (~steady & requests["t"].between(low, high)).any():
             ax.axvspan(low, high, color="#f0f0f0", zorder=0, gid="outside")
+    return True

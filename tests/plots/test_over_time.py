@@ -79,6 +79,7 @@ def test_warm_up_is_drawn_and_shaded():
     ax = over_time(requests)
     (shade,) = (patch for patch in ax.patches if patch.get_gid() == "outside")
     assert shade.get_x() == pytest.approx(0, abs=1e-3)
+    assert "shaded: not in the summary" in ax.texts[-1].get_text()
     assert shade.get_x() + shade.get_width() == pytest.approx(requests.loc[requests["phase"] == "steady", "t"].min())
 
 
