@@ -69,7 +69,10 @@ def _read_piece(message: Message, answer: Answer) -> bool:
 
 def _index(choice: dict[str, Json]) -> int:
     index = choice.get("index")
-    return index if index.__class__ is int and index > 0 else 0
+    return index if index.__class__ is int and 0 < index < _MOST_CHOICES else 0
+
+
+_MOST_CHOICES = 2**16
 
 
 _PIECES = {"content_block_delta": "text", "response.output_text.delta": "delta"}

@@ -63,10 +63,16 @@ class Decoder:
         try:
             row |= self._answer_columns(planned, exchange)
         except PluginFailure as error:
-            row |= failure("plugin", str(error))
+            row |= self._unread(exchange) | failure("plugin", str(error))
         except Exception as error:  # noqa: BLE001 - told in the row: kind, type and text
-            row |= failure("protocol", f"the answer could not be read: {type(error).__name__}: {error}")
+            told = f"the answer could not be read: {type(error).__name__}: {error}"
+            row |= self._unread(exchange) | failure("protocol", told)
         return self._without_secrets(row)
+
+    def _unread(self, exchange: Exchange) -> Row:
+        """Keep the body as it came where no messages could be made of it."""
+        text = bytes(exchange.body).decode("utf-8", "replace")
+        return {"response_messages": safe_pickle.encode_cell([self.scrub(text)])} if text else {}
 
     def _without_secrets(self, row: Row) -> Row:
         """Scrub every text: a server may echo a key anywhere, in an id as well as in an error."""

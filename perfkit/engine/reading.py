@@ -1,6 +1,6 @@
 """Takes one answer apart: messages, kinds, arrivals, and whether it is whole."""
 
-import contextlib
+import json
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter, sub
@@ -98,10 +98,7 @@ class Reading:
             answer.message = len(messages)
             messages.append(payload.decode("utf-8", "replace"))
             arrivals.append(read)
-            try:
-                message = orjson.loads(payload)
-            except orjson.JSONDecodeError:
-                message = None
+            message = _decoded(payload)
             if isinstance(message, dict):
                 read_message(message, answer, name.decode("latin-1") if name else "")
             else:
@@ -115,10 +112,9 @@ class Reading:
             answer.message = index
             self.messages.append(text)
             self.arrivals.append(min(index, last))
-            with contextlib.suppress(orjson.JSONDecodeError):
-                message = orjson.loads(text)
-                if isinstance(message, dict):
-                    self.api.read_message(message, answer, "")
+            message = _decoded(text)
+            if isinstance(message, dict):
+                self.api.read_message(message, answer, "")
         answer.done = True
         if exchange.counts is not None:
             answer.prompt_tokens, answer.completion_tokens = exchange.counts
@@ -127,10 +123,7 @@ class Reading:
     def _read_body(self, body: bytes) -> None:
         self.messages.append(body.decode("utf-8", "replace"))
         self.arrivals.append(len(self.stamps) - 1)
-        try:
-            message: Json = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            message = None
+        message = _decoded(body)
         if isinstance(message, dict):
             self.api.read_message(message, self.answer, "")
             self.answer.done = True
@@ -249,6 +242,18 @@ def failure(kind: str, error: str) -> Row:
     """Return the columns of a failed row: no number of it is a measurement."""
     nothing: Row = dict.fromkeys(("latency", "first_chunk_latency", "time_per_output_token"))
     return {**nothing, "success": 0, "error_kind": kind, "error": error}
+
+
+def _decoded(text: bytes | str) -> Json:
+    """Return what JSON says, None for what is none."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(text)  # takes half a surrogate pair, which models do emit
+    except (ValueError, RecursionError):
+        return None
 
 
 def _gaps(tokens: list[int]) -> str:
