@@ -88,8 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         return _say(str(error), 1)
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as interruption:
+        return getattr(interruption, "status", 130)
 
 
 def _say(sentence: str, status: int) -> int:

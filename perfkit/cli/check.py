@@ -18,6 +18,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     check = subparsers.add_parser(
         "check",
         help="send one request and say what came back",
+        usage="%(prog)s URL [--model NAME] [--prompt TEXT] [options]",
         description="Send one request: is anyone there, which model, does it count tokens, how does its stream begin?",
     )
     check.add_argument("url", help="the endpoint; a base URL gains the API's path")

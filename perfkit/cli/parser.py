@@ -96,7 +96,8 @@ def _add(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]", hint
     elif get_origin(hint) is Mapping or field.metadata.get("repeat"):
         keywords |= {"nargs": "+", "action": _Extend, "metavar": "KEY=VALUE" if get_origin(hint) is Mapping else "PATH"}
     else:
-        keywords |= {"type": _read_number if kinds & {int, float, Any} else str, "metavar": _metavar(field)}
+        numeric = {*kinds, type(field.default)} & {int, float}
+        keywords |= {"type": _read_number if numeric else str, "metavar": _metavar(field, numeric)}
         keywords |= {"nargs": "?", "const": True} if bool in kinds else {}
         keywords |= {"nargs": "+"} if field.metadata.get("many") else {}
     group.add_argument(*flags, **keywords)
@@ -122,17 +123,21 @@ def _read_number(text: str) -> int | float | str:
     return text
 
 
-def _metavar(field: "dataclasses.Field[Any]") -> str:
+def _metavar(field: "dataclasses.Field[Any]", kinds: Collection[Any]) -> str:
     choices = field.metadata.get("choices")
-    return f"{{{','.join(choices)}}}" if choices else str(field.name.rpartition("_")[2].upper())
+    if choices:
+        return f"{{{','.join(choices)}}}"
+    if field.metadata["unit"] == "s":
+        return "SECONDS"
+    number = "X" if float in kinds else "N" if int in kinds else None
+    return number or str(field.name.rpartition("_")[2].upper())
 
 
 def _help(field: "dataclasses.Field[Any]") -> str:
-    """Return the field's meaning with unit and default."""
-    unit = f" [{field.metadata['unit']}]" if field.metadata["unit"] else ""
+    """Return the field's meaning and default."""
     default = field.default
     plain = isinstance(default, (int, float, str)) and not isinstance(default, bool) and default != ""
     shown = f"; default: {default:g}" if isinstance(default, float) else f"; default: {default}"
     unlimited = isinstance(default, int) and default > 1e15
-    text = field.metadata["meaning"] + unit + (shown if plain and not unlimited else "")
+    text = field.metadata["meaning"] + (shown if plain and not unlimited else "")
     return str(text.replace("%%", "%").replace("%", "%%"))

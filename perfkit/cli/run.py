@@ -25,6 +25,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     run = subparsers.add_parser(
         "run",
         help="measure an endpoint",
+        usage="%(prog)s [--url URL] [--model NAME] [--parallel N ... | --rate R ...] [-n N] [options]",
         description="Measure an endpoint, keep every request and chunk in a run file, and print the summary.",
     )
     run.add_argument("--config", metavar="FILE", help="TOML, YAML or JSON file of these options; the command line wins")

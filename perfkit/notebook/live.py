@@ -1,6 +1,7 @@
 """The live line of a job: how far it is, in a notebook with a bar and a stop button, in a terminal as text."""
 
 import math
+import shutil
 import sys
 import threading
 from types import TracebackType
@@ -200,7 +201,9 @@ class Terminal:
         if not sys.stderr.isatty():
             return
         done = "" if math.isnan(share) else f"{share:4.0%} "
-        sys.stderr.write(f"\r{done}{text}\x1b[K" + ("\n" if over else ""))
+        # A line that wraps could not be rewritten.
+        line = f"{done}{text}"[: shutil.get_terminal_size().columns - 1]
+        sys.stderr.write(f"\r{line}\x1b[K" + ("\n" if over else ""))
         sys.stderr.flush()
 
     def blocked(self) -> None:
