@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 # The contract of plugin files: what `from perfkit import *` gives them. It must hide no builtin, so `pk.open` is
 # reached through the module only.
 _CONTRACT = {
+    "abstractmethod": "abc",  # a documented plugin uses it without importing it
     "Arguments": "perfkit.arguments",
     "ApiPluginBase": "perfkit.apis.base",
     "DefaultApiPlugin": "perfkit.apis.base",

@@ -19,7 +19,7 @@ from perfkit.simulator.truth import read_received
 
 SEEDS = Path(__file__).parent / "seeds"
 IMPORT = re.compile(r"^(\s*)from (?:evalscope|llmuses)[\w.]* import ", re.MULTILINE)
-STAR = "from abc import abstractmethod\nfrom perfkit import *\n"
+STAR = "from perfkit import *\n"
 
 
 def seed(number: str) -> str:
