@@ -72,7 +72,7 @@ def run(url: str | Arguments | None = None, /, **given: Any) -> "Runs":
     UsageError
         What was given cannot be used.
     NothingSucceeded
-        No request of the run succeeded; its rows are in the file all the same.
+        The server cannot be reached, or refuses the preflight request; its row is in the file all the same.
     StorageError
         The file cannot be written.
 

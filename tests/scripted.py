@@ -16,6 +16,7 @@ class Do(Enum):
     """What a script does besides sending bytes and pausing."""
 
     READ = auto()  # wait for a whole request
+    BEGIN = auto()  # wait for the first bytes of a request
     CLOSE = auto()
     RESET = auto()
     HANG = auto()  # wait until the client hangs up
@@ -28,7 +29,7 @@ Script: TypeAlias = Sequence[Step]
 GAP = 0.03
 """Long enough for two sends to be two reads."""
 
-READ, CLOSE, RESET, HANG = Do.READ, Do.CLOSE, Do.RESET, Do.HANG
+READ, BEGIN, CLOSE, RESET, HANG = Do.READ, Do.BEGIN, Do.CLOSE, Do.RESET, Do.HANG
 
 
 @dataclass
@@ -46,9 +47,11 @@ class Scripted:
 
 
 @contextlib.contextmanager
-def scripted(*scripts: Script, tls: ssl.SSLContext | None = None) -> Iterator[Scripted]:
+def scripted(
+    *scripts: Script, tls: ssl.SSLContext | None = None, listener: socket.socket | None = None
+) -> Iterator[Scripted]:
     """Serve the scripts, each on a thread of its own, until the block ends."""
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+    with listener or socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         server = Scripted(listener.getsockname()[1], tls is not None)
         thread = threading.Thread(target=_accept, args=(listener, scripts, server, tls), daemon=True)
         thread.start()
@@ -84,6 +87,8 @@ def _do(step: Step, wire: socket.socket, server: Scripted) -> None:
         select.select([], [], [], step)
     elif step is READ:
         server.requests.append(_request(wire))
+    elif step is BEGIN:
+        _some(wire)
     elif step is HANG:
         while wire.recv(2**16):
             pass
@@ -102,14 +107,14 @@ def _do(step: Step, wire: socket.socket, server: Scripted) -> None:
 
 def _request(wire: socket.socket) -> bytes:
     """Read one request, by its Content-Length."""
-    data = b""
-    while b"\r\n\r\n" not in data:
+    data = bytearray()
+    while (end := data.find(b"\r\n\r\n")) < 0:
         data += _some(wire)
-    head, _, body = data.partition(b"\r\n\r\n")
-    lengths = [line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-    while len(body) < int(lengths[0]):
-        body += _some(wire)
-    return head + b"\r\n\r\n" + body
+    lines = bytes(data[:end]).lower().split(b"\r\n")
+    length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:"))
+    while len(data) < end + 4 + length:
+        data += _some(wire)
+    return bytes(data)
 
 
 def _some(wire: socket.socket) -> bytes:

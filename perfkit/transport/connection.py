@@ -23,6 +23,7 @@ from perfkit.transport.tls import TlsLayer
 SO_TIMESTAMPNS = getattr(socket, "SO_TIMESTAMPNS", 35)  # not named by Python; 35 on Linux for all common machines
 ANCILLARY = 64  # room for one timespec
 LARGEST_BODY = 32 * 2**20
+LARGEST_HEAD = 2**20
 
 _room = bytearray(2**18)
 _rooms = [_room]
@@ -68,7 +69,7 @@ class Connection:
         self._waiter: asyncio.Future[None] | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._complete = self._excess = self._keep = False
-        self._stamp = 0
+        self._stamp = self._head = 0
         self._unsent = memoryview(b"")
         loop.add_reader(sock.fileno(), self._on_readable)
 
@@ -80,7 +81,7 @@ class Connection:
         self.uses += 1
         exchange.connection, exchange.connection_use = self.number, self.uses
         exchange.dns, exchange.connect, exchange.tls = self.durations
-        self._exchange = exchange
+        self._exchange, self._head = exchange, 0
         self._waiter = self._loop.create_future()
         data = self._tls.seal(request) if self._tls else request
         # Stamped right before the one write: whatever happened earlier is the client's lag, not the server's time.
@@ -231,13 +232,19 @@ class Connection:
         if self._complete:
             self._complete = False
             exchange.end = self._stamp
-            if broken or self._excess or not self._keep:
-                self.close()
+            if broken or self._excess or self._unsent or not self._keep:
+                self.close()  # what is left of this request must not stand before the next
             self._finish()
         elif broken:
             self.give_up("protocol", f"not an HTTP answer: {broken}")
+        elif exchange.headers is None and self._head_is_too_large(len(plain)):
+            self.give_up("too_large", f"the answer's head is larger than {LARGEST_HEAD >> 10} KiB")
         elif len(exchange.body) > LARGEST_BODY:
             self.give_up("too_large", f"the answer is larger than {LARGEST_BODY >> 20} MiB")
+
+    def _head_is_too_large(self, size: int) -> bool:
+        self._head += size
+        return self._head > LARGEST_HEAD
 
     def _idle_bytes(self, size: int) -> None:
         """Handle what comes between exchanges: a TLS ticket is welcome, anything else ends the connection."""
