@@ -56,9 +56,11 @@ def _limits(_: str) -> Table:
 def _level(key: str, value: float) -> str:
     if value == float("inf"):
         return ""
-    if key in ("loop_lag", "gc_pause", "send_lag", "turnaround"):
-        return f"{value * 1e3:.0f} ms"
-    return f"{value:,.0f} rows" if key == "backlog" else f"{value:.0%}"
+    if key in ("loop_lag", "stall", "gc_pause", "send_lag", "turnaround", "commit"):
+        return f"{value * 1e3:,.0f} ms"
+    if key == "calibrated":
+        return f"{value:g} times"
+    return f"{value:,.0f} rows" if key == "backlog" else f"{value:.1%}".replace(".0%", "%")
 
 
 def _metrics(_: str) -> Table:

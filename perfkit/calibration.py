@@ -5,7 +5,6 @@ TTFT, how late its stamps are and what a chunk costs; the highest point whose st
 """
 
 import json
-import os
 import platform
 import sqlite3
 import tempfile
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perfkit import chunks
+from perfkit.calibrated import stored_path
 from perfkit.measure import start
 from perfkit.records import TOKEN_KINDS
 from perfkit.simulator import Simulation, simulate
@@ -267,12 +267,6 @@ def _cells(point: Point) -> tuple[str, ...]:
 
 def _plain(late: Lateness) -> dict[str, Any]:
     return {name: value for name, value in asdict(late).items() if name != "own"}
-
-
-def stored_path() -> Path:
-    """Return where this machine's calibration is kept."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "perfkit" / f"calibration-{platform.node()}.json"
 
 
 def calibrate(

@@ -9,6 +9,7 @@ from perfkit.frame import Condition, Run, chunks
 from perfkit.records import TOKEN_KINDS
 from perfkit.safe_pickle import decode_cell
 from perfkit.stats import percentile
+from perfkit.store.repeats import cached_repeats
 from perfkit.verdict import Check, Evidence, Verdict, verdict
 
 _CONNECT_ERRORS = ("connect", "connect_timeout", "tls")
@@ -82,10 +83,13 @@ def evidence(run: Run) -> Evidence:
     capped = run.arguments.get("max_concurrency") is not None
     requests, unconnected, requested, achieved = _sent(whole)
     first, gaps = _censored(whole, samples)
+    found = cached_repeats(run.source.connection, run.run_id)
     return Evidence(
         requests=requests,
         loop_lag=_loop_lag(samples),
-        cpu_share=_busiest(whole),
+        stall=_largest(samples.get("loop_late")),
+        cpu_wait=_busiest(whole, "cpu_wait"),
+        cpu_share=_busiest(whole, "cpu_share"),
         gc_pause=_largest(samples.get("gc_pause")),
         send_lag=late if is_open and not capped else None,
         turnaround=late if not is_open else None,
@@ -97,6 +101,12 @@ def evidence(run: Run) -> Evidence:
         connect_failures=unconnected / requests if requests else None,
         censored_first=first,
         censored_gaps=gaps,
+        governor=_governor(run),
+        no_socket=_largest(samples.get("no_socket")),
+        commit=_largest(samples.get("commit")),
+        calibrated=_largest(samples.get("calibrated")),
+        cached_repeats=found.cached_share if found else None,
+        repeated_in=found.where if found else "this run",
     )
 
 
@@ -136,10 +146,19 @@ def _sent(run: Run) -> tuple[int, int, float | None, float | None]:
     return requests, unconnected, (timed - 1) / scheduled, (timed - 1) / sent
 
 
-def _busiest(run: Run) -> float | None:
-    """Return the mean CPU share of the worker that had the most to do."""
-    sql = "SELECT avg(value) FROM sample WHERE run_id = ? AND name = 'cpu_share' GROUP BY worker"
-    shares = [row[0] for rows in run.source.batches(sql, [run.run_id]) for row in rows]
+def _governor(run: Run) -> str | None:
+    """Return the governor of the processor's frequency that the run's record names."""
+    try:
+        host = decode_cell(run.record.get("host"), "host")
+    except UnsafePickle:
+        return None
+    return str(host["governor"]) if isinstance(host, dict) and host.get("governor") else None
+
+
+def _busiest(run: Run, name: str) -> float | None:
+    """Return the mean of a share, of the worker where it was largest."""
+    sql = "SELECT avg(value) FROM sample WHERE run_id = ? AND name = ? GROUP BY worker"
+    shares = [row[0] for rows in run.source.batches(sql, [run.run_id, name]) for row in rows]
     return _largest(shares)
 
 

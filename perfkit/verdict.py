@@ -4,6 +4,9 @@
 check               evidence                                SUSPECT  CLIENT-BOUND
 =================== ======================================= ======== ============
 loop lag            99th percentile, s                      0.010    0.100
+stall               longest time the loop stood still, s    0.050    0.500
+processor wait      share of the time the loop was ready    0.02     0.20
+                    and another process ran
 cpu                 share of one core, busiest worker       0.80     0.95
 gc pause            longest, s                              0.020    0.200
 send lag            99th percentile behind schedule, s      0.020    0.250
@@ -17,6 +20,14 @@ connect failures    share of requests                       0.01     0.10
 censored first      share of first tokens that shared a     0.01
                     read with a later chunk
 censored gaps       share of gaps likewise                  0.05
+file limit          share of the connections that the       0.001    0.10
+                    limit of open files leaves no room for
+storing             longest time a commit took, s           0.5      5
+calibration         events per second, as a multiple of     1
+                    what this machine was found to hold
+cache               share of requests whose prompt was sent 0.01
+                    before and that the server had cached
+governor            of the processor: powersave             always
 =================== ======================================= ======== ============
 
 Evidence that is unknown (None) is not judged. The limits are in ``LIMITS``; they are ours, not physics: ten
@@ -37,6 +48,10 @@ class Evidence:
 
     requests: int | None = None
     loop_lag: float | None = None
+    stall: float | None = None
+    """Longest time by which the loop was late: a stopped process hides from percentiles."""
+    cpu_wait: float | None = None
+    """Share of the time that the loop's thread was ready to run and waited for a processor."""
     cpu_share: float | None = None
     gc_pause: float | None = None
     send_lag: float | None = None
@@ -53,6 +68,15 @@ class Evidence:
     connect_failures: float | None = None
     censored_first: float | None = None
     censored_gaps: float | None = None
+    no_socket: float | None = None
+    commit: float | None = None
+    calibrated: float | None = None
+    """Events per second over the honest rate of this machine's calibration."""
+    cached_repeats: float | None = None
+    repeated_in: str = "this run"
+    """Where the prompts had been sent before."""
+    governor: str | None = None
+    """Of the processor's frequency."""
     exact_clock: bool = True
     """False where the platform cannot be trusted to stamp in time: such a run is at best SUSPECT."""
 
@@ -81,6 +105,20 @@ LIMITS = {
         0.100,
         "the client's loop was late by {ms:.0f} ms (p99)",
         "use more workers, or close what else runs on this machine",
+    ),
+    "stall": Limit(
+        "stall",
+        0.050,
+        0.500,
+        "the client stood still for {ms:.0f} ms",
+        "close what else runs on this machine; nothing may stop or swap out the worker",
+    ),
+    "cpu_wait": Limit(
+        "processor wait",
+        0.02,
+        0.20,
+        "the client waited for a processor {percent:.0f} % of the time",
+        "close what else runs on this machine, or give the worker a core of its own",
     ),
     "cpu_share": Limit(
         "cpu",
@@ -152,6 +190,34 @@ LIMITS = {
         "{percent:.1f} % of the chunks came in one read with later ones: short ITL are not seen",
         "use more workers; a server or proxy that batches its chunks does this too",
     ),
+    "no_socket": Limit(
+        "file limit",
+        0.001,
+        0.10,
+        "the limit of open files leaves no room for {percent:.0f} % of the connections",
+        "raise the hard limit (`ulimit -Hn`, LimitNOFILE of a service), or use more workers",
+    ),
+    "commit": Limit(
+        "storing",
+        0.5,
+        5.0,
+        "storing rows took {value:.1f} s at once",
+        "write to a faster disk, and let nothing else lock the file",
+    ),
+    "calibrated": Limit(
+        "calibration",
+        1.0,
+        float("inf"),
+        "{value:.1f} times the event rate up to which this machine's stamps were found to hold",
+        "use more workers, or calibrate again: perfkit calibrate",
+    ),
+    "cached_repeats": Limit(
+        "cache",
+        0.01,
+        float("inf"),
+        "{percent:.0f} % of the requests repeat prompts of {where} and came from the server's cache",
+        "give more prompts, or others with dataset_offset",
+    ),
 }
 
 
@@ -198,7 +264,9 @@ def verdict(evidence: Evidence) -> Verdict:
     >>> verdict(Evidence(cpu_share=0.97)).reasons
     ['the client used 97 % of its core; use more workers: workers=2']
     """
-    checks = [check for key in LIMITS if (check := _judge(key, getattr(evidence, key)))]
+    checks = [check for key in LIMITS if (check := _judge(key, getattr(evidence, key), evidence.repeated_in))]
+    if evidence.governor == "powersave":
+        checks.append(_GOVERNOR)
     if not evidence.exact_clock:
         checks.append(_PLATFORM)
     checks.sort(key=lambda check: -_RANK[check.level])
@@ -209,11 +277,18 @@ _PLATFORM = Check(
     "platform", "SUSPECT", "this platform's timers were not checked", "measure on Linux for exact numbers"
 )
 
+_GOVERNOR = Check(
+    "governor",
+    "SUSPECT",
+    "the processor's frequency governor is powersave",
+    "set it: cpupower frequency-set -g performance",
+)
 
-def _judge(key: str, value: float | None) -> Check | None:
+
+def _judge(key: str, value: float | None, where: str) -> Check | None:
     limit = LIMITS[key]
     if value is None or not value >= limit.suspect:
         return None
     level: Level = "CLIENT-BOUND" if value >= limit.bound else "SUSPECT"
-    sentence = limit.sentence.format(value=value, ms=value * 1e3, percent=value * 100)
+    sentence = limit.sentence.format(value=value, ms=value * 1e3, percent=value * 100, where=where)
     return Check(limit.name, level, sentence, limit.remedy)

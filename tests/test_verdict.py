@@ -30,6 +30,16 @@ def test_a_platform_that_was_not_checked_is_at_best_suspect():
     assert verdict(Evidence(exact_clock=False, cpu_share=0.99)).level == "CLIENT-BOUND"
 
 
+def test_a_processor_that_saves_power_is_suspect():
+    assert verdict(Evidence(governor="powersave")).level == "SUSPECT"
+    assert verdict(Evidence(governor="performance")).level == "VALID"
+
+
+def test_one_stall_in_a_thousand_beats_is_seen():
+    late = verdict(Evidence(loop_lag=0.002, stall=0.3))
+    assert (late.level, late.reasons[0].partition(";")[0]) == ("SUSPECT", "the client stood still for 300 ms")
+
+
 def test_the_worst_check_comes_first_and_each_has_a_remedy():
     found = verdict(Evidence(loop_lag=0.02, cpu_share=0.99, backlog=20_000))
     assert [check.name for check in found.checks] == ["cpu", "loop lag", "backlog"]
@@ -53,6 +63,14 @@ def test_evidence_is_read_from_samples_and_rows(tmp_path):
     assert found.send_lag == pytest.approx(0.03)
     assert found.turnaround is None
     assert found.connect_failures == 0.01
+
+
+def test_evidence_that_no_row_tells_is_read_from_samples_and_the_record(tmp_path):
+    samples = {"cpu_wait": [0.02, 0.04], "no_socket": [0.25], "commit": [0.7], "calibrated": [1.5], "loop_late": [0.2]}
+    found = evidence(opened(tmp_path, [request(0)], samples=samples, host='{"governor": "powersave"}'))
+    assert found.cpu_wait == pytest.approx(0.03)
+    assert (found.no_socket, found.commit, found.calibrated, found.stall) == (0.25, 0.7, 1.5, 0.2)
+    assert found.governor == "powersave"
 
 
 def test_lag_of_a_closed_model_is_the_clients_turn_around(tmp_path):

@@ -9,7 +9,6 @@ what it has and ends.
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
 from itertools import count, islice
 from pathlib import Path
 from time import monotonic, process_time, time
@@ -18,8 +17,8 @@ from typing import Any, Protocol
 from perfkit.arguments import Arguments
 from perfkit.datasets import prompts as read_prompts
 from perfkit.engine.decode import Decoder
+from perfkit.engine.evidence import STORED, Stopwatch, calibrated, seen
 from perfkit.engine.plan import Planned, Ready, build, following, plan
-from perfkit.engine.reading import Tally
 from perfkit.engine.record import run_row
 from perfkit.errors import PerfkitError, StorageError
 from perfkit.load import Share
@@ -139,7 +138,7 @@ class Desk:
             prompts = (Prompt(body, row=row) for row, body in enumerate(api.bodies(arguments)))
         else:
             prompts = self._pump if self._pump is not None else read_prompts(arguments)
-        self._run = _Run(arguments, run_id, api, prompts, RunClock(clock_offset), share)
+        self._run = _Run(arguments, run_id, api, prompts, RunClock(clock_offset), share, row)
 
     def _prompts(self, prompts: list[Prompt], ended: bool) -> None:
         if self._pump is not None:
@@ -156,6 +155,8 @@ class Desk:
             self._oldest = monotonic()
         row = run.decoder.row(planned, Exchange.unpacked(packed))
         self._rows.append(row)
+        if phase == "preflight":  # before the load: no part of its event rate
+            run.events_before = run.decoder.tally.tokens
         if planned.turns:
             answered = str(row["output_text"] or "") if row["success"] else None
             self._channel.send(("follow up", ticket, run.follow_up(planned, answered)))
@@ -174,7 +175,12 @@ class Desk:
         run = self._current
         self._commit()
         self._samples([(time(), "desk_cpu_seconds", process_time() - run.cpu)])
-        told = verdict(Evidence(**evidence, **_seen(run.decoder.tally, run.stored)))
+        found = self._store.cached_repeats(run.run_id)
+        known: dict[str, Any] = {**evidence, "commit": run.commits.longest or None}
+        known |= seen(run.decoder.tally, run.stored, run.record, found)
+        known["calibrated"] = calibrated(run.decoder.tally.tokens - run.events_before, fields)
+        self._samples([(time(), name, known[name]) for name in STORED if known.get(name) is not None])
+        told = verdict(Evidence(**known))
         self._store.merge_run(
             run.run_id,
             {
@@ -213,8 +219,9 @@ class Desk:
     def _commit(self) -> None:
         rows, self._rows = self._rows, []
         if rows:
-            self._store.add_results(rows)
             run = self._current
+            with run.commits:
+                self._store.add_results(rows)
             counted = [row for row in rows if row["phase"] != "preflight"]
             run.stored += len(counted)
             run.failed += sum(not row["success"] for row in counted)
@@ -259,12 +266,15 @@ class _Run:
         prompts: Iterable[Prompt],
         clock: RunClock,
         share: Share,
+        record: Row,
     ) -> None:
-        self.run_id, self.share = run_id, share
+        self.run_id, self.share, self.record = run_id, share, record
+        self.commits = Stopwatch()
         self.tickets: dict[int, Planned] = {}
         self.wanted = AHEAD
         self.ended = False
         self.stored = self.failed = 0
+        self.events_before = 0
         self.beaten = monotonic()
         self.cpu = process_time()
         scrub = Scrubber(secrets_in(api.url, api.headers, arguments.api_key))
@@ -347,16 +357,6 @@ class _Pump:
         if not self._asked:
             self._asked = True
             self._want()
-
-
-def _seen(tally: Tally, stored: int) -> dict[str, Any]:
-    """Return the shares that the answers showed, under the names of ``Evidence``."""
-    counts = asdict(tally)
-    return {
-        "connect_failures": counts["unconnected"] / stored if stored else None,
-        "censored_first": counts["first_censored"] / counts["first"] if counts["first"] else None,
-        "censored_gaps": counts["gaps_censored"] / counts["gaps"] if counts["gaps"] else None,
-    }
 
 
 def _first_error(rows: list[Row]) -> str | None:

@@ -39,6 +39,8 @@ class Load:
     share: Share = WHOLE
     sent: int = 0
     done: int = 0
+    peak: int = 0
+    """Most requests in flight at once."""
     start: int = 0
     """When the load begins (perf_counter ns); 0: when ``run`` is called."""
     lags: list[int] = field(default_factory=list)
@@ -163,6 +165,7 @@ class Load:
 
     async def _send(self, ready: Ready, due: int, timed: bool = True) -> Exchange:
         self.sent += 1
+        self.peak = max(self.peak, self.in_flight)
         exchange = await self.sender.send(ready)
         self.done += 1
         if timed:

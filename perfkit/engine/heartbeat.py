@@ -1,10 +1,12 @@
 """Watches the instrument: how late the loop wakes, how much processor it takes, when garbage collection stops it."""
 
 import asyncio
+import contextlib
 import gc
 import os
 from array import array
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter_ns, process_time, time
 from typing import Any
 
@@ -20,8 +22,8 @@ class Heartbeat:
     """Beats every 10 ms on the measuring loop and hands samples over once a second.
 
     Samples: ``loop_beats`` (number of beats), ``loop_late`` (seconds, one sample for each beat over 2 ms late: with
-    ``loop_beats`` they give any percentile exactly), ``cpu_share`` (of one core), ``gc_pause`` (seconds each), and
-    whatever ``gauges`` read.
+    ``loop_beats`` they give any percentile exactly), ``cpu_share`` (of one core), ``cpu_wait`` (share of the time
+    that this thread was ready and another ran; Linux), ``gc_pause`` (seconds each), and whatever ``gauges`` read.
 
     Parameters
     ----------
@@ -41,6 +43,8 @@ class Heartbeat:
         """Lateness of every beat of the run, in nanoseconds."""
         self.cpu_share = 0.0
         """Share of one core that this process took since the start."""
+        self.cpu_wait: float | None = None
+        """Share of the time since the start that this thread waited for a processor; None where nobody counts it."""
         self.longest_pause = 0.0
         self.cpu_at_start = process_time()
 
@@ -49,6 +53,7 @@ class Heartbeat:
         gc.callbacks.append(self._on_gc)
         self._cpu, self._since = process_time(), perf_counter_ns()
         self.cpu_at_start, self._started = self._cpu, self._since
+        self._waited = self._waited_at_start = _waited()
         self._task = asyncio.create_task(self._beat())
 
     async def stop(self) -> None:
@@ -84,7 +89,11 @@ class Heartbeat:
             (now, "load_average", os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")),
             *((now, name, float(read())) for name, read in self._gauges.items()),
         ]
-        self._cpu, self._since, self._late, self._beats = cpu, stamp, [], 0
+        waited = _waited()
+        if waited is not None and self._waited is not None and self._waited_at_start is not None:
+            samples.append((now, "cpu_wait", (waited - self._waited) / 1e9 / elapsed))
+            self.cpu_wait = (waited - self._waited_at_start) / max(1, stamp - self._started)
+        self._cpu, self._since, self._late, self._beats, self._waited = cpu, stamp, [], 0, waited
         self.cpu_share = (cpu - self.cpu_at_start) / max(1e-9, (stamp - self._started) / 1e9)
         self._emit(samples)
 
@@ -96,3 +105,10 @@ class Heartbeat:
         self.longest_pause = max(self.longest_pause, pause)
         if pause > LATE / 1e9:
             self._late.append((time(), "gc_pause", pause))
+
+
+def _waited() -> int | None:
+    """Return how long (ns) this thread has been ready to run while another did; None where nobody counts it."""
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1])
+    return None

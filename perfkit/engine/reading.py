@@ -36,6 +36,11 @@ class Tally:
     gaps_censored: int = 0
     unconnected: int = 0
 
+    @property
+    def tokens(self) -> int:
+        """Chunks that carried tokens."""
+        return self.first + self.gaps
+
 
 class Reading:
     """One answer being taken apart: its messages, what they carry, when each arrived, and what is wrong with it.

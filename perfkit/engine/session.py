@@ -13,6 +13,7 @@ from perfkit.engine.desk_client import DeskClient
 from perfkit.engine.drive import Load
 from perfkit.engine.heartbeat import Heartbeat
 from perfkit.engine.plan import WHOLE, Ready
+from perfkit.engine.sockets import allow
 from perfkit.load import Share
 from perfkit.plugins import BoundApi
 from perfkit.records import Status
@@ -25,6 +26,7 @@ from perfkit.transport.sender import Sender, Wire
 REPORT_EVERY = 0.2
 GIVE_UP_AFTER = 1.0  # s from the order to stop until whatever still waits is dropped
 WARM_AT_MOST = 2000
+CONNECTIONS_AT_MOST = 65_536  # that an open model without a cap could need
 HOPELESS = frozenset({400, 401, 403, 404, 405, 415, 422})  # a preflight answered so will not get better under load
 NO_CONNECTION = ("connect", "connect_timeout", "tls", "protocol")
 
@@ -125,6 +127,7 @@ class Session:
         self.problem: str | None = None
         """Why the run ended before its time, as one sentence."""
         self._clock = RunClock(unix_offset())
+        self._room = allow(self._wanted())
         desk.begin(arguments, self.run_id, self._clock.offset, place.share, place.more)
 
     async def run(self) -> None:
@@ -270,6 +273,9 @@ class Session:
         return {
             "requests": load.sent,
             "loop_lag": _p99(heartbeat.lags),
+            "stall": max(heartbeat.lags, default=0) / 1e9 or None,
+            "cpu_wait": heartbeat.cpu_wait,
+            "no_socket": self._no_socket(load),
             "cpu_share": heartbeat.cpu_share or None,
             "gc_pause": heartbeat.longest_pause or None,
             "send_lag": lag if is_open and not capped else None,
@@ -295,12 +301,28 @@ class Session:
         )
         return Wire(pool)
 
+    def _wanted(self) -> int:
+        """Return how many connections this worker's share may need at once."""
+        arguments = self.arguments
+        if arguments.load == "closed":
+            return self._users()
+        most = arguments.max_concurrency or _as_number(arguments.number) or CONNECTIONS_AT_MOST
+        return min(self.share.of(most), CONNECTIONS_AT_MOST)
+
+    def _users(self) -> int:
+        return self.share.of(self.arguments.parallel if isinstance(self.arguments.parallel, int) else 1)
+
+    def _no_socket(self, load: Load) -> float | None:
+        """Return the share of the connections needed at once that the limit of open files had no room for."""
+        needed = self._users() if self.arguments.load == "closed" else load.peak
+        return max(0.0, 1 - self._room / needed) if self._room is not None and needed else None
+
     def _connections(self) -> int:
         """Return how many connections to open before the load starts."""
         arguments = self.arguments
         number = self.share.of(_as_number(arguments.number) or WARM_AT_MOST)
         if arguments.load == "closed":
-            wanted = self.share.of(arguments.parallel if isinstance(arguments.parallel, int) else 1)
+            wanted = self._users()
         elif arguments.rate == -1:
             wanted = number
         else:

@@ -10,6 +10,7 @@ from types import NoneType
 from typing import Any
 
 from perfkit.errors import StorageError
+from perfkit.store.repeats import Repeats, cached_repeats
 from perfkit.store.schema import APPLICATION_ID, RESULT_NAMES, RUN, SCHEMA_VERSION, statements
 
 Value = str | bytes | int | float | None
@@ -120,6 +121,13 @@ class Writer:
     def add_clocks(self, rows: Iterable[tuple[str, int, float, float, float]]) -> None:
         """Write rows of ``clock``: run_id, worker, Unix time, offset, bound."""
         self._execute_many("INSERT INTO clock VALUES (?, ?, ?, ?, ?)", rows)
+
+    def cached_repeats(self, run_id: str) -> Repeats | None:
+        """Return the repeated prompts of a run whose server reports cached tokens; None for any other."""
+        try:
+            return cached_repeats(self._db, run_id)
+        except sqlite3.Error as error:
+            raise StorageError(f"cannot read {self.path}: {error}") from None
 
     def told_to_stop(self, run_id: str) -> bool:
         """Tell whether someone has written an order to stop into ``control``."""

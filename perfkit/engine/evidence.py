@@ -1,0 +1,66 @@
+"""What the desk knows for the verdict, under the names of ``Evidence``."""
+
+import json
+from dataclasses import dataclass
+from time import monotonic
+
+from perfkit.calibrated import honest_rate
+from perfkit.engine.reading import Tally
+from perfkit.store.repeats import Repeats
+from perfkit.store.writer import Row, Value
+
+STORED = ("no_socket", "commit", "calibrated")
+"""Evidence that no row tells: stored as samples, so that the verdict can be found anew."""
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Longest of the times that were taken, in seconds: ``with`` takes one."""
+
+    longest: float = 0.0
+    _began: float = 0.0
+
+    def __enter__(self) -> None:
+        self._began = monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.longest = max(self.longest, monotonic() - self._began)
+
+
+def seen(tally: Tally, stored: int, record: Row, found: Repeats | None) -> dict[str, Value]:
+    """Return what the answers showed, and what the run's own record says.
+
+    Parameters
+    ----------
+    tally : Tally
+        Of the answers.
+    stored : int
+        Number of them.
+    record : dict
+        The row of ``run`` that it began with.
+    found : Repeats or None
+        Of prompts, where the server reports cached tokens.
+    """
+    shares: dict[str, Value] = {
+        "connect_failures": tally.unconnected / stored if stored else None,
+        "censored_first": tally.first_censored / tally.first if tally.first else None,
+        "censored_gaps": tally.gaps_censored / tally.gaps if tally.gaps else None,
+        "governor": json.loads(str(record["host"])).get("governor"),
+    }
+    return shares if found is None else {**shares, "cached_repeats": found.cached_share, "repeated_in": found.where}
+
+
+def calibrated(events: int, fields: Row) -> float | None:
+    """Return the event rate over what this machine was found to hold; None where it was never calibrated.
+
+    Parameters
+    ----------
+    events : int
+        Tokens that came during the load.
+    fields : dict
+        What the loop says at its end: ``start_time`` and ``end_time`` of the load.
+    """
+    start, end, honest = fields.get("start_time"), fields.get("end_time"), honest_rate()
+    if honest is None or not isinstance(start, float) or not isinstance(end, float) or end <= start:
+        return None
+    return events / (end - start) / honest
