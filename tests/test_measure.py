@@ -1,7 +1,8 @@
 import asyncio
+import contextlib
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -284,6 +285,35 @@ async def until_done(job: Job, count: int) -> int:
     return job.progress.done
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_job_stopped_before_it_has_begun_ends_at_once(server: Simulated, tmp_path: Path, workers: int) -> None:
+    job = start(server.url, parallel=2, number=10**6, db=str(tmp_path / "run.db"), workers=workers)
+    with contextlib.suppress(NothingSucceeded):
+        job.stop()
+    assert job.done()
+    assert job.interrupted
+
+
+def test_two_jobs_may_write_one_file_at_once(server: Simulated, tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    jobs = [start(server.url, parallel=4, number=80, name=name, db=str(path), workers=1) for name in ("a", "b")]
+    for job in jobs:
+        assert len(job.wait(60)) == 1
+    counted = stored(path, "SELECT name, status, count(*) AS n FROM result JOIN run USING (run_id) GROUP BY name")
+    assert counted == [{"name": name, "status": "finished", "n": 81} for name in ("a", "b")]
+
+
+def test_a_server_that_dies_is_not_asked_ten_thousand_times_a_second(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    with simulate(ttft=0.01, itl=0.001, output_tokens=2) as dying:
+        job = start(dying.url, parallel=4, duration=1.5, db=str(path), workers=0)
+        asyncio.run(until_done(job, 8))
+    job.wait(30)
+    kinds = Counter(row["error_kind"] for row in rows(path))
+    assert kinds[None] >= 8
+    assert 4 <= kinds["connect"] <= 4 * 15  # each user waits at least 0.1 s after a refusal
+
+
 def test_a_job_can_be_awaited(server: Simulated, tmp_path: Path) -> None:
     async def measure() -> int:
         return len((await start(server.url, number=3, db=str(tmp_path / "run.db"), workers=0)).requests)
@@ -298,7 +328,7 @@ def test_progress_counts_what_is_stored(server: Simulated, tmp_path: Path) -> No
 
     def count(progress: Progress) -> None:
         if progress.path and progress.done:
-            with closing(sqlite3.connect(path)) as db:
+            with contextlib.closing(sqlite3.connect(path)) as db:
                 seen.append((progress.done, db.execute("SELECT count(*) FROM result WHERE seq >= 0").fetchone()[0]))
 
     job.listen(count)
