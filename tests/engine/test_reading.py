@@ -1,8 +1,11 @@
 import json
+from itertools import pairwise
 from struct import pack
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from perfkit.arguments import Arguments
 from perfkit.chunks import NO_LAG, unpack
@@ -110,6 +113,28 @@ def test_a_finish_in_the_read_of_the_last_token_censors_nothing() -> None:
     reading.read()
     reading.count_censored(tally)
     assert (tally.first_censored, tally.gaps, tally.gaps_censored) == (0, 1, 0)
+
+
+EVENTS = [ROLE, delta("a"), delta("héllo 😀"), THOUGHT, delta("c"), FINISH, USAGE, DONE]
+
+
+@given(st.data(), st.sampled_from([b"\n", b"\r\n", b"\r"]))
+def test_however_the_bytes_are_split_the_row_is_the_same_but_for_its_stamps(data: st.DataObject, end: bytes) -> None:
+    events = [event.replace(b"\n", end) for event in EVENTS]
+    body = b"".join(events)
+    cuts = sorted(data.draw(st.lists(st.integers(1, len(body) - 1), unique=True, max_size=12)))
+    pieces = [body[begin:until] for begin, until in pairwise([0, *cuts, len(body)])]
+    row = row_of(exchange(*((10.0 * (index + 1), piece) for index, piece in enumerate(pieces))))
+    chunks = unpack(row["chunks"])
+    # An event is whole with the last byte of its data line: the line end and the blank line say nothing new.
+    ends = [len(b"".join(events[: index + 1])) - 2 * len(end) for index in range(len(events))]
+    reads = [sum(cut < whole for cut in cuts) for whole in ends]
+    assert list(chunks.read) == reads
+    assert [Kind(kind).name for kind in chunks.kind][:4] == ["ROLE", "CONTENT", "CONTENT", "REASONING"]
+    assert row["output_text"] == "ahéllo 😀c"
+    assert row["first_chunk_latency"] == pytest.approx(0.01 * (reads[1] + 1))
+    gaps = [0.01 * (later - earlier) for earlier, later in pairwise(reads[1:5])]
+    assert json.loads(row["inter_token_latencies"]) == pytest.approx(gaps)
 
 
 READS = [(100.0, delta("a")), (112.0, delta("b")), (121.0, FINISH + DONE)]
