@@ -16,7 +16,7 @@ HOUSE = Path(__file__).parents[1] / "perfkit"
 FLOORS = [
     # measure                        shared                                          explore
     ("sse",                          "errors records tables verdict",                "stats"),
-    ("load registry",                "chunks labels safe_file safe_pickle secrets settings store tokens",
+    ("load registry",                "calibrated chunks labels safe_file safe_pickle secrets settings store tokens",
                                                                                      "estimates metrics where"),
     ("simulator",                    "validation",                                   "frame plots summary"),
     ("",                             "arguments",       "answers checks columns decoding export saving steady"),
@@ -29,7 +29,7 @@ FLOORS = [
     ("",                             "",                                             "runs"),
     ("",                             "",                                             "notebook"),
 ]  # fmt: skip
-ROOF = "job measure calibration cli __main__"
+ROOF = "job tracking measure calibration cli __main__"
 """The bridge between the towers, from the lower to the higher."""
 
 MEASURE, SHARED, EXPLORE = ({room for floor in FLOORS for room in floor[tower].split()} for tower in range(3))
