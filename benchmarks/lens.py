@@ -6,8 +6,9 @@
                   --tokens-per-event 4 --log {log} --chunk-log {chunks}'
 
 One stream, and a server that makes the differences large: an empty role chunk 50 ms before the first token, four tokens
-in an event, a usage chunk at the end. perfkit measures it once; then each tool measures the same server, and its figure
-stands beside the one that its definition gives of perfkit's stamps.
+in an event, a usage chunk at the end; with ``--reasoning`` (the simulator only) thinking before the answer. perfkit
+measures it once; then each tool measures the same server, and its figure stands beside the one that its definition
+gives of perfkit's stamps.
 """
 
 import argparse
@@ -76,10 +77,13 @@ class Row:
         return next((name for name, bound in bounds.items() if self.difference <= bound), "**none**")
 
 
-def compare(names: dict[str, Path], number: int, command: str | None, patience: float) -> tuple[list[Row], list[str]]:
+def compare(
+    names: dict[str, Path], number: int, command: str | None, reasoning: int, patience: float
+) -> tuple[list[Row], list[str]]:
     """Measure with perfkit, then with each tool; return the rows, and a sentence for each tool that failed."""
     rows, failed = [], []
-    with tempfile.TemporaryDirectory() as place, server(command, Path(place), **EFFECTS) as port:
+    effects = {**EFFECTS, "reasoning_tokens": reasoning}
+    with tempfile.TemporaryDirectory() as place, server(command, Path(place), **effects) as port:
         load = Load(f"http://127.0.0.1:{port}", 1, number, TOKENS)
         tables = lenses(load, Path(place) / "run.db")
         for name, folder in names.items():
@@ -137,11 +141,14 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=BIN", help="bin folder of a peer's venv")
     parser.add_argument("--install", type=Path, metavar="FOLDER", help="install the other peers here")
     parser.add_argument("--server", help="command with {port}, {log} and {chunks}; default: the simulator")
+    parser.add_argument("--reasoning", type=int, default=0, help="tokens of each answer that are reasoning [0]")
     parser.add_argument("--patience", type=float, default=120, help="seconds for one command [120]")
     options = parser.parse_args(words)
+    if options.server and options.reasoning:
+        parser.error("--reasoning is an option of the simulator; leave --server out")
     found, skipped = located(options.peer, options.install)
     before = f"load of the machine before: {os.getloadavg()[0]:.1f}"
-    rows, failed = compare(found, options.number, options.server, options.patience)
+    rows, failed = compare(found, options.number, options.server, options.reasoning, options.patience)
     sys.stdout.write("\n\n".join([table(rows), before, *skipped, *failed]) + "\n")
     return 0 if not failed and all(row.holds for row in rows) else 1
 

@@ -34,6 +34,10 @@ class Row:
     report: Report
     cost: Cost
     served: tuple[RequestTruth, ...]
+    first_ns: int
+    """When the server saw the tool's first request; many send one to try the connection, before their load."""
+    busy: float
+    """The machine's load average before."""
 
     @property
     def true_ttft(self) -> np.ndarray:
@@ -65,7 +69,7 @@ def measure(client: Client, folder: Path, streams: int, rounds: int, command: st
     RuntimeError
         The tool failed or left no report; the message ends with its last words.
     """
-    number = streams * rounds
+    number, busy = streams * rounds, os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:
         output, logs = Path(name) / "output", Path(name) / "logs"
         output.mkdir()
@@ -79,7 +83,7 @@ def measure(client: Client, folder: Path, streams: int, rounds: int, command: st
         except (StopIteration, KeyError, ValueError, OSError) as error:
             words = (output / "output.txt").read_text(errors="replace")[-1500:]
             raise RuntimeError(f"{client.name} ended with {cost.status} and no report ({error!r}):\n{words}") from error
-    return Row(client.name, streams, report, cost, tuple(served[-number:]))
+    return Row(client.name, streams, report, cost, tuple(served[-number:]), served[0].recv_start_ns, busy)
 
 
 MS = 1e3
@@ -99,10 +103,12 @@ COLUMNS: dict[str, Callable[[Row], object]] = {
     "TPOT mean": lambda r: r.report.figures["tpot"].mean * MS,
     "CPU ms / 1000 chunks": lambda r: r.cost.cpu * 1e6 / r.chunks,
     "CPU whole command [s]": lambda r: r.cost.cpu,
-    "start-up [s]": lambda r: (r.served[0].recv_start_ns - r.cost.began) / 1e9,
+    "start-up to first request [s]": lambda r: (r.first_ns - r.cost.began) / 1e9,
+    "to the load [s]": lambda r: (r.served[0].recv_start_ns - r.cost.began) / 1e9,
     "load [s]": lambda r: r.load_seconds,
     "tail [s]": lambda r: (r.cost.ended - max(one.end_ns for one in r.served)) / 1e9,
     "peak memory [MB]": lambda r: r.cost.memory / 1e6,
+    "machine's load before": lambda r: r.busy,
 }
 
 
@@ -135,14 +141,13 @@ def main(words: list[str] | None = None) -> list[Row]:
     for streams in options.streams:
         for name in (name for name in options.only if name in found):
             rounds = options.rounds or (10 if streams < 256 else 8)
-            load = f"load of the machine before: {os.getloadavg()[0]:.1f}"
             try:
                 row = measure(CLIENTS[name], found[name], streams, rounds, options.server, options.patience)
             except (RuntimeError, subprocess.SubprocessError, OSError) as error:
                 skipped.append(f"{name} at {streams} streams gave nothing: {error}")
                 continue
             rows.append(row)
-            sys.stderr.write(f"{name} at {streams} streams, {load}\n")
+            sys.stderr.write(f"{name} at {streams} streams: done\n")
     sys.stdout.write("\n\n".join([table(rows), *skipped]) + "\n")
     return rows
 
