@@ -12,6 +12,7 @@ from perfkit.arguments import Arguments
 from perfkit.errors import UsageError
 from perfkit.job import Job, Progress
 from perfkit.records import Prompt
+from perfkit.tracking import tracked
 from perfkit.workers.work import Resumed
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def run(url: str | Arguments | None = None, /, **given: Any) -> "Runs":
     from perfkit.notebook.live import show
 
     job = start(url, **given)
-    with show(job):
+    with show(job), tracked(job):
         return job.wait()
 
 
