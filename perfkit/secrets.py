@@ -3,9 +3,10 @@
 import getpass
 import os
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from perfkit.errors import UsageError
 
@@ -162,15 +163,28 @@ class Scrubber:
         return self._pattern is not None
 
 
+def basic_credentials(user: str, password: str) -> str:
+    """Return what stands behind ``Basic`` in a header, for a user and password as they stand in a URL.
+
+    Examples
+    --------
+    >>> basic_credentials("me", "a%20b")
+    'bWU6YSBi'
+    """
+    return b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+
+
 def secrets_in(url: str, headers: Mapping[str, str], *keys: str | None) -> list[str]:
     """List the secret values of a configuration: keys, non-allowlisted header values, URL credentials."""
     found = [key for key in keys if key]
     for name, value in headers.items():
         if name.lower() not in SHOWN_HEADERS:
             found += [value, value.partition(" ")[2]]
+        if name.lower() == "cookie":
+            found += [pair.partition("=")[2].strip() for pair in value.split(";")]
     parts = urlsplit(url)
     if parts.password:
-        found.append(parts.password)
+        found += [parts.password, unquote(parts.password), basic_credentials(parts.username or "", parts.password)]
     found += [
         value for name, _, value in (pair.partition("=") for pair in parts.query.split("&")) if _KEY_LIKE.search(name)
     ]

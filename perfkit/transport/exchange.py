@@ -1,14 +1,13 @@
 """What the transport hands over: one request and everything that came back, undecoded, plain and picklable."""
 
 from array import array
-from base64 import b64encode
 from dataclasses import dataclass, field, fields
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from perfkit.errors import UsageError
 from perfkit.records import ErrorKind
-from perfkit.secrets import shown_url
+from perfkit.secrets import basic_credentials, shown_url
 
 
 @dataclass(slots=True)
@@ -155,5 +154,4 @@ class Target:
 def _basic_auth(user: str | None, password: str | None) -> dict[str, tuple[str, str]]:
     if user is None:
         return {}
-    pair = f"{unquote(user)}:{unquote(password or '')}"
-    return {"authorization": ("Authorization", "Basic " + b64encode(pair.encode()).decode())}
+    return {"authorization": ("Authorization", f"Basic {basic_credentials(user, password or '')}")}

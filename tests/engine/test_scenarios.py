@@ -276,6 +276,38 @@ def test_a_key_that_the_server_echoes_is_not_stored(place: str, tmp_path: Path) 
     assert key not in decoded(rows[0])
 
 
+CANARIES = {
+    "basic": "bWU6Y2FuYXJ5LXBhc3N3ZC0wMDAwNQ==",  # me:canary-passwd-00005
+    "azure": "canary-azure-000002",
+    "cookie": "canary-cookie-00003",
+    "query": "canary-query-000004",
+    "password": "canary-passwd-00005",
+}
+
+
+@pytest.mark.parametrize("status", ["200 OK", "401 Unauthorized", "500 Oops"])
+def test_no_secret_of_any_kind_is_stored_shown_or_logged(
+    status: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    told = " ".join(CANARIES.values())
+    echo = whole(f'{{"error":{{"message":"{told}"}},"id":"{told}"}}'.encode(), f"X-Request-Id: {told}", status=status)
+    with scripted([READ, echo, READ, echo, HANG]) as server:
+        url = (
+            server.url.replace("//", f"//me:{CANARIES['password']}@")
+            + f"/v1/chat/completions?api-key={CANARIES['query']}"
+        )
+        headers = {"api-key": CANARIES["azure"], "Cookie": f"session={CANARIES['cookie']}"}
+        given = {"headers": headers, "preflight": True, "debug": True}
+        rows = rows_of(url, tmp_path, **given)
+        sent = server.requests[0].decode()
+    assert all(CANARIES[name] in sent for name in ("azure", "cookie", "query", "basic"))
+    shown = capfd.readouterr()
+    places = [*(each.read_bytes().decode("latin-1") for each in tmp_path.iterdir()), *map(decoded, rows)]
+    for text in (*places, shown.out, shown.err, caplog.text):
+        assert [name for name, value in CANARIES.items() if value in text] == []
+
+
 def decoded(row: dict[str, Any]) -> str:
     """Return what stands behind the base64 of a row."""
     return repr([decode_cell(row[name], name) for name in ("request", "response_messages")])
