@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
@@ -88,6 +89,10 @@ def check(arguments: Any) -> None:
         f"url must look like http://host:port, got {shown_url(arguments.url)!r}",
     )
     _check_transport(arguments)
+    _require(
+        not arguments.wandb_api_key or find_spec("wandb") is not None,
+        "wandb_api_key needs wandb: pip install 'perfkit[wandb]'",
+    )
 
 
 def _check_transport(arguments: Any) -> None:

@@ -12,6 +12,7 @@ from perfkit.cli.interruption import Interrupted, interruptible
 from perfkit.cli.parser import add_options, given
 from perfkit.cli.watching import Log, Requests, watched
 from perfkit.errors import NothingSucceeded
+from perfkit.tracking import tracked
 
 if TYPE_CHECKING:
     from perfkit.measure import Job, Progress
@@ -64,7 +65,7 @@ def follow(job: "Job") -> int:
     if job.arguments.debug:
         job.listen(Requests())
     try:
-        with watched(job):
+        with watched(job), tracked(job):
             job.wait()
     except Interrupted as interruption:
         return interruption.status
@@ -120,7 +121,7 @@ def require_success(runs: "Runs") -> int:
 
 
 def advise(words: dict[str, object]) -> None:
-    """Say what is better than what was typed: keys in the open, and what is not done yet."""
+    """Say what is better than a key that is typed in the open."""
     for name in _KEYS:
         key = str(words.get(name) or "")
         if key and not key.startswith(("env:", "@")):
