@@ -1,0 +1,265 @@
+"""Is the verdict right? Runs that are set up to be good, and runs whose client is disturbed on purpose.
+
+    python benchmarks/verdicts.py --good 20 --bad 20
+
+A bad run called VALID breaks the promise, and the exit status is 1; a good one that is not VALID is a false alarm, and
+counted. The kinds of disturbance take turns: busy neighbours on the worker's core, a rate beyond the client, a worker
+that is stopped for a while, a limit of open files below the users, a run file that another program locks, a dataset
+slower than the load.
+"""
+
+import argparse
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import perfkit as pk
+from perfkit.verdict import Verdict
+
+SECONDS = 1.5
+Given = dict[str, Any]
+Disturbance = Callable[[int, Path], None]
+"""Does something to a run under way: the worker's process and the run file."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run and what was said of it."""
+
+    kind: str
+    setting: str
+    good: bool
+    verdict: Verdict
+
+    @property
+    def right(self) -> bool:
+        """True if good is VALID and bad is not."""
+        return (self.verdict.level == "VALID") == self.good
+
+
+# -- What a run can suffer -------------------------------------------------------------------------------------------
+
+
+def neighbours(count: int, worker: int, path: Path) -> None:
+    """Pin the worker to one core, and busy loops to the same."""
+    core = {min(os.sched_getaffinity(0))}
+    os.sched_setaffinity(worker, core)
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    for loop in loops:
+        os.sched_setaffinity(loop.pid, core)
+    _until_ended(path)
+    for loop in loops:
+        loop.kill()
+        loop.wait()
+
+
+def stopped(seconds: float, worker: int, path: Path) -> None:
+    """Stop the worker for a while."""
+    os.kill(worker, signal.SIGSTOP)
+    sleep(seconds)
+    os.kill(worker, signal.SIGCONT)
+
+
+def locked(seconds: float, worker: int, path: Path) -> None:
+    """Hold the run file's lock for a while, as a slow disk would."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
+        file.execute("PRAGMA busy_timeout = 5000")
+        file.execute("BEGIN IMMEDIATE")
+        sleep(seconds)
+        file.execute("ROLLBACK")
+
+
+def slow_prompts(pause: float) -> Iterator[str]:
+    """Yield prompts that take long to make."""
+    number = 0
+    while True:
+        sleep(pause)
+        number += 1
+        yield f"prompt {number}"
+
+
+# -- The runs --------------------------------------------------------------------------------------------------------
+
+GOOD: list[tuple[str, Given]] = [
+    ("1 user", {"parallel": 1}),
+    ("4 users", {"parallel": 4}),
+    ("8 users", {"parallel": 8}),
+    ("16 users", {"parallel": 16}),
+    ("32 users", {"parallel": 32}),
+    ("10/s", {"rate": 10}),
+    ("50/s, constant", {"rate": 50, "arrival": "constant"}),
+    ("50/s, Poisson", {"rate": 50}),
+    ("100/s, Poisson", {"rate": 100}),
+    ("40/s, bursts", {"rate": 40, "arrival": "gamma", "burstiness": 0.3}),
+]
+STEADY: Given = {"rate": 100, "arrival": "constant"}
+BAD: list[tuple[str, str, Given, Disturbance | None]] = [
+    ("busy neighbour", "3 loops, 32 users", {"parallel": 32}, partial(neighbours, 3)),
+    ("rate", "8,000/s", {"rate": 8_000, "max_tokens": 1}, None),
+    ("stopped process", "0.3 s, 16 users", {"parallel": 16}, partial(stopped, 0.3)),
+    ("file limit", "60 users, 32 sockets", {"parallel": 60}, None),
+    ("slow disk", "1.0 s", {"parallel": 16}, partial(locked, 1.0)),
+    ("slow dataset", "20 ms a prompt, 100/s", {**STEADY, "dataset": partial(slow_prompts, 0.02)}, None),
+    ("busy neighbour", "6 loops, 100/s", STEADY, partial(neighbours, 6)),
+    ("rate", "20,000/s", {"rate": 20_000, "max_tokens": 1}, None),
+    ("stopped process", "0.15 s, 100/s", STEADY, partial(stopped, 0.15)),
+    ("file limit", "200 users, 32 sockets", {"parallel": 200}, None),
+    ("slow disk", "0.7 s", STEADY, partial(locked, 0.7)),
+    ("slow dataset", "30 ms a prompt, 8 users", {"parallel": 8, "dataset": partial(slow_prompts, 0.03)}, None),
+    ("busy neighbour", "2 loops, 64 users", {"parallel": 64}, partial(neighbours, 2)),
+    ("stopped process", "0.6 s, 1 user", {"parallel": 1}, partial(stopped, 0.6)),
+]
+SOCKETS = 32
+
+
+def good_trial(index: int) -> Trial:
+    """Measure something easy, undisturbed."""
+    name, given = GOOD[index % len(GOOD)]
+    with tempfile.TemporaryDirectory() as folder:
+        return Trial("undisturbed", name, True, _measured(given, None, Path(folder)))
+
+
+def bad_trial(index: int) -> Trial:
+    """Measure something while the client is disturbed."""
+    kind, setting, given, disturbance = BAD[index % len(BAD)]
+    with tempfile.TemporaryDirectory() as folder:
+        if kind == "file limit":
+            return Trial(kind, setting, False, _limited(given, Path(folder)))
+        return Trial(kind, setting, False, _measured(given, disturbance, Path(folder)))
+
+
+def _measured(given: Given, disturbance: Disturbance | None, folder: Path) -> Verdict:
+    path = folder / "run.db"
+    dataset = given.get("dataset")
+    drawn = {"dataset": dataset()} if dataset else {"prompt": "hello"}
+    with pk.simulate(ttft=0.05, itl=0.01) as server:
+        job = pk.start(server.url, **{"max_tokens": 16, "duration": SECONDS, **given, **drawn}, db=str(path))
+        if disturbance is not None:
+            worker = os.getpgid(_waited_for(partial(_pid, path)))
+            threading.Thread(target=disturbance, args=(worker, path)).start()
+        runs = job.wait(60)
+    return _told(runs)
+
+
+DRIVER = """
+import sys
+import perfkit as pk
+pk.start(sys.argv[1], parallel=int(sys.argv[2]), duration=1.0, max_tokens=16, prompt="hello", db=sys.argv[3]).wait(60)
+"""
+
+
+def _limited(given: Given, folder: Path) -> Verdict:
+    """Measure in a process whose hard limit of open files is too low: it could not be raised again here."""
+    from perfkit.engine.sockets import MARGIN
+
+    path, limit = folder / "run.db", SOCKETS + MARGIN
+    with pk.simulate(ttft=0.05, itl=0.01) as server:
+        words = [sys.executable, "-c", DRIVER, server.url, str(given["parallel"]), str(path)]
+        lower = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (limit, limit))
+        subprocess.run(words, preexec_fn=lower, check=True, timeout=60)
+    return _told(pk.open(path))
+
+
+def _told(runs: pk.Runs) -> Verdict:
+    (verdict,) = runs.verdicts.values()
+    if verdict is None:
+        raise SystemExit("the run was not judged")
+    return verdict
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
+        yield file
+
+
+def _pid(path: Path) -> int | None:
+    """Return the process that writes the run once its load is under way."""
+    if not path.exists():
+        return None
+    try:
+        with _opened(path) as file:
+            row = file.execute("SELECT pid FROM run WHERE (SELECT count(*) FROM result) > 4").fetchone()
+    except sqlite3.OperationalError:  # its tables are being made
+        return None
+    return int(row[0]) if row else None
+
+
+def _until_ended(path: Path) -> None:
+    def ended() -> int | None:
+        try:
+            with _opened(path) as file:
+                return file.execute("SELECT 1 FROM run WHERE status <> 'running'").fetchone() is not None
+        except sqlite3.OperationalError:  # the trial is over, and its folder gone
+            return True
+
+    _waited_for(ended)
+
+
+def _waited_for(holds: Callable[[], int | None], within: float = 60.0) -> int:
+    until = monotonic() + within
+    while not (value := holds()):
+        if monotonic() > until:
+            raise SystemExit(f"nothing happened for {within:g} s")
+        sleep(0.005)
+    return int(value)
+
+
+# -- The table -------------------------------------------------------------------------------------------------------
+
+LEVELS = ("VALID", "SUSPECT", "CLIENT-BOUND")
+
+
+def table(trials: list[Trial]) -> str:
+    """Return a Markdown table, a line for each kind, and what went wrong below it."""
+    lines = [("set up", "runs", *LEVELS, "what was said")]
+    lines.append(("---",) * 6)
+    for kind in dict.fromkeys(each.kind for each in trials):
+        some = [each for each in trials if each.kind == kind]
+        counts = [str(sum(each.verdict.level == level for each in some)) for level in LEVELS]
+        said = sorted({check.name for each in some for check in each.verdict.checks})
+        lines.append((kind, str(len(some)), *counts, ", ".join(said)))
+    wrong = [f"- {each.kind}, {each.setting}: {each.verdict.level}. {' '.join(each.verdict.reasons)}" for each in trials
+             if not each.right]  # fmt: skip
+    missed = sum(not each.right and not each.good for each in trials)
+    alarms = sum(not each.right and each.good for each in trials)
+    bad, good = sum(not each.good for each in trials), sum(each.good for each in trials)
+    told = f"Bad runs called VALID: {missed} of {bad}. Good runs not VALID: {alarms} of {good}."
+    return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", told, *wrong])
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--good", type=int, default=20)
+    parser.add_argument("--bad", type=int, default=20)
+    parser.add_argument("--only", help="kinds of bad runs that contain this")
+    parser.add_argument("--evidence", action="store_true", help="print every check of every run as it ends")
+    options = parser.parse_args(words)
+    chosen = [index for index in range(len(BAD)) if not options.only or options.only in BAD[index][0]]
+    trials = []
+    for number in range(max(options.good, options.bad)):
+        if number < options.bad:
+            trials.append(bad_trial(chosen[number % len(chosen)]))
+        if number < options.good:
+            trials.append(good_trial(number))
+        if options.evidence:
+            for each in trials[-2:]:
+                print(each.kind, each.setting, each.verdict.level, *each.verdict.reasons, sep="; ", file=sys.stderr)
+    print(table(sorted(trials, key=lambda each: (not each.good, each.kind))))
+    return 0 if all(each.right or each.good for each in trials) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
