@@ -277,7 +277,7 @@ class _Run:
         self.events_before = 0
         self.beaten = monotonic()
         self.cpu = process_time()
-        scrub = Scrubber(secrets_in(api.url, api.headers, arguments.api_key))
+        scrub = Scrubber(secrets_in(api.url, api.headers, arguments.api_key, *secrets_in(arguments.proxy or "", {})))
         self.decoder = Decoder(run_id, share.index, api, clock, scrub)
         self._numbers = count()
         self._with_bodies = api.sends

@@ -19,7 +19,9 @@ import aiohttp
 from perfkit.arguments import Arguments
 from perfkit.errors import UsageError
 from perfkit.records import ErrorKind, Json
+from perfkit.transport.connection import LARGEST_BODY, TOO_LARGE
 from perfkit.transport.exchange import Exchange
+from perfkit.transport.pool import STOPPED
 from perfkit.transport.sender import Sendable, unsent
 from perfkit.transport.tls import tls_context
 
@@ -76,6 +78,7 @@ class AiohttpSender:
         self._exchanging, self._arguments = exchanging, arguments
         self._session: aiohttp.ClientSession | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._interrupted = False
 
     async def warm(self, count: int, spare: int) -> None:
         """Make the session; aiohttp opens connections as they are needed."""
@@ -87,20 +90,24 @@ class AiohttpSender:
         if ready.error is not None or self._session is None:
             return unsent()
         exchange = Exchange(start=perf_counter_ns())
+        if self._interrupted:
+            exchange.fail("interrupted", STOPPED, exchange.start)
+            return exchange
         _under_way.set(exchange)
         task = asyncio.ensure_future(self._exchanging(self._session, ready, exchange))
         self._tasks.add(task)
         await asyncio.wait({task})
         self._tasks.discard(task)
         if task.cancelled():
-            exchange.fail("interrupted", "the run was stopped", perf_counter_ns())
+            exchange.fail("interrupted", STOPPED, perf_counter_ns())
         elif (error := task.exception()) is not None:
             exchange.fail(*_told(error), perf_counter_ns())
         exchange.end = exchange.end or perf_counter_ns()
         return exchange
 
     def interrupt(self) -> None:
-        """Give up what is under way."""
+        """Give up what is under way, and send no more."""
+        self._interrupted = True
         for task in self._tasks:
             task.cancel()
 
@@ -128,6 +135,10 @@ async def _through_proxy(
             exchange.stamps.append(perf_counter_ns())
             exchange.body += piece
             exchange.ends.append(len(exchange.body))
+            if len(exchange.body) > LARGEST_BODY:
+                exchange.fail("too_large", TOO_LARGE, exchange.stamps[-1])
+                answer.close()
+                return
         exchange.end = exchange.stamps[-1] if exchange.stamps else perf_counter_ns()
 
 
@@ -235,6 +246,8 @@ def _told(error: BaseException) -> tuple[ErrorKind, str]:
         return "connect", text
     if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError)):
         return "reset", text
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "protocol", f"not an HTTP answer: {error.message}"
     return "plugin", f"{type(error).__name__}: {text}"
 
 

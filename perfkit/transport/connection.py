@@ -24,6 +24,7 @@ SO_TIMESTAMPNS = getattr(socket, "SO_TIMESTAMPNS", 35)  # not named by Python; 3
 ANCILLARY = 64  # room for one timespec
 LARGEST_BODY = 32 * 2**20
 LARGEST_HEAD = 2**20
+TOO_LARGE = f"the answer is larger than {LARGEST_BODY >> 20} MiB"
 
 _room = bytearray(2**18)
 _rooms = [_room]
@@ -240,7 +241,7 @@ class Connection:
         elif exchange.headers is None and self._head_is_too_large(len(plain)):
             self.give_up("too_large", f"the answer's head is larger than {LARGEST_HEAD >> 10} KiB")
         elif len(exchange.body) > LARGEST_BODY:
-            self.give_up("too_large", f"the answer is larger than {LARGEST_BODY >> 20} MiB")
+            self.give_up("too_large", TOO_LARGE)
 
     def _head_is_too_large(self, size: int) -> bool:
         self._head += size
