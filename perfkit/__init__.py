@@ -37,6 +37,7 @@ _ROOMS = {
     "replay": "perfkit.measure",
     "resume": "perfkit.measure",
     "calibrate": "perfkit.calibration",
+    "capacity": "perfkit.slo",
     "simulate": "perfkit.simulator",
     "Simulation": "perfkit.simulator",
     "PerfkitError": "perfkit.errors",

@@ -20,7 +20,7 @@ FLOORS = [
                                                                                      "estimates metrics where"),
     ("simulator",                    "validation",                                   "frame plots summary"),
     ("",                             "arguments",       "answers checks columns decoding export saving steady"),
-    ("transport",                    "apis",            "aggregates cohorts comparing report showing"),
+    ("transport",                    "apis",            "aggregates bracketing cohorts comparing report showing"),
     ("datasets plugins",             "evalscope",                                    ""),
     ("engine",                       "importers",                                    "definitions"),
     ("workers",                      "scrubbing",                                    "dataframe opening"),

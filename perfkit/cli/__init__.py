@@ -19,6 +19,7 @@ COMMANDS = {
     "replay": "send an earlier run's requests again",
     "resume": "go on with an interrupted sweep",
     "calibrate": "measure how exact this machine's measurements are",
+    "capacity": "find the largest load that meets objectives",
     "ls": "list the runs in files and folders",
     "show": "print the summary of result files",
     "compare": "hold runs against a baseline, at equal load",

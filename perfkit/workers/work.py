@@ -299,7 +299,7 @@ async def _points(
     points = arguments.points()
     wanted = work.resumed.points if work.resumed else range(len(points))
     sweep: dict[str, Any] = {}
-    if len(points) > 1:
+    if len(points) > 1 or work.resumed:
         sweep["sweep_id"] = work.resumed.sweep_id if work.resumed else work.run_ids[0]
         sweep["plan"] = json.dumps({"points": len(points), "arguments": arguments.shown()}, ensure_ascii=False)
     for index in wanted:

@@ -1,0 +1,19 @@
+import pytest
+
+from perfkit.cli import main
+
+
+def test_capacity_prints_the_curve_and_the_answer(server, tmp_path, capsys):
+    words = ["--url", server.url, "--slo", "ttft:p50:2000ms", "--axis", "parallel", "--low", "1", "--high", "2"]
+    db = tmp_path / "c.db"
+    assert main(["capacity", *words, "-n", "30", "--max-tokens", "2", "--db", str(db), "--workers", "0"]) == 0
+    printed = capsys.readouterr()
+    assert "ttft p50 <= 2000 ms: " in printed.out
+    assert f"perfkit show {db}" in printed.out
+    assert printed.err.startswith("1: ")
+
+
+@pytest.mark.parametrize("text", ["ttft", "ttft:p95", "ttft:p95:soon"])
+def test_an_objective_that_cannot_be_read_is_bad_usage(text, capsys):
+    assert main(["capacity", "--url", "http://127.0.0.1:9", "--slo", text]) == 2
+    assert "objective" in capsys.readouterr().err
