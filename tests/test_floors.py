@@ -29,7 +29,7 @@ FLOORS = [
     ("",                             "",                                             "runs"),
     ("",                             "",                                             "notebook"),
 ]  # fmt: skip
-ROOF = "job tracking measure calibration cli __main__"
+ROOF = "job attached tracking measure calibration slo cli __main__"
 """The bridge between the towers, from the lower to the higher."""
 
 MEASURE, SHARED, EXPLORE = ({room for floor in FLOORS for room in floor[tower].split()} for tower in range(3))
