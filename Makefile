@@ -1,9 +1,9 @@
 # make demo: see a benchmark happen.  make test: run the tests.  make check: what a commit must pass.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := perfkit tests benchmarks sample_data
+SOURCES := perfkit tests benchmarks sample_data docs/make.py
 
-.PHONY: demo test check format proof clean
+.PHONY: demo test check format docs proof clean
 .DELETE_ON_ERROR:
 
 demo: .venv/installed
@@ -21,6 +21,10 @@ check: .venv/installed
 format: .venv/installed
 	@$(BIN)/ruff format --quiet $(SOURCES)
 	@$(BIN)/ruff check --quiet --fix $(SOURCES)
+
+# The tables of the documentation, from the code.
+docs: .venv/installed
+	@$(BIN)/python docs/make.py
 
 proof: .venv/installed
 	@$(BIN)/python -m benchmarks.proof

@@ -1,5 +1,7 @@
 """The tables in docs/coming_from.md, line by line."""
 
+import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -41,16 +43,24 @@ def test_each_import_line_gives_the_name_it_gave_before(row: list[str]) -> None:
 def test_each_option_that_a_row_names_is_one_of_ours(row: list[str]) -> None:
     parser = Parser()
     add_options(parser)
-    known = parser._option_string_actions
-    assert set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", row[1])) <= set(known), row
+    known = {*parser._option_string_actions, "--config"}
+    assert set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", row[1])) <= known, row
     told = [word for span in re.findall(r"`([^`]*)`", row[2]) for word in span.split() if word.startswith("--")]
-    assert set(told) <= set(known), row
+    assert set(told) <= known, row
 
 
 def test_every_option_of_the_oldest_usage_text_has_a_row() -> None:
     usage = USAGE.partition("usage:")[2].partition("options:")[0]
     options = set(re.findall(r"--[a-z-]+|-n(?= )", usage)) - {"--help"}
     assert options <= {row[0].strip("`") for row in table("The command line of llmuses")}
+
+
+def test_every_argument_of_the_newest_evalscope_is_ours_or_has_a_row() -> None:
+    (kept,) = (Path(__file__).parent / "fixtures/evalscope").glob("evalscope-1.14.1__doc002*/**/benchmark_args.json")
+    ours = {field.name for field in dataclasses.fields(perfkit.Arguments)}
+    rows = " ".join(row[0] for row in table("The command line of evalscope perf"))
+    told = {option.replace("-", "_") for option in re.findall(r"--([a-z-]+)", rows)}
+    assert set(json.loads(kept.read_text())) - ours - told == set()
 
 
 def test_every_option_of_the_oldest_command_line_keeps_its_name() -> None:
