@@ -44,6 +44,8 @@ class Trial:
     missing: int
     recent: int
     """Answers of the last 250 ms that are missing: nobody promised them."""
+    oldest: float
+    """Seconds before the end of the oldest answer that is missing; 0 if none is."""
     ended_in: float
     sent_after: int
     opens: bool
@@ -101,7 +103,8 @@ def judge(kind: str, ended: int, ended_in: float, path: Path, truth: list[Reques
     missing = sum(each.end_ns < limit for each in lost)
     # A driver that is killed can tell nobody: its worker notices, and stops, on its own.
     late = sum(each.recv_start_ns > ended + HEARD_WITHIN for each in truth) if kind == "interrupt" else 0
-    return Trial(kind, len(finished), missing, len(lost) - missing, ended_in, late, opens, str(status))
+    oldest = max(((ended - each.end_ns) / 1e9 for each in lost), default=0.0)
+    return Trial(kind, len(finished), missing, len(lost) - missing, oldest, ended_in, late, opens, str(status))
 
 
 def _stored_pid(path: Path, driver: "subprocess.Popen[bytes]") -> int | None:
@@ -147,8 +150,8 @@ def _processes() -> Iterator[tuple[str, str]]:
 
 
 HEADS = (
-    "ended by | runs | answers finished | missing | of the last 250 ms missing | gone within, max [s] | sent after "
-    "| files open | marked"
+    "ended by | runs | answers finished | missing | of the last 250 ms missing | the oldest of them [ms] "
+    "| gone within, max [s] | sent after | files open | marked"
 )
 NAMES = {"worker": "SIGKILL to worker and desk", "driver": "SIGKILL to driver", "interrupt": "Ctrl-C to driver"}
 
@@ -165,6 +168,7 @@ def table(trials: list[Trial]) -> str:
                 sum(each.finished for each in some),
                 sum(each.missing for each in some),
                 sum(each.recent for each in some),
+                f"{max(each.oldest for each in some) * 1e3:.0f}",
                 f"{max(each.ended_in for each in some):.2f}",
                 sum(each.sent_after for each in some),
                 sum(each.opens for each in some),
