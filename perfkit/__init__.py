@@ -36,6 +36,7 @@ _ROOMS = {
     "check": "perfkit.measure",
     "replay": "perfkit.measure",
     "resume": "perfkit.measure",
+    "attach": "perfkit.attached",
     "calibrate": "perfkit.calibration",
     "capacity": "perfkit.slo",
     "simulate": "perfkit.simulator",

@@ -63,13 +63,13 @@ class Job:
     ``await job`` or ``job.wait()`` returns its runs at the end. Made by ``start``.
     """
 
-    def __init__(self, arguments: Arguments, resumed: Resumed | None = None) -> None:
+    def __init__(self, arguments: Arguments, resumed: Resumed | None = None, *, detach: bool = False) -> None:
         self.arguments = arguments
         self._progress = Progress(points=len(arguments.points()))
         self._ended: dict[str, Any] | None = None
         self._done = threading.Event()
         self._listeners: list[Callable[[Progress], None]] = []
-        self._worker: Worker = self._start(arguments, resumed)
+        self._worker: Worker = self._start(arguments, resumed, detach)
 
     def __repr__(self) -> str:
         progress = self.progress
@@ -160,9 +160,11 @@ class Job:
         self.raise_failure()
         return self.runs
 
-    def _start(self, arguments: Arguments, resumed: Resumed | None) -> Worker:
+    def _start(self, arguments: Arguments, resumed: Resumed | None, detach: bool) -> Worker:
         given = arguments.dataset
         pumped = given is not None and not isinstance(given, str)
+        if detach:
+            _require_alone(arguments, pumped)
         if pumped and arguments.number is None and arguments.duration is None:
             # So that each point of a sweep gets all of it: the pump is one for all points.
             arguments = arguments.replace(number=open_dataset(arguments).known_length)
@@ -180,8 +182,10 @@ class Job:
         )
         if isinstance(arguments.workers, int) and arguments.workers > 1:
             return Crowd(work, arguments.workers, self._on_event, _again(arguments) if pumped else None)
-        kind = ThreadWorker if arguments.workers == 0 else ProcessWorker
-        return kind(work, self._on_event, read_prompts(arguments) if pumped else None)
+        prompts = read_prompts(arguments) if pumped else None
+        if arguments.workers == 0:
+            return ThreadWorker(work, self._on_event, prompts)
+        return ProcessWorker(work, self._on_event, prompts, detached=detach)
 
     def _wait_done(self, timeout: float | None) -> bool:
         """Wait in small steps: a wait without end could not be interrupted on every platform."""
@@ -211,6 +215,14 @@ class Job:
 
     def _change(self, **fields: Any) -> None:
         self._progress = Progress(**{**self._progress.__dict__, **fields})
+
+
+def _require_alone(arguments: Arguments, pumped: bool) -> None:
+    """Refuse to detach what needs this process: its thread, its prompts, its word when several workers start."""
+    if arguments.workers != 1:
+        raise UsageError(f"detach needs one worker process of its own, workers=1; got {arguments.workers!r}")
+    if pumped:
+        raise UsageError("detach cannot take prompts from this process; give dataset a name or a file")
 
 
 def _again(arguments: Arguments) -> Callable[[], Iterable[Prompt]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from perfkit.arguments import Arguments
+from perfkit.attached import attach
 from perfkit.errors import UsageError
 from perfkit.job import Job, Progress
 from perfkit.records import Prompt
@@ -18,16 +19,18 @@ from perfkit.workers.work import Resumed
 if TYPE_CHECKING:
     from perfkit.runs import Runs
 
-__all__ = ["Job", "Progress", "check", "replay", "resume", "run", "run_perf_benchmark", "start"]
+__all__ = ["Job", "Progress", "attach", "check", "replay", "resume", "run", "run_perf_benchmark", "start"]
 
 
-def start(url: str | Arguments | None = None, /, **given: Any) -> Job:
+def start(url: str | Arguments | None = None, /, *, detach: bool = False, **given: Any) -> Job:
     """Start a measurement and return at once.
 
     Parameters
     ----------
     url : str or Arguments
         The endpoint, or everything.
+    detach : bool
+        It goes on when this process ends; ``attach`` finds it again by its run file.
     **given
         Fields of ``Arguments``.
 
@@ -50,7 +53,7 @@ def start(url: str | Arguments | None = None, /, **given: Any) -> Job:
     >>> job.progress.done, job.progress.failed
     (3, 0)
     """
-    return Job(_arguments(url, given))
+    return Job(_arguments(url, given), detach=detach)
 
 
 def run(url: str | Arguments | None = None, /, **given: Any) -> "Runs":

@@ -18,6 +18,7 @@ COMMANDS = {
     "demo": "benchmark a simulated endpoint and draw the charts",
     "replay": "send an earlier run's requests again",
     "resume": "go on with an interrupted sweep",
+    "stop": "end the job that writes a run file",
     "calibrate": "measure how exact this machine's measurements are",
     "capacity": "find the largest load that meets objectives",
     "ls": "list the runs in files and folders",

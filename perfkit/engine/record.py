@@ -6,7 +6,6 @@ import platform
 import re
 import secrets
 import subprocess
-import sys
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -95,7 +94,7 @@ def run_row(arguments: Arguments, *, run_id: str, url: str, model: str | None, w
         "host": json.dumps(_host()),
         "git": json.dumps(_git()),
         "pid": os.getpid(),
-        "pid_time": _process_start(),
+        "pid_time": process_start(),
         "status": "running",
         "start_time": time(),
         "heartbeat": time(),
@@ -142,10 +141,24 @@ def _git() -> dict[str, object] | None:
     return {"commit": commit, "changed": any(not line.startswith("#") for line in lines)}
 
 
-def _process_start() -> float | None:
-    """Return when this process began (Unix seconds), where the system tells."""
-    if sys.platform != "linux":
+def process_start(pid: int | None = None) -> float | None:
+    """Return when a process began (Unix seconds); None where the system does not tell, or it has ended.
+
+    Parameters
+    ----------
+    pid : int, optional
+        Default: this process.
+
+    Examples
+    --------
+    >>> process_start(os.getpid()) is None or process_start(os.getpid()) < time()
+    True
+    """
+    try:
+        stat = Path(f"/proc/{pid or 'self'}/stat").read_text().rpartition(")")[2].split()
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+    except OSError:
         return None
-    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-    uptime = float(Path("/proc/uptime").read_text().split()[0])
-    return time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
+    if stat[0] in "ZX":  # dead, and nobody has buried it
+        return None
+    return time() - uptime + int(stat[19]) / os.sysconf("SC_CLK_TCK")

@@ -6,6 +6,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from time import time
 from types import NoneType
 from typing import Any
 
@@ -196,6 +197,22 @@ class Writer:
         except sqlite3.Error as error:
             self._roll_back()
             raise StorageError(f"cannot write {self.path}: {error}") from None
+
+
+def order_stop(path: Path, run_id: str) -> None:
+    """Write an order to stop into a run file; the worker of that run looks for it once a second.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be written.
+    """
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=5.0)) as file:
+            file.execute("INSERT INTO control (time, run_id, word) VALUES (?, ?, 'stop')", (time(), run_id))
+            file.commit()
+    except sqlite3.Error as error:
+        raise StorageError(f"cannot write {path}: {error}") from None
 
 
 def _check_ours(db: sqlite3.Connection, path: Path) -> None:

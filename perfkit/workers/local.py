@@ -62,22 +62,26 @@ class ProcessWorker:
         Takes its events, on a thread; the last one is ``ended``.
     prompts : iterable of Prompt, optional
         Pumped over as the worker asks for them.
+    detached : bool
+        It outlives this process. What plugins print is dropped then, as there may be nobody to read it.
     """
 
-    def __init__(self, work: Work, listen: Listen, prompts: Iterable[Prompt] | None = None) -> None:
+    def __init__(
+        self, work: Work, listen: Listen, prompts: Iterable[Prompt] | None = None, *, detached: bool = False
+    ) -> None:
         self._listen = listen
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "perfkit.workers.program"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if detached else subprocess.PIPE,
             start_new_session=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in work.path if path)},
         )
         self._source = _Source(prompts or ())
         level = logging.getLogger("perfkit").getEffectiveLevel()
-        self._order({"path": work.path, "folder": work.folder, "log_level": level})
+        self._order({"path": work.path, "folder": work.folder, "log_level": level, "detached": detached})
         self._order(work)
         self._errors = threading.Thread(target=self._pass_on_errors, name="perfkit-worker-errors", daemon=True)
         self._errors.start()
@@ -124,7 +128,7 @@ class ProcessWorker:
         self._order(("prompts", *self._source.draw(count)))
 
     def _pass_on_errors(self) -> None:
-        for line in self._stream(self._process.stderr):
+        for line in self._process.stderr or ():
             sys.stderr.write(line.decode("utf-8", "replace"))
 
     @staticmethod

@@ -1,7 +1,7 @@
 """The worker's program: ``python -P -m perfkit.workers.program``, its work on standard input.
 
 It lives in a session of its own, ignores Ctrl-C and takes its orders from the pipe. When the pipe ends, the driver
-is gone: it stops sending, commits, marks the run interrupted and exits.
+is gone: it stops sending, commits, marks the run interrupted and exits; a detached one goes on alone.
 """
 
 import contextlib
@@ -21,12 +21,14 @@ HARD_LIMIT = 1.8
 """Seconds after the end of the driver until the worker exits whatever it is doing."""
 
 
-def read_orders(stream: BinaryIO, inbox: Inbox) -> None:
-    """Put the driver's orders into the inbox until its pipe ends; then stop, and be gone soon."""
+def read_orders(stream: BinaryIO, inbox: Inbox, detached: bool) -> None:
+    """Put the driver's orders into the inbox until its pipe ends; then, unless detached, stop, and be gone soon."""
     words: dict[str, Callable[..., None]] = {"stop": inbox.stop, "prompts": inbox.prompts, "go": inbox.go}
     while (order := pipe.receive(stream)) is not None:
         word, *content = order
         words[word](*content)
+    if detached:
+        return
     inbox.stop()
     # The driver is gone. A store that hangs (a dead network share) must not keep this process alive.
     timer = threading.Timer(HARD_LIMIT, os._exit, (1,))
@@ -55,10 +57,10 @@ def main() -> None:
     logging.basicConfig(level=setting["log_level"], format="%(message)s")
     work = pipe.receive(orders_in)
     if work is not None:
-        _work(work, orders_in, events, report)
+        _work(work, orders_in, events, report, setting["detached"])
 
 
-def _work(work: Work, orders_in: BinaryIO, events: BinaryIO, report: Report) -> None:
+def _work(work: Work, orders_in: BinaryIO, events: BinaryIO, report: Report, detached: bool) -> None:
     try:
         api = api_of(work)
     except PerfkitError as error:
@@ -68,7 +70,8 @@ def _work(work: Work, orders_in: BinaryIO, events: BinaryIO, report: Report) -> 
     desk_end, wait = start_desk(work, api, forked=True, close=(orders_in.fileno(), events.fileno()))
     inbox = Inbox()
     signal.signal(signal.SIGTERM, lambda *_: inbox.stop())
-    threading.Thread(target=read_orders, args=(orders_in, inbox), name="perfkit-orders", daemon=True).start()
+    orders = threading.Thread(target=read_orders, args=(orders_in, inbox, detached), name="perfkit-orders", daemon=True)
+    orders.start()
     carry_out(work, api, desk_end, report, inbox, wait, alone=True)
 
 

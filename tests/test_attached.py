@@ -1,0 +1,162 @@
+"""Jobs that outlive their driver: real drivers, killed; found again, watched, stopped."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import perfkit as pk
+from perfkit.attached import attach
+from perfkit.errors import NothingSucceeded, UsageError
+from perfkit.measure import start
+from perfkit.simulator import Simulated, simulate
+from tests.cli.commands import perfkit
+from tests.measured import stored
+from tests.run_files import request, write_run
+from tests.workers.processes import lives, until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
+
+DRIVER = """
+import sys
+import perfkit as pk
+given = dict(parallel=eval(sys.argv[2]), number=int(sys.argv[3]), max_tokens=4, prompt="hi", db="run.db")
+job = pk.start(sys.argv[1], **given, detach=sys.argv[4] == "detached")
+if sys.argv[5] == "wait":
+    job.wait()
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Simulated]:
+    with simulate(ttft=0.01, itl=0.005, output_tokens=4) as simulated:
+        yield simulated
+
+
+def driver(folder: Path, server: Simulated, *words: object) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-c", DRIVER, server.url, *map(str, words)], cwd=folder)
+
+
+def rows(path: Path) -> int:
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            count: int = db.execute("SELECT count(*) FROM result").fetchone()[0]
+    except sqlite3.OperationalError:  # there is no file yet, or its tables are being made
+        return 0
+    return count
+
+
+def begun(folder: Path, server: Simulated, *words: object) -> tuple["subprocess.Popen[bytes]", Path]:
+    """Start a driver and wait until rows are stored."""
+    process, path = driver(folder, server, *words), folder / "run.db"
+    until(lambda: rows(path) > 10)
+    return process, path
+
+
+def test_a_detached_job_outlives_its_killed_driver_and_is_stopped_through_its_file(
+    server: Simulated, tmp_path: Path
+) -> None:
+    process, path = begun(tmp_path, server, 4, 10**6, "detached", "wait")
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+    job, before = attach(path), rows(path)
+    until(lambda: rows(path) > before + 20)
+    assert not job.done()
+    assert job.progress.done > before
+    assert job.progress.expected == 10**6
+    runs = job.stop()
+    assert job.done()
+    assert job.interrupted
+    assert len(runs.requests) == job.progress.done == rows(path) - 1  # less the preflight request
+    assert not lives(int(stored(path, "SELECT pid FROM run")[0]["pid"]))
+    assert not path.with_name("run.db-wal").exists()
+
+
+def test_a_detached_job_comes_to_its_end_after_its_driver_has_left(server: Simulated, tmp_path: Path) -> None:
+    process = driver(tmp_path, server, [2, 4], 30, "detached", "leave")
+    assert process.wait(30) == 0
+    path = tmp_path / "run.db"
+    until(lambda: rows(path) > 0)
+    job = attach(path)
+    runs = job.wait(30)
+    assert [len(runs.pick(label).requests) for label in runs.labels] == [30, 30]
+    assert not job.interrupted
+    assert (job.progress.point, job.progress.points) == (1, 2)
+
+
+def test_one_that_is_not_detached_can_be_attached_to_and_still_ends_with_its_driver(
+    server: Simulated, tmp_path: Path
+) -> None:
+    process, path = begun(tmp_path, server, 4, 10**6, "attached", "wait")
+    job = attach(path)
+    assert not job.done()
+    process.kill()
+    process.wait(10)
+    assert until(job.done) < 3
+    assert job.interrupted
+
+
+def test_a_stopped_sweep_goes_to_no_further_point(server: Simulated, tmp_path: Path) -> None:
+    process, path = begun(tmp_path, server, [4, 2, 1], 10**6, "detached", "leave")
+    process.wait(30)
+    assert len(attach(path).stop()) == 1
+
+
+def test_perfkit_stop_ends_it(server: Simulated, tmp_path: Path) -> None:
+    process, path = begun(tmp_path, server, 4, 10**6, "detached", "leave")
+    process.wait(30)
+    told = perfkit("stop", path, folder=tmp_path)
+    assert (told.returncode, told.stdout.split()[0]) == (0, "stopped:")
+    assert attach(path).done()
+    again = perfkit("stop", path, folder=tmp_path)
+    assert (again.returncode, again.stderr) == (2, f"perfkit: nothing is under way in {path}\n")
+
+
+def test_a_process_that_has_a_dead_workers_number_is_not_taken_for_it(tmp_path: Path) -> None:
+    host = f'{{"name": "{os.uname().nodename}"}}'
+    path = write_run(tmp_path / "a.db", [request(0)], status="running", pid=os.getpid(), pid_time=1.0, host=host)
+    assert attach(path).done()
+
+
+def test_a_run_of_another_machine_is_judged_by_its_heartbeat(tmp_path: Path) -> None:
+    record = {"status": "running", "pid": 1, "pid_time": 1.0, "host": '{"name": "elsewhere"}'}
+    assert attach(write_run(tmp_path / "a.db", [request(0)], heartbeat=1.0, **record)).done()
+    assert not attach(write_run(tmp_path / "b.db", [request(0)], heartbeat=4e9, **record)).done()
+
+
+def test_nothing_to_attach_to_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no run file at"):
+        attach(tmp_path / "none.db")
+    (tmp_path / "text.db").write_text("not a database, though long enough to be read as the head of one" * 9)
+    with pytest.raises(UsageError, match="is no run file"):
+        attach(tmp_path / "text.db")
+    write_run(tmp_path / "other.db", [request(0)], source="evalscope")
+    with pytest.raises(UsageError, match="no run that perfkit measured"):
+        attach(tmp_path / "other.db")
+
+
+def test_waiting_for_a_job_that_failed_raises_why(tmp_path: Path) -> None:
+    with simulate(fail_every=1, fail_status=503) as failing:
+        job = start(failing.url, number=3, prompt="hi", preflight=False, db=f"{tmp_path}/a.db", detach=True)
+        until(job.done)
+    with pytest.raises(NothingSucceeded, match="503"):
+        pk.attach(tmp_path / "a.db").wait(10)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"workers": 0}, "needs one worker process"),
+        ({"workers": 2}, "needs one worker process"),
+        ({"dataset": ["a", "b"]}, "cannot take prompts from this process"),
+    ],
+)
+def test_what_needs_its_driver_cannot_be_detached(given: dict[str, object], reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        start("http://localhost:1", **given, detach=True)
