@@ -49,6 +49,8 @@ class Report:
 
     requests: int
     figures: Mapping[Metric, Figures]
+    verdict: str = "-"
+    """What the tool says of its own run's trustworthiness; no other than perfkit says anything."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def _perfkit_report(output: Path) -> Report:
     runs = pk.open(output / "run.db")
     told = runs.percentiles(list(METRICS), [50, 99]).droplevel("run")
     figures: dict[Metric, Figures] = {metric: Figures(*told.loc[metric, ["mean", "p50", "p99"]]) for metric in METRICS}
-    return Report(int(told.loc["ttft", "n"]), figures)
+    return Report(int(told.loc["ttft", "n"]), figures, str(runs.table["verdict"].iloc[0]))
 
 
 # evalscope ---------------------------------------------------------------------------------------------------------

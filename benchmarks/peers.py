@@ -109,6 +109,7 @@ COLUMNS: dict[str, Callable[[Row], object]] = {
     "tail [s]": lambda r: (r.cost.ended - max(one.end_ns for one in r.served)) / 1e9,
     "peak memory [MB]": lambda r: r.cost.memory / 1e6,
     "machine's load before": lambda r: r.busy,
+    "its own verdict": lambda r: r.report.verdict,
 }
 
 

@@ -133,7 +133,7 @@ def _level(kinds: frozenset[Kind], enough: Held) -> Held:
 
 
 _FIXTURES: Final = "the stamps and reports that these releases wrote"
-_REPORTS: Final = "the formulas of its reports; which chunk counts was read in its source"
+_REPORTS: Final = "its reports, and its figures of a server whose role chunk, events and reasoning made a difference"
 _ROLE: Final = "an empty role chunk counts as the first token"
 _TO_END: Final = "ends at the last event instead of the last token"
 
