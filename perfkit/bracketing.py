@@ -192,7 +192,11 @@ def _between(left: float, right: float, *, last: float, high: float, whole: bool
 
 @dataclass(frozen=True, slots=True)
 class Bracket:
-    """The largest load known to meet the objectives, and the least known not to; None where there is none."""
+    """The largest load known to meet the objectives, and the least known not to; None where there is none.
+
+    Each end rests on two runs: two at or above ``lower`` met the objectives, two at or below ``upper`` did not. One
+    run near saturation may be lucky as a whole, which nothing inside it shows: its queue remembers as long as it lasts.
+    """
 
     lower: float | None
     upper: float | None
@@ -203,16 +207,66 @@ class Bracket:
 
         Examples
         --------
-        >>> Bracket.of([Tried(4, (1.0,)), Tried(6, (0.5,)), Tried(8, (0.0,))], 0.01)
-        Bracket(lower=4, upper=8)
+        >>> Bracket.of([Tried(4, (1.0,)), Tried(6, (0.5,)), Tried(4, (1.0,)), Tried(8, (0.0,))], 0.01)
+        Bracket(lower=4, upper=None)
         """
-        points = [(each.load, each.holds(error)) for each in tried if each.counts]
-        good = [load for load, holds in points if holds == "yes"]
-        bad = [load for load, holds in points if holds == "no"]
-        lower = max((load for load in good if load < min(bad, default=inf)), default=None)
-        upper = min((load for load in bad if load > max(good, default=-inf)), default=None)
+        good, bad = _judged(tried, error)
+        lower = good[1] if len(good) > 1 else None
+        upper = bad[1] if len(bad) > 1 else None
+        if lower is not None and upper is not None and lower >= upper:
+            lower = next((load for load in good if load < bad[0]), None)
+            upper = next((load for load in bad if load > good[0]), None)
         return cls(lower, upper)
 
     def __contains__(self, load: float) -> bool:
         """Tell whether a load lies within; a side that is not known is open."""
         return (self.lower or 0.0) <= load <= (self.upper if self.upper is not None else inf)
+
+
+def unconfirmed(tried: Iterable[Tried], error: float) -> list[float]:
+    """Return the loads, none to two, that would be ends of the bracket if a second run agreed.
+
+    Examples
+    --------
+    >>> unconfirmed([Tried(4, (1.0,)), Tried(4, (1.0,)), Tried(8, (0.0,))], 0.01)
+    [8]
+    """
+    return [loads[0] for loads in _judged(tried, error) if loads and loads.count(loads[0]) == 1]
+
+
+def _judged(tried: Iterable[Tried], error: float) -> tuple[list[float], list[float]]:
+    """Return the loads whose runs met the objectives, from the largest, and those whose did not, from the least."""
+    judged = [(each.load, each.holds(error)) for each in tried if each.counts]
+    good = sorted((load for load, holds in judged if holds == "yes"), reverse=True)
+    return good, sorted(load for load, holds in judged if holds == "no")
+
+
+def plan_next(
+    tried: Iterable[Tried], error: float, left: int, low: float, high: float = inf, *, whole: bool = False
+) -> float | None:
+    """Choose the load of the next run: one to learn from, or an end of the bracket again while runs are left for it.
+
+    Parameters
+    ----------
+    tried, low, high, whole
+        As for ``next_load``.
+    error : float
+        The chance that one run is judged wrongly, at most.
+    left : int
+        Runs that may still be made.
+
+    Returns
+    -------
+    float or None
+        None when all is known, or no run is left.
+
+    Examples
+    --------
+    >>> good, bad = Tried(2, (1.0,)), Tried(8, (0.0,))
+    >>> [plan_next([good, bad], 0.01, left, low=2) for left in (3, 2, 0)]
+    [4.0, 2, None]
+    """
+    every = list(tried)
+    doubtful = unconfirmed(every, error)
+    load = next_load(every, low, high, whole=whole) if left > len(doubtful) else None
+    return load if load is not None else next(iter(doubtful[:left]), None)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from perfkit.aggregates import bound
 from perfkit.arguments import Arguments
-from perfkit.bracketing import Bracket, Objective, Tried, next_load
+from perfkit.bracketing import Bracket, Objective, Tried, plan_next
 from perfkit.engine.record import default_name, new_run_id
 from perfkit.errors import UsageError
 from perfkit.estimates import Estimate, percentile_estimate
@@ -202,7 +202,7 @@ def capacity(
     confidence : float
         Chance that the bracket holds the largest load which meets the objectives, at least.
     points : int
-        Loads to measure at most.
+        Runs at most.
     progress : callable, optional
         Takes each point as it is done.
     **given
@@ -223,12 +223,14 @@ def capacity(
     Notes
     -----
     Loads double from ``low`` until one is too much; then the gap in which the objectives most probably stop to hold
-    is halved, until the neighbours are within 5 %. Each load is a run of one sweep, with arrivals of its own seed.
+    is halved, until the neighbours are within 5 %. The last runs repeat the ends of the bracket. Each run is a point
+    of one sweep, with arrivals of its own seed.
 
-    At each load the share of requests beyond a bound is held against the share allowed; a request that failed is
+    In each run the share of requests beyond a bound is held against the share allowed; a request that failed is
     beyond every bound. That posterior (see ``Objective.chance``) says "yes" or "no" only when wrong with a chance of
-    at most (1 - confidence) / points, or else "unsure". So by the union bound all points are judged rightly with the
-    confidence stated, and the bracket needs only that more load is never better.
+    at most (1 - confidence) / points, or else "unsure"; so by the union bound all runs are judged rightly with the
+    confidence stated. Each end of the bracket rests on two runs that agree, because a queue near saturation may be
+    lucky for a whole run. What is assumed beyond that is only that more load is never better.
 
     What holds is said of runs as long as these: an open model just above what a server can take gets worse slowly.
 
@@ -247,15 +249,15 @@ def capacity(
     if not objectives:
         raise UsageError("an slo names at least one objective, such as {'ttft': ('p95', 0.5)}")
     search = _Search(_arguments(url, given), axis, objectives)
+    error, whole = (1 - confidence) / points, axis == "parallel"
     found: list[Point] = []
-    while len(found) < points:
-        load = next_load([point.tried for point in found], low, high, whole=axis == "parallel")
-        if load is None:
-            break
+    while (
+        load := plan_next([each.tried for each in found], error, points - len(found), low, high, whole=whole)
+    ) is not None:
         found.append(search.measure(load, len(found)))
         if progress is not None:
             progress(found[-1])
-    return Capacity(axis, objectives, confidence, (1 - confidence) / points, tuple(found), search.runs)
+    return Capacity(axis, objectives, confidence, error, tuple(found), search.runs)
 
 
 def _require(axis: str, low: float, high: float, confidence: float, points: int, given: Mapping[str, Any]) -> None:

@@ -1,12 +1,10 @@
 """The search for a capacity, against servers whose capacity is known."""
 
-from itertools import islice
-
 import numpy as np
 import pytest
 from scipy.stats import binom
 
-from perfkit.bracketing import Bracket, Objective, Tried, next_load
+from perfkit.bracketing import Bracket, Objective, Tried, next_load, plan_next, unconfirmed
 from perfkit.errors import UsageError
 
 YES, NO = (1.0,), (0.0,)
@@ -15,15 +13,16 @@ YES, NO = (1.0,), (0.0,)
 def searched(capacity, low, high=float("inf"), whole=False, client=float("inf")):
     """The loads that a search tries against a server that holds its objectives exactly up to its capacity."""
     tried = []
-    while (load := next_load(tried, low, high, whole=whole)) is not None:
+    while (load := plan_next(tried, 0.01, 30 - len(tried), low, high, whole=whole)) is not None:
         tried.append(Tried(load, YES if load <= capacity else NO, counts=load < client))
     return tried
 
 
-def test_loads_double_until_one_is_too_much_and_then_the_gap_is_halved():
+def test_loads_double_until_one_is_too_much_and_then_the_gap_is_halved_and_the_ends_repeated():
     loads = [each.load for each in searched(100, low=10)]
     assert loads[:6] == [10, 20, 40, 80, 160, 113.0]
-    assert len(loads) == 9
+    assert sorted(loads[-2:]) == [99.5, 104.0]
+    assert len(loads) == 11
 
 
 @pytest.mark.parametrize("capacity", [13, 100, 777])
@@ -38,12 +37,12 @@ def test_users_are_whole_and_the_answer_exact():
 
 
 def test_a_server_that_holds_at_the_largest_load_has_no_upper_end():
-    assert [each.load for each in searched(1000, low=10, high=50)] == [10, 20, 40, 50]
+    assert [each.load for each in searched(1000, low=10, high=50)] == [10, 20, 40, 50, 50]
     assert Bracket.of(searched(1000, low=10, high=50), 0.01) == Bracket(50, None)
 
 
 def test_a_server_that_fails_at_the_least_load_is_not_searched_further():
-    assert [each.load for each in searched(5, low=10)] == [10]
+    assert [each.load for each in searched(5, low=10)] == [10, 10]
     assert Bracket.of(searched(5, low=10), 0.01) == Bracket(None, 10)
 
 
@@ -61,8 +60,19 @@ def test_where_points_are_unsure_their_edges_are_looked_at():
 
 
 def test_points_that_contradict_each_other_widen_the_bracket():
-    tried = [Tried(10, YES), Tried(20, NO), Tried(30, YES), Tried(40, NO)]
+    tried = [Tried(10, YES), Tried(20, NO), Tried(22, NO), Tried(25, YES), Tried(30, YES), Tried(40, NO)]
     assert Bracket.of(tried, 0.01) == Bracket(10, 40)
+
+
+def test_one_lucky_run_moves_no_end():
+    tried = [Tried(10, YES), Tried(20, YES), Tried(20, (0.5,)), Tried(40, NO), Tried(80, NO)]
+    assert Bracket.of(tried, 0.01) == Bracket(10, 80)
+    assert unconfirmed(tried, 0.01) == [20, 40]
+
+
+def test_the_last_runs_are_kept_for_the_ends():
+    tried = [Tried(10, YES), Tried(40, NO)]
+    assert [plan_next(tried, 0.01, left, 10) for left in (3, 2, 1)] == [20, 10, 10]
 
 
 def test_several_objectives_hold_together_or_not_at_all():
@@ -106,8 +116,3 @@ def test_points_at_the_capacity_itself_are_wrongly_judged_as_rarely_as_stated():
 def test_an_objective_bounds_a_percentile_of_a_latency(metric, q, reason):
     with pytest.raises(UsageError, match=reason):
         Objective(metric, q, 0.5)
-
-
-def test_no_load_is_tried_twice_where_the_client_keeps_up():
-    loads = [each.load for each in islice(searched(100, low=1), 50)]
-    assert len(loads) == len(set(loads))

@@ -27,7 +27,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     capacity.add_argument("--low", type=float, default=1.0, metavar="X", help="least load, measured first [1]")
     capacity.add_argument("--high", type=float, default=inf, metavar="X", help="largest load to try [none]")
     capacity.add_argument("--confidence", type=float, default=0.95, metavar="X", help="of the bracket [0.95]")
-    capacity.add_argument("--points", type=int, default=10, metavar="N", help="loads to measure at most [10]")
+    capacity.add_argument("--points", type=int, default=10, metavar="N", help="runs at most [10]")
     capacity.add_argument("--config", metavar="FILE", help="TOML, YAML or JSON file of the options of `perfkit run`")
     add_options(capacity)
     capacity.set_defaults(function=find_capacity)
