@@ -109,8 +109,8 @@ def check(url: str | Arguments | None = None, /, **given: Any) -> "Runs":
         One run of one request.
     """
     given = {"number": 1, "preflight": False, "max_tokens": 16, "workers": 0, "prompt": "Say hello.", **given}
-    folder = tempfile.mkdtemp(prefix="perfkit-check-")
-    given.setdefault("db", str(Path(folder) / "check.db"))
+    if "db" not in given:
+        given["db"] = str(Path(tempfile.mkdtemp(prefix="perfkit-check-")) / "check.db")
     return start(url, **given).wait()
 
 

@@ -1,6 +1,7 @@
 """``perfkit check``: one request, and what the endpoint has to say for itself."""
 
 import argparse
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, SupportsFloat
 
 from perfkit.arguments import Arguments
@@ -33,12 +34,12 @@ def check_endpoint(options: argparse.Namespace) -> int:
     words = given(options)
     advise(words)
     Arguments.from_mapping(words)
-    with interruptible():
+    with interruptible(), TemporaryDirectory(prefix="perfkit-check-") as folder:
         from perfkit.measure import check
 
-        runs = check(**words)
+        runs = check(db=f"{folder}/check.db", **words)
         require_success(runs)
-    found = findings(runs)
+        found = findings(runs)
     if options.json:
         from perfkit.cli.show import as_json
 

@@ -33,7 +33,7 @@ def test_check_says_when_the_server_counts_nothing(tmp_path):
 
 
 def test_check_leaves_nothing_behind(server, tmp_path):
-    perfkit("check", server.url, folder=tmp_path)
+    assert perfkit("check", server.url, folder=tmp_path, TMPDIR=str(tmp_path)).returncode == 0
     assert list(tmp_path.iterdir()) == []
 
 
