@@ -3,9 +3,12 @@
     python benchmarks/verdicts.py --good 20 --bad 20
 
 A bad run called VALID breaks the promise, and the exit status is 1; a good one that is not VALID is a false alarm, and
-counted. The kinds of disturbance take turns: busy neighbours on the worker's core, a rate beyond the client, a worker
-that is stopped for a while, a limit of open files below the users, a run file that another program locks, a dataset
-slower than the load.
+counted. A run can only be set up to be good while the machine is quiet: each waits a while for that, and those that
+waited in vain stand in a line of their own. How late the stamps were is read from the simulator's log.
+
+The kinds of disturbance take turns: busy neighbours on the worker's core, a rate beyond the client, a worker that is
+stopped for a while, a limit of open files below the users, a run file that another program locks, a dataset slower
+than the load.
 """
 
 import argparse
@@ -13,6 +16,7 @@ import os
 import resource
 import signal
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,14 +25,20 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
 import perfkit as pk
+from perfkit.calibration import lateness
+from perfkit.engine.desk import AHEAD
+from perfkit.engine.sockets import MARGIN
 from perfkit.verdict import Verdict
 
 SECONDS = 1.5
+QUIET = 0.25
+"""Share of the machine's processors that others may use beside a good run."""
 Given = dict[str, Any]
 Disturbance = Callable[[int, Path], None]
 """Does something to a run under way: the worker's process and the run file."""
@@ -42,6 +52,10 @@ class Trial:
     setting: str
     good: bool
     verdict: Verdict
+    late: float
+    """99th percentile of the lateness of stamps that are not censored, seconds, by the server's log."""
+    busy: float
+    """Share of the machine's processors that others used just before."""
 
     @property
     def right(self) -> bool:
@@ -52,11 +66,11 @@ class Trial:
 # -- What a run can suffer -------------------------------------------------------------------------------------------
 
 
-def neighbours(count: int, worker: int, path: Path) -> None:
+def neighbours(number: int, worker: int, path: Path) -> None:
     """Pin the worker to one core, and busy loops to the same."""
     core = {min(os.sched_getaffinity(0))}
     os.sched_setaffinity(worker, core)
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
     for loop in loops:
         os.sched_setaffinity(loop.pid, core)
     _until_ended(path)
@@ -82,11 +96,9 @@ def locked(seconds: float, worker: int, path: Path) -> None:
 
 
 def slow_prompts(pause: float) -> Iterator[str]:
-    """Yield prompts that take long to make."""
-    number = 0
-    while True:
-        sleep(pause)
-        number += 1
+    """Yield prompts that take long to make, once those are used up that a run holds ready before it starts."""
+    for number in count():
+        sleep(pause if number >= AHEAD else 0)
         yield f"prompt {number}"
 
 
@@ -105,52 +117,78 @@ GOOD: list[tuple[str, Given]] = [
     ("40/s, bursts", {"rate": 40, "arrival": "gamma", "burstiness": 0.3}),
 ]
 STEADY: Given = {"rate": 100, "arrival": "constant"}
+QUICK: Given = {"rate": 800, "arrival": "constant", "max_tokens": 1, "duration": 2.0}
 BAD: list[tuple[str, str, Given, Disturbance | None]] = [
     ("busy neighbour", "3 loops, 32 users", {"parallel": 32}, partial(neighbours, 3)),
     ("rate", "8,000/s", {"rate": 8_000, "max_tokens": 1}, None),
     ("stopped process", "0.3 s, 16 users", {"parallel": 16}, partial(stopped, 0.3)),
     ("file limit", "60 users, 32 sockets", {"parallel": 60}, None),
     ("slow disk", "1.0 s", {"parallel": 16}, partial(locked, 1.0)),
-    ("slow dataset", "20 ms a prompt, 100/s", {**STEADY, "dataset": partial(slow_prompts, 0.02)}, None),
+    ("slow dataset", "4 ms a prompt, 800/s", {**QUICK, "dataset": partial(slow_prompts, 0.004)}, None),
     ("busy neighbour", "6 loops, 100/s", STEADY, partial(neighbours, 6)),
     ("rate", "20,000/s", {"rate": 20_000, "max_tokens": 1}, None),
     ("stopped process", "0.15 s, 100/s", STEADY, partial(stopped, 0.15)),
     ("file limit", "200 users, 32 sockets", {"parallel": 200}, None),
     ("slow disk", "0.7 s", STEADY, partial(locked, 0.7)),
-    ("slow dataset", "30 ms a prompt, 8 users", {"parallel": 8, "dataset": partial(slow_prompts, 0.03)}, None),
+    ("slow dataset", "2 ms a prompt, 800/s", {**QUICK, "dataset": partial(slow_prompts, 0.002)}, None),
     ("busy neighbour", "2 loops, 64 users", {"parallel": 64}, partial(neighbours, 2)),
     ("stopped process", "0.6 s, 1 user", {"parallel": 1}, partial(stopped, 0.6)),
 ]
 SOCKETS = 32
 
 
-def good_trial(index: int) -> Trial:
+def good_trial(index: int, patience: float) -> Trial:
     """Measure something easy, undisturbed."""
     name, given = GOOD[index % len(GOOD)]
+    busy = quietest(patience)
+    kind = "undisturbed" if busy < QUIET else "undisturbed, machine busy"
     with tempfile.TemporaryDirectory() as folder:
-        return Trial("undisturbed", name, True, _measured(given, None, Path(folder)))
+        return Trial(kind, name, True, *_measured(given, None, Path(folder)), busy)
 
 
 def bad_trial(index: int) -> Trial:
     """Measure something while the client is disturbed."""
     kind, setting, given, disturbance = BAD[index % len(BAD)]
-    with tempfile.TemporaryDirectory() as folder:
-        if kind == "file limit":
-            return Trial(kind, setting, False, _limited(given, Path(folder)))
-        return Trial(kind, setting, False, _measured(given, disturbance, Path(folder)))
+    busy = machine_busy()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        told = _limited(given, folder) if kind == "file limit" else _measured(given, disturbance, folder)
+        return Trial(kind, setting, False, *told, busy)
 
 
-def _measured(given: Given, disturbance: Disturbance | None, folder: Path) -> Verdict:
+def quietest(patience: float) -> float:
+    """Wait until the machine is quiet, but no longer than ``patience`` seconds; return how busy it is then."""
+    until = monotonic() + patience
+    while (busy := machine_busy()) >= QUIET and monotonic() < until:
+        pass
+    return busy
+
+
+def machine_busy(seconds: float = 0.3) -> float:
+    """Return the share of all processors that is used while nothing of ours runs."""
+
+    def times() -> tuple[int, int]:
+        spent = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        return sum(spent), spent[3] + spent[4]
+
+    whole, idle = times()
+    sleep(seconds)
+    whole_after, idle_after = times()
+    return 1 - (idle_after - idle) / max(1, whole_after - whole)
+
+
+def _measured(given: Given, disturbance: Disturbance | None, folder: Path) -> tuple[Verdict, float]:
     path = folder / "run.db"
     dataset = given.get("dataset")
     drawn = {"dataset": dataset()} if dataset else {"prompt": "hello"}
-    with pk.simulate(ttft=0.05, itl=0.01) as server:
+    log, chunk_log = folder / "log.csv", folder / "chunks.bin"
+    with pk.simulate(ttft=0.05, itl=0.01, log=str(log), chunk_log=str(chunk_log)) as server:
         job = pk.start(server.url, **{"max_tokens": 16, "duration": SECONDS, **given, **drawn}, db=str(path))
         if disturbance is not None:
             worker = os.getpgid(_waited_for(partial(_pid, path)))
             threading.Thread(target=disturbance, args=(worker, path)).start()
         runs = job.wait(60)
-    return _told(runs)
+    return _told(runs), lateness(path, log, chunk_log).late_p99
 
 
 DRIVER = """
@@ -160,20 +198,19 @@ pk.start(sys.argv[1], parallel=int(sys.argv[2]), duration=1.0, max_tokens=16, pr
 """
 
 
-def _limited(given: Given, folder: Path) -> Verdict:
+def _limited(given: Given, folder: Path) -> tuple[Verdict, float]:
     """Measure in a process whose hard limit of open files is too low: it could not be raised again here."""
-    from perfkit.engine.sockets import MARGIN
-
     path, limit = folder / "run.db", SOCKETS + MARGIN
-    with pk.simulate(ttft=0.05, itl=0.01) as server:
+    log, chunk_log = folder / "log.csv", folder / "chunks.bin"
+    with pk.simulate(ttft=0.05, itl=0.01, log=str(log), chunk_log=str(chunk_log)) as server:
         words = [sys.executable, "-c", DRIVER, server.url, str(given["parallel"]), str(path)]
         lower = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (limit, limit))
         subprocess.run(words, preexec_fn=lower, check=True, timeout=60)
-    return _told(pk.open(path))
+    return _told(pk.open(path)), lateness(path, log, chunk_log).late_p99
 
 
 def _told(runs: pk.Runs) -> Verdict:
-    (verdict,) = runs.verdicts.values()
+    verdict: Verdict | None = next(iter(runs.verdicts.values()))
     if verdict is None:
         raise SystemExit("the run was not judged")
     return verdict
@@ -224,39 +261,51 @@ LEVELS = ("VALID", "SUSPECT", "CLIENT-BOUND")
 
 def table(trials: list[Trial]) -> str:
     """Return a Markdown table, a line for each kind, and what went wrong below it."""
-    lines = [("set up", "runs", *LEVELS, "what was said")]
-    lines.append(("---",) * 6)
+    lines: list[tuple[str, ...]] = [
+        ("set up", "runs", *LEVELS, "stamps late, p99, worst [ms]", "what was said"),
+        ("---",) * 7,
+    ]
     for kind in dict.fromkeys(each.kind for each in trials):
         some = [each for each in trials if each.kind == kind]
         counts = [str(sum(each.verdict.level == level for each in some)) for level in LEVELS]
         said = sorted({check.name for each in some for check in each.verdict.checks})
-        lines.append((kind, str(len(some)), *counts, ", ".join(said)))
-    wrong = [f"- {each.kind}, {each.setting}: {each.verdict.level}. {' '.join(each.verdict.reasons)}" for each in trials
-             if not each.right]  # fmt: skip
+        late = f"{max(each.late for each in some) * 1e3:.2f}"
+        lines.append((kind, str(len(some)), *counts, late, ", ".join(said)))
+    wrong = [_sentence(each) for each in trials if not each.right]
     missed = sum(not each.right and not each.good for each in trials)
-    alarms = sum(not each.right and each.good for each in trials)
+    quiet = [each for each in trials if each.good and each.busy < QUIET]
     bad, good = sum(not each.good for each in trials), sum(each.good for each in trials)
-    told = f"Bad runs called VALID: {missed} of {bad}. Good runs not VALID: {alarms} of {good}."
+    told = f"Bad runs called VALID: {missed} of {bad}. Good runs not VALID: {sum(not each.right for each in quiet)} of "
+    told += f"{len(quiet)}; {sum(not each.right and each.good for each in trials)} of {good} with those that were "
+    told += "undisturbed by us while the machine was busy."
+    told += f" The machine was {statistics.median(each.busy for each in trials):.0%} busy (median) before its runs."
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", told, *wrong])
+
+
+def _sentence(trial: Trial) -> str:
+    said = "; ".join(f"{check.level}: {check.sentence}" for check in trial.verdict.checks) or "VALID"
+    return f"- {trial.kind}, {trial.setting}, the machine {trial.busy:.0%} busy before: {said}"
 
 
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--good", type=int, default=20)
     parser.add_argument("--bad", type=int, default=20)
-    parser.add_argument("--only", help="kinds of bad runs that contain this")
+    parser.add_argument("--only", nargs="+", default=[""], help="kinds of bad runs that contain one of these")
+    parser.add_argument("--patience", type=float, default=5.0, help="seconds that a good run waits for a quiet machine")
     parser.add_argument("--evidence", action="store_true", help="print every check of every run as it ends")
     options = parser.parse_args(words)
-    chosen = [index for index in range(len(BAD)) if not options.only or options.only in BAD[index][0]]
+    chosen = [index for index in range(len(BAD)) if any(word in BAD[index][0] for word in options.only)]
     trials = []
     for number in range(max(options.good, options.bad)):
         if number < options.bad:
             trials.append(bad_trial(chosen[number % len(chosen)]))
         if number < options.good:
-            trials.append(good_trial(number))
+            trials.append(good_trial(number, options.patience))
         if options.evidence:
             for each in trials[-2:]:
-                print(each.kind, each.setting, each.verdict.level, *each.verdict.reasons, sep="; ", file=sys.stderr)
+                said = [check.sentence for check in each.verdict.checks]
+                print(each.kind, each.setting, f"{each.busy:.0%}", each.verdict.level, *said, sep="; ", file=sys.stderr)
     print(table(sorted(trials, key=lambda each: (not each.good, each.kind))))
     return 0 if all(each.right or each.good for each in trials) else 1
 
