@@ -20,6 +20,10 @@ BEAT_STORED = 0.002
 _READ_AT_MOST = 2_000
 """Answers whose chunks are looked at for shared reads: enough for a share of one per cent."""
 
+_FEWEST_MOMENTS = 3
+_FEWEST_COUNTED = 60
+"""In flight, counted and expected together over all moments: fewer, and one that just ended is a tenth."""
+
 
 def verdict_of(run: Run) -> Verdict | None:
     """Judge a run from what its file holds.
@@ -105,6 +109,7 @@ def evidence(run: Run) -> Evidence:
         no_socket=_largest(samples.get("no_socket")),
         commit=_largest(samples.get("commit")),
         calibrated=_largest(samples.get("calibrated")),
+        littles_gap=_littles_gap(whole),
         cached_repeats=found.cached_share if found else None,
         repeated_in=found.where if found else "this run",
     )
@@ -144,6 +149,28 @@ def _sent(run: Run) -> tuple[int, int, float | None, float | None]:
     if timed < 2 or not (scheduled > 0 and sent > 0):
         return requests, unconnected, None, None
     return requests, unconnected, (timed - 1) / scheduled, (timed - 1) / sent
+
+
+def _littles_gap(run: Run) -> float | None:
+    """Return by how much the requests in flight that the client counted differ from rate x E2E of its rows.
+
+    Both are taken at the moments of the samples, so that what is left is no luck of a few moments: the mean of
+    rows under way there estimates rate x E2E, which is their mean over all time.
+    """
+    query = "SELECT worker, time, value FROM sample WHERE run_id = ? AND name = 'in_flight'"
+    sampled = [row for rows in run.source.batches(query, [run.run_id]) for row in rows]
+    if len(sampled) < _FEWEST_MOMENTS:
+        return None
+    sql, parameters = run.restriction("load")
+    spans = f"SELECT worker, start_time, completed_time FROM result WHERE {sql} AND completed_time - start_time >= 0"
+    rows = np.concatenate([np.empty((0, 3)), *(np.array(b, float) for b in run.source.batches(spans, parameters))])
+    counted = expected = 0.0
+    for worker in {row[0] for row in sampled}:
+        moments, values = np.array([row[1:] for row in sampled if row[0] == worker], dtype=float).T
+        starts, ends = (np.sort(rows[rows[:, 0] == worker, column]) for column in (1, 2))
+        counted += float(values.sum())
+        expected += float((np.searchsorted(starts, moments, "right") - np.searchsorted(ends, moments, "right")).sum())
+    return abs(counted - expected) / max(counted, expected) if counted + expected >= _FEWEST_COUNTED else None
 
 
 def _governor(run: Run) -> str | None:

@@ -25,6 +25,8 @@ file limit          share of the connections that the       0.001    0.10
 storing             longest time a commit took, s           0.5      5
 calibration         events per second, as a multiple of     1
                     what this machine was found to hold
+Little's law        requests in flight as counted against   0.10     0.50
+                    rate x E2E of the rows: share amiss
 cache               share of requests whose prompt was sent 0.01
                     before and that the server had cached
 governor            of the processor: powersave             always
@@ -72,6 +74,8 @@ class Evidence:
     commit: float | None = None
     calibrated: float | None = None
     """Events per second over the honest rate of this machine's calibration."""
+    littles_gap: float | None = None
+    """Share by which the requests in flight, as counted, differ from rate x E2E of the stored rows."""
     cached_repeats: float | None = None
     repeated_in: str = "this run"
     """Where the prompts had been sent before."""
@@ -210,6 +214,13 @@ LIMITS = {
         float("inf"),
         "{value:.1f} times the event rate up to which this machine's stamps were found to hold",
         "use more workers, or calibrate again: perfkit calibrate",
+    ),
+    "littles_gap": Limit(
+        "Little's law",
+        0.10,
+        0.50,
+        "the requests in flight that the client counted are {percent:.0f} % off rate x E2E of its rows (Little's law)",
+        "requests waited in the client, where E2E does not count them: use more workers or fewer connections",
     ),
     "cached_repeats": Limit(
         "cache",

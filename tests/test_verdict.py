@@ -113,3 +113,30 @@ def test_runs_of_other_tools_are_not_judged(tmp_path):
 def test_a_filter_does_not_change_the_verdict(tmp_path):
     path = write_run(tmp_path / "f.db", [request(i, i, scheduled_time=START + i - 0.5) for i in range(9)])
     assert pk.open(path).where("seq = 100").verdicts["run"].level == "CLIENT-BOUND"
+
+
+def in_flight(tmp_path, counted, lasting=2.0):
+    """A run of 40 users whose answers take two seconds each, and what its client counted each second."""
+    rows = [request(user, 2.0 * turn, ttft=lasting / 2, gaps=(lasting / 2,)) for turn in range(3) for user in range(40)]
+    samples = {"in_flight": [float(count) for count in counted]}
+    rows = [{**row, "seq": seq} for seq, row in enumerate(rows)]
+    return evidence(opened(tmp_path, rows, samples=samples, parallel=40)).littles_gap
+
+
+def test_requests_in_flight_are_rate_times_e2e(tmp_path):
+    assert in_flight(tmp_path, [40, 40, 40, 40, 40]) == 0
+
+
+def test_requests_that_waited_in_the_client_break_littles_law(tmp_path):
+    # 40 counted at each moment, but the rows say that each was under way half of the time: at 0, 2 and 4 s only.
+    assert in_flight(tmp_path, [40, 40, 40, 40, 40], lasting=1.0) == pytest.approx(0.4)
+    assert "Little's law" in verdict(Evidence(littles_gap=0.4)).reasons[0]
+
+
+def test_too_few_moments_say_nothing_of_littles_law(tmp_path):
+    assert in_flight(tmp_path, [40, 10]) is None
+
+
+def test_a_small_load_is_not_judged_by_littles_law(tmp_path):
+    rows = [request(seq, 2.0 * seq, ttft=1.0, gaps=(0.9,)) for seq in range(5)]
+    assert evidence(opened(tmp_path, rows, samples={"in_flight": [1.0] * 5})).littles_gap is None
