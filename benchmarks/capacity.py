@@ -96,7 +96,7 @@ def latencies(rate: float, seed: int) -> np.ndarray:
 
 def truth() -> float:
     """Return the rate at which the share of late first tokens, over all seeds, is just what is allowed."""
-    low, high = LOW / 2, LOW * 8
+    low, high = LOW / 2, LOW * 8.0
     while high > low * 1.003:
         middle = sqrt(low * high)
         late = np.concatenate([latencies(middle, seed) for seed in TRUE_SEEDS]) > OBJECTIVE.bound
