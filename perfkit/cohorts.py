@@ -7,7 +7,6 @@ from html import escape
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2_contingency, mannwhitneyu
 
 from perfkit import columns
 from perfkit.errors import UsageError
@@ -152,6 +151,8 @@ def _by_number(slow: pd.DataFrame, rest: pd.DataFrame, name: str) -> dict[str, J
     ours, theirs = slow[name].dropna(), rest[name].dropna()
     if min(len(ours), len(theirs)) < FEWEST or pd.concat([ours, theirs]).nunique() < 2:
         return None
+    from scipy.stats import mannwhitneyu  # late: slow to load
+
     test = mannwhitneyu(ours, theirs)
     effect = 2 * float(test.statistic) / (len(ours) * len(theirs)) - 1
     medians = (_shown(name, float(side.median())) for side in (ours, theirs))
@@ -178,6 +179,8 @@ def _by_kind(slow: pd.DataFrame, rest: pd.DataFrame, name: str) -> dict[str, Jso
     counts = pd.DataFrame({"slow": slow[name].value_counts(), "rest": rest[name].value_counts()}).fillna(0)
     if len(counts) < 2 or len(counts) > len(slow) / 5:
         return None
+    from scipy.stats import chi2_contingency  # late: slow to load
+
     test = chi2_contingency(counts.to_numpy())
     effect = float(np.sqrt(test.statistic / counts.to_numpy().sum()))
     shares = counts / counts.sum()

@@ -6,15 +6,16 @@ rests on the *effective* number of samples.
 
 from dataclasses import dataclass
 from math import exp, log, nan, sqrt
+from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import norm, t, ttest_ind
 
 from perfkit.stats import Floats, Interval, Numbers, block_length, bootstrap, present
 
 ENOUGH = 500
 """Effective samples from which intervals were shown to cover as often as they say."""
 
+_NORMAL = NormalDist()
 _LONGEST_SERIES = 1 << 18
 _FOLDS = 500
 
@@ -120,7 +121,7 @@ def percentile_estimate(values: Numbers, q: float, level: float = 0.95) -> Estim
         return UNKNOWN
     value = float(np.percentile(samples, q))
     size = effective_size(samples <= value)
-    reach = float(norm.ppf((1 + level) / 2)) * sqrt(size * q / 100 * (1 - q / 100))
+    reach = float(_NORMAL.inv_cdf((1 + level) / 2)) * sqrt(size * q / 100 * (1 - q / 100))
     middle = size * q / 100 + 0.5
     # Ranks among the effective samples, from 1; their middles are spread evenly over the real ones.
     low, high = ((rank - 0.5) / size * n - 0.5 for rank in (middle - reach, middle + reach))
@@ -143,7 +144,9 @@ def mean_estimate(values: Numbers, level: float = 0.95) -> Estimate:
     if n < 2:
         return Estimate(float(samples.mean()), n=n, effective=float(n)) if n else UNKNOWN
     size = effective_size(samples)
-    reach = float(t.ppf((1 + level) / 2, max(1.0, size - 1)) * samples.std(ddof=1) / sqrt(size))
+    from scipy.special import stdtrit  # late, and not scipy.stats, which is slow to load
+
+    reach = float(stdtrit(max(1.0, size - 1), (1 + level) / 2) * samples.std(ddof=1) / sqrt(size))
     mean = float(samples.mean())
     return Estimate(mean, mean - reach, mean + reach, n, size)
 
@@ -256,7 +259,7 @@ def p_value(ratio: Estimate) -> float:
     reach = log(ratio.value / ratio.low) if distance > 0 else log(ratio.high / ratio.value)
     if reach == 0:
         return 1.0 if distance == 0 else 0.0
-    return float(2 * norm.sf(abs(distance) / (reach / norm.ppf(0.975))))
+    return float(2 * _NORMAL.cdf(-abs(distance) / (reach / _NORMAL.inv_cdf(0.975))))
 
 
 def needed(ratio: Estimate, effect: float, power: float = 0.8) -> int | None:
@@ -283,8 +286,8 @@ def needed(ratio: Estimate, effect: float, power: float = 0.8) -> int | None:
     """
     if not ratio.known or ratio.n == 0:
         return None
-    error = log(ratio.high / ratio.low) / (2 * norm.ppf(0.975))
-    wanted = log(1 + effect) / (norm.ppf(0.975) + norm.ppf(power))
+    error = log(ratio.high / ratio.low) / (2 * _NORMAL.inv_cdf(0.975))
+    wanted = log(1 + effect) / (_NORMAL.inv_cdf(0.975) + _NORMAL.inv_cdf(power))
     count = max(2, int(np.ceil(ratio.n * (error / wanted) ** 2)))
     unit = int(10 ** max(0, len(str(count)) - 2))
     return -(-count // unit) * unit
@@ -315,5 +318,7 @@ def ratio_of_runs(other: Numbers, baseline: Numbers, level: float = 0.95) -> Est
     distance = float(after.mean() - before.mean())
     if n < 2 or after.std() + before.std() == 0:
         return Estimate(exp(distance), n=n, effective=float(n))
+    from scipy.stats import ttest_ind  # late: slow to load
+
     low, high = ttest_ind(after, before, equal_var=False).confidence_interval(level)
     return Estimate(exp(distance), exp(float(low)), exp(float(high)), n, float(n))

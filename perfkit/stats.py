@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom
 
 Numbers = npt.ArrayLike
 Floats = npt.NDArray[np.float64]
@@ -116,6 +115,9 @@ def percentile_interval(values: Numbers, q: float, level: float = 0.95) -> Inter
     n = samples.size
     if n == 0:
         return NOWHERE
+    # Late: it takes longer to load than a summary takes to compute, and a summary does not need it.
+    from scipy.stats import binom
+
     low, high = (binom.ppf(tail, n, q / 100) for tail in ((1 - level) / 2, (1 + level) / 2))
     # Rank r (from 1) bounds from below when P(count < r) is small enough: r = low, and high + 1 from above.
     if low < 1 or high >= n:

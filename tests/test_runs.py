@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 
@@ -294,3 +297,9 @@ def test_requests_go_to_parquet_and_back(runs, tmp_path):
     pytest.importorskip("pyarrow")
     path = runs.to_parquet(tmp_path / "r.parquet")
     assert pd.read_parquet(path)["ttft"].tolist() == pytest.approx(runs.requests["ttft"].tolist(), nan_ok=True)
+
+
+def test_a_summary_does_not_wait_for_scipy_stats():
+    # It takes longer to load than four thousand requests take to be summed up.
+    program = "import sys, perfkit.runs; sys.exit('scipy.stats' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import gmean
 
 from perfkit.comparing.pairing import Pairing
 from perfkit.comparing.quantity import Quantity
@@ -119,7 +118,7 @@ def judged(pairing: Pairing, wanted: Quantity, ours: Side, theirs: Side) -> Resu
     if min(len(ours), len(theirs)) >= REPEATS:
         each_before, each_after = ([wanted.of(rows) for rows in side] for side in (ours, theirs))
         quotient = ratio_of_runs(each_after, each_before)
-        unit = float(gmean(each_before))
+        unit = float(np.exp(np.log(each_before).mean()))
         value, low, high = (unit * (end - 1) for end in (quotient.value, quotient.low, quotient.high))
         apart = Estimate(value, low, high, quotient.n)
         return Result(pairing, wanted, before, after, quotient, apart, "runs", noise)

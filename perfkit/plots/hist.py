@@ -3,7 +3,6 @@
 import numpy as np
 from matplotlib.axes import Axes
 from pandas import DataFrame
-from scipy.stats import iqr
 
 from perfkit.plots import notes
 from perfkit.plots.canvas import canvas
@@ -87,7 +86,9 @@ def _edges(values: list[Floats]) -> Floats:
     if low == high:
         return np.array([low - 0.5, low + 0.5])
     axis = np.log if _skewed(values) else np.asarray
-    widths = [2 * iqr(axis(each)) / each.size ** (1 / 3) for each in values if each.size]
+    widths = [
+        2 * np.subtract(*np.percentile(axis(each), [75, 25])) / each.size ** (1 / 3) for each in values if each.size
+    ]
     narrowest = min((width for width in widths if width > 0), default=np.inf)
     count = int(np.clip((axis(high) - axis(low)) / narrowest, FEWEST, MOST))
     return np.geomspace(low, high, count + 1) if axis is np.log else np.linspace(low, high, count + 1)
