@@ -100,7 +100,7 @@ def measured(law: Law, rate: float, seconds: float, seed: int) -> tuple[np.ndarr
                 db=f"{name}/run.db",
             ).wait()
         (judged,) = runs.verdicts.values()
-        stamps = [each.recv_start_ns for each in read_requests(log) if each.path.endswith("/completions")]
+        stamps = [each.recv_start_ns for each in read_requests(log) if each.path == "chat"]
     return np.sort(np.array(stamps)) / 1e9, judged.level if judged else "not judged"
 
 

@@ -28,7 +28,7 @@ from perfkit.slo import Capacity
 
 ENGINE = pk.Simulation(slots=8, itl=0.0025, slowdown=0.0001, base_latency=0.001, prefill_rate=40_000, output_tokens=8)
 OBJECTIVE = Objective("ttft", 90, 0.020)
-WORK = Work(prompt_tokens=22, output_tokens=8)
+WORK = Work(prompt_tokens=20, output_tokens=8)
 PROMPT = "hello " * 20
 SECONDS, WARMUP, RUNS, LOW, CONFIDENCE = 1.2, 0.2, 6, 100, 0.95
 TRUE_SEEDS = range(1_000_000, 1_000_200)

@@ -61,6 +61,18 @@ SECTIONS = (
         "notebook.py",
     ),
     Section(
+        "arrivals",
+        "What the server's log says of 20 s at 500 requests/s: Poisson and gamma gaps pass a Kolmogorov-Smirnov test "
+        "(p > 0.01), 95 % of constant gaps are within 1 ms, and each rate is within 1 % of its schedule's.",
+        "arrivals.py",
+    ),
+    Section(
+        "capacity",
+        "The bracket of `pk.capacity` holds the truth, the simulator's model in virtual time over 200 seeds, in at "
+        "least 18 of 20 searches.",
+        "capacity.py",
+    ),
+    Section(
         "hostile",
         "Every hostile cell and file refused or decoded as it should be, without a side effect.",
         "hostile.py",
