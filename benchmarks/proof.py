@@ -55,6 +55,14 @@ SECTIONS = (
         ("--kills", "30", "--interrupts", "10"),
     ),
     Section(
+        "verdicts",
+        "20 runs set up to be good and 20 set up to be bad (busy neighbour, too high a rate, stopped process, file "
+        "limit, slow disk, slow dataset): no bad run called VALID, and each doubted for what was done to it. Good runs "
+        "that are not VALID are counted; the line says how busy others kept the machine.",
+        "verdicts.py",
+        ("--good", "20", "--bad", "20"),
+    ),
+    Section(
         "notebook",
         "64 users, quiet and while another cell redraws a figure every second: p99 of chunk lateness no worse than "
         "twice the quiet run's, or 5 ms.",

@@ -101,7 +101,7 @@ def evidence(run: Run) -> Evidence:
         achieved_rate=achieved if is_open else None,
         capped=capped,
         backlog=_largest(samples.get("backlog")),
-        starved=_largest(samples.get("starved")),
+        starved=_at_end(whole, "starved"),
         connect_failures=unconnected / requests if requests else None,
         censored_first=first,
         censored_gaps=gaps,
@@ -187,6 +187,12 @@ def _busiest(run: Run, name: str) -> float | None:
     sql = "SELECT avg(value) FROM sample WHERE run_id = ? AND name = ? GROUP BY worker"
     shares = [row[0] for rows in run.source.batches(sql, [run.run_id, name]) for row in rows]
     return _largest(shares)
+
+
+def _at_end(run: Run, name: str) -> float | None:
+    """Return the last value of a share that is counted from the start, of the worker where it is largest."""
+    sql = "SELECT max(time), value FROM sample WHERE run_id = ? AND name = ? GROUP BY worker"
+    return _largest([row[1] for rows in run.source.batches(sql, [run.run_id, name]) for row in rows])
 
 
 def _loop_lag(samples: dict[str, list[float]]) -> float | None:

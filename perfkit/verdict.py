@@ -14,8 +14,8 @@ turn-around         99th percentile between two requests    0.020    0.250
                     of a user, s
 rate                share of the requested rate missed      0.05     0.20
 backlog             rows the writer had waiting             10,000   100,000
-look-ahead          share of requests whose body was not    0.01     0.10
-                    ready when due
+look-ahead          share of the time that a request was    0.01     0.10
+                    wanted and none was ready
 connect failures    share of requests                       0.01     0.10
 censored first      share of first tokens that shared a     0.01
                     read with a later chunk
@@ -66,7 +66,7 @@ class Evidence:
     """``max_concurrency`` held requests back on purpose, so lag and a missed rate are not the client's fault."""
     backlog: float | None = None
     starved: float | None = None
-    """Share of requests whose body was not ready when due."""
+    """Share of the time that the load wanted a request and none was ready."""
     connect_failures: float | None = None
     censored_first: float | None = None
     censored_gaps: float | None = None
@@ -170,7 +170,7 @@ LIMITS = {
         "look-ahead",
         0.01,
         0.10,
-        "{percent:.0f} % of the prompts were not ready when due",
+        "the load waited for prompts {percent:.0f} % of the time",
         "prepare the dataset beforehand",
     ),
     "connect_failures": Limit(

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from time import perf_counter_ns
 from typing import Any, Protocol
 
 from perfkit import errors
@@ -46,7 +47,7 @@ class DeskClient:
         self._gone = False
         self.told_to_stop = False
         self.verdict: str | None = None
-        self.taken = self.starved = 0
+        self._starved = self._empty_since = 0
         self.changed = asyncio.Event()
         """Set whenever the desk has said something that someone may wait for."""
         self._channel: LoopChannel | None = None
@@ -90,14 +91,20 @@ class DeskClient:
     def take(self) -> Ready | None:
         """Return the next request, or None when none is ready: the plan has ``ended``, or the desk is behind."""
         if not self._ready:
-            self.starved += not self._exhausted
+            if not self._exhausted:
+                self._empty_since = self._empty_since or perf_counter_ns()
             return None
-        self.taken += 1
         if not self._exhausted and len(self._ready) + self._asked <= AHEAD // 2:
             wanted = AHEAD - len(self._ready) - self._asked
             self._asked += wanted
             self._send("more", wanted)
         return self._ready.popleft()
+
+    @property
+    def starved(self) -> float:
+        """Seconds of this run during which a request was wanted and none was ready."""
+        waiting = perf_counter_ns() - self._empty_since if self._empty_since else 0
+        return (self._starved + waiting) / 1e9
 
     async def follow_up(self, ready: Ready, stopped: Callable[[], bool]) -> Ready | None:
         """Return the next turn of a conversation once its answer was read; None when it has ended."""
@@ -120,7 +127,7 @@ class DeskClient:
 
     def begin(self, arguments: Arguments, run_id: str, clock_offset: int, share: Share, more: Row) -> None:
         """Begin a run: the desk stores its record and makes its requests."""
-        self.stored = self.failed = self.taken = self.starved = 0
+        self.stored = self.failed = self._starved = self._empty_since = 0
         self._ready.clear()
         self._follow_ups.clear()
         self._asked, self._exhausted, self.last_error = AHEAD, False, None
@@ -183,6 +190,10 @@ class DeskClient:
         self._on_failure("WorkerLost", "the process that stores results ended without a word; what it stored is kept")
 
     def _on_requests(self, requests: list[Ready], ended: bool) -> None:
+        if self._empty_since and (requests or ended):
+            # That there are no more is learnt late, and keeps nobody waiting for a request.
+            self._starved += perf_counter_ns() - self._empty_since if requests else 0
+            self._empty_since = 0
         self._ready += requests
         self._asked -= len(requests)
         self._exhausted = ended

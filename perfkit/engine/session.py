@@ -248,12 +248,12 @@ class Session:
             "backlog_bytes": lambda: self.desk.waiting,
             "in_flight": lambda: load.in_flight,
             "ready": lambda: len(self.desk),
-            "starved": self._starved,
+            "starved": lambda: self._starved(load),
         }
 
-    def _starved(self) -> float:
-        """Return the share of requests that were not ready when due."""
-        return self.desk.starved / max(1, self.desk.taken)
+    def _starved(self, load: Load) -> float:
+        """Return the share of the load's time that requests were wanted and none was ready."""
+        return self.desk.starved / max(1e-3, (perf_counter_ns() - load.start) / 1e9)
 
     async def _finish(self, load: Load, heartbeat: Heartbeat) -> None:
         self.status = "interrupted" if self.stop.given else "finished"
@@ -281,7 +281,7 @@ class Session:
             "send_lag": lag if is_open and not capped else None,
             "turnaround": None if is_open else lag,
             "capped": capped,
-            "starved": self._starved(),
+            "starved": self._starved(load),
             "exact_clock": sys.platform != "win32",
         }
 
