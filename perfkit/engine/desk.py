@@ -37,6 +37,9 @@ SLICE = 25
 COMMIT_ROWS = 64
 COMMIT_EVERY = 0.1
 HEARTBEAT_EVERY = 1.0
+TAKEN_AT_ONCE = 256
+"""Messages taken in between two steps."""
+URGENT = frozenset({"more", "prompts"})
 
 Message = tuple[Any, ...]
 """A word and what belongs to it."""
@@ -73,10 +76,12 @@ class Desk:
 
     def __init__(self, channel: Channel, api_class: type, pumped: bool = False) -> None:
         self._channel, self._api_class = channel, api_class
-        self._pump = _Pump(lambda: channel.send(("want prompts",)), self._handle_next) if pumped else None
+        self._pump = _Pump(lambda: channel.send(("want prompts",)), self._take_in_prompts) if pumped else None
         self._writer: Writer | None = None
         self._run: _Run | None = None
         self._rows: list[Row] = []
+        self._waiting: deque[Message] = deque()
+        self._hung_up = False
         self._oldest = 0.0
         self._told_to_stop = False
         self._words: dict[str, Callable[..., None]] = {
@@ -93,24 +98,41 @@ class Desk:
     def work(self) -> None:
         """Serve until the loop hangs up; then commit, mark a run still under way interrupted, and fold the file."""
         try:
-            while True:
-                message = self._channel.receive(wait=not (self._rows or self._can_prepare()))
-                if message is not None:
-                    self._handle(message)
-                if self._rows and (message is None or len(self._rows) >= COMMIT_ROWS or self._overdue()):
+            while self._waiting or not self._hung_up:
+                self._take_in(wait=not (self._waiting or self._rows or self._can_prepare()))
+                if self._waiting:
+                    self._handle(self._waiting.popleft())
+                if self._rows and (not self._waiting or len(self._rows) >= COMMIT_ROWS or self._overdue()):
                     self._guarded(self._commit)
-                elif message is None and self._can_prepare():
+                # Turn about, so that answers that wait to be read keep no user from the next request.
+                if self._can_prepare():
                     self._guarded(self._prepare)
         except EOFError:
             pass
         finally:  # a fault of ours, too, must not cost the rows that are here
             self._guarded(self._leave)
 
-    def _handle_next(self) -> None:
-        """Wait for a message and handle it: what a plan does that has run out of prompts in the middle of a slice."""
-        message = self._channel.receive(wait=True)
-        if message is not None:
-            self._handle(message)
+    def _take_in(self, wait: bool) -> None:
+        """Take in what the loop has said; orders for requests and prompts overtake answers that wait to be read."""
+        for _ in range(TAKEN_AT_ONCE):
+            try:
+                message = None if self._hung_up else self._channel.receive(wait=wait)
+            except EOFError:
+                self._hung_up = True
+                return
+            if message is None:
+                return
+            if message[0] in URGENT:
+                self._handle(message)
+            else:
+                self._waiting.append(message)
+            wait = False
+
+    def _take_in_prompts(self) -> None:
+        """Wait for what the loop says next: what a plan does that has run out of prompts in the middle of a slice."""
+        self._take_in(wait=True)
+        if self._hung_up:
+            raise EOFError
 
     def _handle(self, message: Message) -> None:
         self._guarded(self._words[message[0]], *message[1:])
@@ -209,7 +231,9 @@ class Desk:
 
     def _can_prepare(self) -> bool:
         run = self._run
-        return run is not None and run.wanted > 0 and not run.ended and (self._pump is None or self._pump.ready)
+        if run is None or run.ended or run.wanted <= 0 or self._hung_up:
+            return False
+        return self._pump is None or self._pump.ready
 
     def _prepare(self) -> None:
         run = self._current

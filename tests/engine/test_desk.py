@@ -10,11 +10,50 @@ from typing import Any
 import pytest
 
 from perfkit.apis.base import DefaultApiPlugin
+from perfkit.apis.openai import OpenAI
+from perfkit.arguments import Arguments
+from perfkit.engine.desk import Desk
+from perfkit.load import Share
 from perfkit.registry import APIS
 from perfkit.simulator import simulate
 from perfkit.simulator.truth import read_requests
+from perfkit.transport.exchange import Exchange
 from tests.measured import rows_of, stored
 from tests.scripted import ANSWER, BODY, HANG, LAST, READ, STREAM, chunk, scripted, whole
+
+
+class Said:
+    """A channel whose loop has said everything beforehand; keeps what the desk answers, and hangs up."""
+
+    def __init__(self, *messages: tuple[Any, ...]) -> None:
+        self.messages, self.then, self.answers = list(messages), [], []
+
+    def receive(self, wait: bool) -> tuple[Any, ...] | None:
+        if not self.messages and wait:
+            if not self.then:
+                raise EOFError
+            self.messages, self.then = self.then, []
+        return self.messages.pop(0) if self.messages else None
+
+    def send(self, message: tuple[Any, ...]) -> None:
+        self.answers.append(message)
+
+
+def test_orders_for_requests_overtake_answers_that_wait_to_be_read(tmp_path: Path) -> None:
+    arguments = Arguments(url="http://localhost:1", model="m", number=3000, preflight=False)
+    answer = Exchange(start=1, written=2, end=3, status=500, body=bytearray(b"no")).packed()
+    answers = [("done", ticket, "steady", 1, answer) for ticket in range(25)]
+    said = Said(("open", str(tmp_path / "r.db")), ("begin", arguments, "R", 0, Share(), {}))
+    # What comes in one go, once the first requests are there: a heap of answers, and behind it the order for more.
+    said.then = [*answers, *[("samples", [])] * 200, ("more", 500)]
+    desk = Desk(said, OpenAI)
+    desk.work()
+    assert sum(len(message[1]) for message in said.answers if message[0] == "requests") == 1500
+    words = [message[0] for message in said.answers]
+    of_more = len([word for word in words[: words.index("stored")] if word == "requests"]) - 1000 // 25
+    assert of_more > 0  # made before the answers that were said earlier were all read and stored
+    assert [message[1] for message in said.answers if message[0] == "stored"][-1] == 25
+
 
 ODD_BODIES: list[Any] = [
     {"messages": 5},
