@@ -8,32 +8,25 @@ what it has and ends.
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from itertools import count, islice
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import monotonic, process_time, time
 from typing import Any, Protocol
 
 from perfkit.arguments import Arguments
 from perfkit.datasets import prompts as read_prompts
-from perfkit.engine.decode import Decoder
-from perfkit.engine.evidence import STORED, Stopwatch, calibrated, seen
-from perfkit.engine.plan import Planned, Ready, build, following, plan
+from perfkit.engine.desk_run import SLICE, DeskRun, Pump
+from perfkit.engine.evidence import STORED, calibrated, seen
 from perfkit.engine.record import run_row
 from perfkit.errors import PerfkitError, StorageError
 from perfkit.load import Share
-from perfkit.plugins import BoundApi, bind_api
+from perfkit.plugins import bind_api
 from perfkit.records import Phase, Prompt
-from perfkit.secrets import Scrubber, secrets_in
 from perfkit.store.writer import Row, Writer
 from perfkit.transport.clock import RunClock
-from perfkit.transport.exchange import Exchange, Target
+from perfkit.transport.exchange import Exchange
 from perfkit.verdict import Evidence, verdict
 
-AHEAD = 1000
-"""Requests kept ready at the loop."""
-SLICE = 25
-"""Requests made between two looks at what has come in."""
 COMMIT_ROWS = 64
 COMMIT_EVERY = 0.1
 HEARTBEAT_EVERY = 1.0
@@ -76,9 +69,9 @@ class Desk:
 
     def __init__(self, channel: Channel, api_class: type, pumped: bool = False) -> None:
         self._channel, self._api_class = channel, api_class
-        self._pump = _Pump(lambda: channel.send(("want prompts",)), self._take_in_prompts) if pumped else None
+        self._pump = Pump(lambda: channel.send(("want prompts",)), self._take_in_prompts) if pumped else None
         self._writer: Writer | None = None
-        self._run: _Run | None = None
+        self._run: DeskRun | None = None
         self._rows: list[Row] = []
         self._waiting: deque[Message] = deque()
         self._hung_up = False
@@ -160,7 +153,7 @@ class Desk:
             prompts = (Prompt(body, row=row) for row, body in enumerate(api.bodies(arguments)))
         else:
             prompts = self._pump if self._pump is not None else read_prompts(arguments)
-        self._run = _Run(arguments, run_id, api, prompts, RunClock(clock_offset), share, row)
+        self._run = DeskRun(arguments, run_id, api, prompts, RunClock(clock_offset), share, row)
 
     def _prompts(self, prompts: list[Prompt], ended: bool) -> None:
         if self._pump is not None:
@@ -273,114 +266,10 @@ class Desk:
         return self._writer
 
     @property
-    def _current(self) -> "_Run":
+    def _current(self) -> DeskRun:
         if self._run is None:
             raise StorageError("no run is under way")
         return self._run
-
-
-class _Run:
-    """The run under way, as the desk sees it."""
-
-    def __init__(
-        self,
-        arguments: Arguments,
-        run_id: str,
-        api: BoundApi,
-        prompts: Iterable[Prompt],
-        clock: RunClock,
-        share: Share,
-        record: Row,
-    ) -> None:
-        self.run_id, self.share, self.record = run_id, share, record
-        self.commits = Stopwatch()
-        self.tickets: dict[int, Planned] = {}
-        self.wanted = AHEAD
-        self.ended = False
-        self.stored = self.failed = 0
-        self.events_before = 0
-        self.beaten = monotonic()
-        self.cpu = process_time()
-        scrub = Scrubber(secrets_in(api.url, api.headers, arguments.api_key, *secrets_in(arguments.proxy or "", {})))
-        self.decoder = Decoder(run_id, share.index, api, clock, scrub)
-        self._numbers = count()
-        self._with_bodies = api.sends
-        number = arguments.number if isinstance(arguments.number, int) else None
-        self._api = api
-        self._request = Target.of(api.url, dict(api.headers)).request
-        preflight = arguments.preflight
-        self._plan = plan(prompts, api, self._request, number=number, preflight=preflight, share=share)
-
-    def next_requests(self, most: int) -> list[Ready]:
-        """Make up to ``most`` requests; fewer when the plan ends, which sets ``ended``."""
-        made = [self._ticketed(planned) for planned in islice(self._plan, most)]
-        self.ended = len(made) < most
-        self.wanted -= len(made)
-        return made
-
-    def follow_up(self, planned: Planned, output: str | None) -> Ready | None:
-        """Make the next turn of a conversation; None when the answer failed, which ends it."""
-        if output is None:
-            return None
-        made = build(following(planned, output), self._api, self._request)
-        if made is None:
-            return None
-        made.seq = None if planned.seq is None else planned.seq + 1
-        made.turns = planned.turns[1:]
-        return self._ticketed(made)
-
-    def _ticketed(self, planned: Planned) -> Ready:
-        ticket = next(self._numbers)
-        self.tickets[ticket] = planned
-        body = planned.body if self._with_bodies else None
-        ready = Ready(
-            ticket,
-            planned.seq,
-            planned.position,
-            planned.data,
-            planned.prompt.due,
-            planned.error,
-            body,
-            bool(planned.turns),
-        )
-        planned.data = b""  # the loop has it now
-        return ready
-
-
-class _Pump:
-    """Prompts that come over the channel from the driver's iterable, in batches the desk asks for."""
-
-    def __init__(self, want: Callable[[], None], wait: Callable[[], None]) -> None:
-        self._want, self._wait = want, wait
-        self._waiting: deque[Prompt] = deque()
-        self._asked = self._ended = False
-
-    @property
-    def ready(self) -> bool:
-        """True when a slice can be made without waiting; asks for more when it cannot."""
-        if self._ended or len(self._waiting) > SLICE:
-            return True
-        self._ask()
-        return False
-
-    def add(self, prompts: list[Prompt], ended: bool) -> None:
-        """Take a batch; ``ended`` says that it is the last."""
-        self._waiting += prompts
-        self._asked, self._ended = False, ended
-
-    def __iter__(self) -> Iterator[Prompt]:
-        while True:
-            while not self._waiting and not self._ended:  # skipped and dealt prompts can use up more than a slice
-                self._ask()
-                self._wait()
-            if not self._waiting:
-                return
-            yield self._waiting.popleft()
-
-    def _ask(self) -> None:
-        if not self._asked:
-            self._asked = True
-            self._want()
 
 
 def _first_error(rows: list[Row]) -> str | None:

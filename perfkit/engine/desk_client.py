@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from perfkit import errors
 from perfkit.arguments import Arguments
-from perfkit.engine.desk import AHEAD, Message
+from perfkit.engine.desk import Message
+from perfkit.engine.desk_run import AHEAD
 from perfkit.engine.plan import Ready
 from perfkit.errors import PerfkitError, WorkerLost
 from perfkit.load import Share

@@ -14,7 +14,8 @@ from typing import Any, BinaryIO, Protocol
 from perfkit.errors import PerfkitError, PluginFailure
 from perfkit.records import Prompt
 from perfkit.workers import pipe
-from perfkit.workers.work import Inbox, Work, api_of, carry_out, failure_event, start_desk
+from perfkit.workers.inbox import Inbox
+from perfkit.workers.work import Work, api_of, carry_out, failure_event, start_desk
 
 Event = dict[str, Any]
 Listen = Callable[[Event], None]

@@ -20,15 +20,13 @@ from perfkit.engine.desk import Desk
 from perfkit.engine.desk_client import DeskClient
 from perfkit.engine.plan import WHOLE
 from perfkit.engine.record import default_name, slug
-from perfkit.engine.session import Gate, Place, Session, Stop, open_gate
+from perfkit.engine.session import Place, Session, Stop, open_gate
 from perfkit.errors import NothingSucceeded, PerfkitError, UsageError
 from perfkit.load import Share
-from perfkit.records import Prompt
 from perfkit.registry import APIS, DATASETS
 from perfkit.transport.models import served_model
 from perfkit.workers.channel import DeskEnd, LoopEnd, pair
-
-Report = Callable[[dict[str, Any]], None]
+from perfkit.workers.inbox import Inbox, Report, Starts, threadsafe
 
 DESK_NICENESS = 10
 """The desk gives way to the loop where they share a core; it catches up when the loop waits."""
@@ -77,76 +75,6 @@ class Work:
     resumed: Resumed | None = None
     run_ids: tuple[str, ...] = ()
     share: Share = WHOLE
-
-
-class Inbox:
-    """Orders of the driver, given from any thread, kept until someone here takes them."""
-
-    def __init__(self) -> None:
-        self._stopped = False
-        self._stop: Callable[[], None] | None = None
-        self._take_prompts: Callable[[list[Prompt], bool], None] | None = None
-        self._go: Callable[[str, float], None] | None = None
-
-    def on_stop(self, stop: Callable[[], None]) -> None:
-        """Say what stops the work."""
-        self._stop = stop
-        if self._stopped:
-            stop()
-
-    def on_prompts(self, take: Callable[[list[Prompt], bool], None]) -> None:
-        """Say what takes the driver's prompts; it asks for them first, so none can come before this."""
-        self._take_prompts = take
-
-    def on_go(self, go: Callable[[str, float], None]) -> None:
-        """Say what is told when a run starts; it says first that it is ready, so none can come before this."""
-        self._go = go
-
-    def stop(self) -> None:
-        """Stop the work, or keep it from starting."""
-        self._stopped = True
-        if self._stop is not None:
-            self._stop()
-
-    def prompts(self, batch: list[Prompt], last: bool) -> None:
-        """Pass on prompts of the driver's iterable."""
-        if self._take_prompts is not None:
-            self._take_prompts(batch, last)
-
-    def go(self, run_id: str, begin: float) -> None:
-        """Pass on when a run starts (Unix seconds)."""
-        if self._go is not None:
-            self._go(run_id, begin)
-
-
-class Starts:
-    """Agreed starts: a worker says that it is ready, and the driver when all of them begin."""
-
-    def __init__(self, report: Report, inbox: Inbox) -> None:
-        loop = asyncio.get_running_loop()
-        self._report = report
-        self._begins: dict[str, asyncio.Future[float]] = {}
-        inbox.on_go(lambda run_id, begin: _threadsafe(loop, self._agreed, run_id, begin))
-
-    def gate(self, run_id: str) -> Gate:
-        """Return what a session of this run passes before its load."""
-        self._begins[run_id] = asyncio.get_running_loop().create_future()
-
-        async def pass_gate(stop: Stop) -> float | None:
-            self._report({"event": "ready", "run_id": run_id})
-            begin = self._begins[run_id]
-            told = asyncio.ensure_future(asyncio.wait({begin}))
-            return begin.result() if await stop.first_of(told) else None
-
-        return pass_gate
-
-    def pass_by(self, run_id: str) -> None:
-        """Say that nobody need wait for this worker: it has no part in the run."""
-        self._report({"event": "ready", "run_id": run_id})
-
-    def _agreed(self, run_id: str, begin: float) -> None:
-        if run_id in self._begins and not self._begins[run_id].done():
-            self._begins[run_id].set_result(begin)
 
 
 def api_of(work: Work) -> type:
@@ -245,7 +173,7 @@ def carry_out(
     desk = DeskClient(lambda: report({"event": "want", "count": PUMP_BATCH}))
     channel = LoopEnd(loop, desk_end, desk.on_message, desk.on_end)
     desk.connect(channel)
-    inbox.on_prompts(lambda prompts, ended: _threadsafe(loop, desk.prompts, prompts, ended))
+    inbox.on_prompts(lambda prompts, ended: threadsafe(loop, desk.prompts, prompts, ended))
     try:
         asyncio.set_event_loop(loop)
         ended = loop.run_until_complete(_points(work, api, desk, report, inbox, alone))
@@ -262,11 +190,6 @@ def carry_out(
 def failure_event(error: PerfkitError) -> dict[str, Any]:
     """Return an error as the driver is told it."""
     return {"error": type(error).__name__, "text": str(error)}
-
-
-def _threadsafe(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: Any) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants them any more
-        loop.call_soon_threadsafe(function, *args)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -1,0 +1,150 @@
+"""What the desk knows of the run under way, and where its prompts come from."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count, islice
+from time import monotonic, process_time
+
+from perfkit.arguments import Arguments
+from perfkit.engine.decode import Decoder
+from perfkit.engine.evidence import Stopwatch
+from perfkit.engine.plan import Planned, Ready, build, following, plan
+from perfkit.load import Share
+from perfkit.plugins import BoundApi
+from perfkit.records import Prompt
+from perfkit.secrets import Scrubber, secrets_in
+from perfkit.store.writer import Row
+from perfkit.transport.clock import RunClock
+from perfkit.transport.exchange import Target
+
+AHEAD = 1000
+"""Requests kept ready at the loop."""
+SLICE = 25
+"""Requests made between two looks at what has come in."""
+
+
+class DeskRun:
+    """The run under way, as the desk sees it: its plan, the requests that are out, and what has been stored.
+
+    Parameters
+    ----------
+    arguments : Arguments
+        Of one point.
+    run_id : str
+    api : BoundApi
+        Makes the bodies.
+    prompts : iterable of Prompt
+    clock : RunClock
+    share : Share
+        Which part of the plan is this worker's.
+    record : dict
+        The run's row.
+    """
+
+    def __init__(
+        self,
+        arguments: Arguments,
+        run_id: str,
+        api: BoundApi,
+        prompts: Iterable[Prompt],
+        clock: RunClock,
+        share: Share,
+        record: Row,
+    ) -> None:
+        self.run_id, self.share, self.record = run_id, share, record
+        self.commits = Stopwatch()
+        self.tickets: dict[int, Planned] = {}
+        self.wanted = AHEAD
+        self.ended = False
+        self.stored = self.failed = 0
+        self.events_before = 0
+        self.beaten = monotonic()
+        self.cpu = process_time()
+        scrub = Scrubber(secrets_in(api.url, api.headers, arguments.api_key, *secrets_in(arguments.proxy or "", {})))
+        self.decoder = Decoder(run_id, share.index, api, clock, scrub)
+        self._numbers = count()
+        self._with_bodies = api.sends
+        number = arguments.number if isinstance(arguments.number, int) else None
+        self._api = api
+        self._request = Target.of(api.url, dict(api.headers)).request
+        preflight = arguments.preflight
+        self._plan = plan(prompts, api, self._request, number=number, preflight=preflight, share=share)
+
+    def next_requests(self, most: int) -> list[Ready]:
+        """Make up to ``most`` requests; fewer when the plan ends, which sets ``ended``."""
+        made = [self._ticketed(planned) for planned in islice(self._plan, most)]
+        self.ended = len(made) < most
+        self.wanted -= len(made)
+        return made
+
+    def follow_up(self, planned: Planned, output: str | None) -> Ready | None:
+        """Make the next turn of a conversation; None when the answer failed, which ends it."""
+        if output is None:
+            return None
+        made = build(following(planned, output), self._api, self._request)
+        if made is None:
+            return None
+        made.seq = None if planned.seq is None else planned.seq + 1
+        made.turns = planned.turns[1:]
+        return self._ticketed(made)
+
+    def _ticketed(self, planned: Planned) -> Ready:
+        ticket = next(self._numbers)
+        self.tickets[ticket] = planned
+        body = planned.body if self._with_bodies else None
+        ready = Ready(
+            ticket,
+            planned.seq,
+            planned.position,
+            planned.data,
+            planned.prompt.due,
+            planned.error,
+            body,
+            bool(planned.turns),
+        )
+        planned.data = b""  # the loop has it now
+        return ready
+
+
+class Pump:
+    """Prompts that come over the channel from the driver's iterable, in batches the desk asks for.
+
+    Parameters
+    ----------
+    want : callable
+        Asks the driver for a batch.
+    wait : callable
+        Waits until the driver has said something.
+    """
+
+    def __init__(self, want: Callable[[], None], wait: Callable[[], None]) -> None:
+        self._want, self._wait = want, wait
+        self._waiting: deque[Prompt] = deque()
+        self._asked = self._ended = False
+
+    @property
+    def ready(self) -> bool:
+        """True when a slice can be made without waiting; asks for more when it cannot."""
+        if self._ended or len(self._waiting) > SLICE:
+            return True
+        self._ask()
+        return False
+
+    def add(self, prompts: list[Prompt], ended: bool) -> None:
+        """Take a batch; ``ended`` says that it is the last."""
+        self._waiting += prompts
+        self._asked, self._ended = False, ended
+
+    def __iter__(self) -> Iterator[Prompt]:
+        while True:
+            while not self._waiting and not self._ended:  # skipped and dealt prompts can use up more than a slice
+                self._ask()
+                self._wait()
+            if not self._waiting:
+                return
+            yield self._waiting.popleft()
+
+    def _ask(self) -> None:
+        if not self._asked:
+            self._asked = True
+            self._want()
