@@ -33,7 +33,7 @@ from typing import Any
 
 import perfkit as pk
 from perfkit.calibration import lateness
-from perfkit.engine.desk import AHEAD
+from perfkit.engine.desk_run import AHEAD
 from perfkit.engine.sockets import MARGIN
 from perfkit.verdict import Verdict
 
