@@ -87,7 +87,7 @@ class _Preparation:
     def _load() -> None:
         if sys.platform == "linux":
             # Of this thread alone, so that a load on a small machine is not disturbed by its own driver.
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         import_module("perfkit.runs")
 
 
@@ -113,10 +113,10 @@ def require_success(runs: "Runs") -> int:
     NothingSucceeded
         None did; the message has the commonest error.
     """
-    requests = runs.requests
-    if requests["success"].sum():
+    found = runs.column("success", "error")
+    if found["success"].sum():
         return 0
-    commonest = requests["error"].dropna().mode()
+    commonest = found["error"].dropna().mode()
     raise NothingSucceeded(f"no request succeeded; {commonest.iloc[0] if len(commonest) else 'see the run file'}")
 
 
