@@ -8,6 +8,7 @@ from time import perf_counter_ns
 from perfkit.arguments import Arguments
 from perfkit.engine.desk_client import DeskClient
 from perfkit.engine.plan import WHOLE, Ready
+from perfkit.engine.sleepers import Sleepers
 from perfkit.load import Ramp, Share, Warmup, offsets, user_starts
 from perfkit.records import Phase
 from perfkit.transport.exchange import Exchange
@@ -52,7 +53,7 @@ class Load:
     def __post_init__(self) -> None:
         self._ramp = Ramp(self.arguments.ramp, self.arguments.ramp_shape)
         self._warmup = Warmup.of(self.arguments.warmup)
-        self._sleepers: set[asyncio.Future[None]] = set()
+        self._sleepers: Sleepers | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -63,17 +64,17 @@ class Load:
     async def run(self) -> None:
         """Send everything and wait for the last answer; returns early after ``stop``."""
         self.start = self.start or perf_counter_ns()
-        if self.arguments.load == "open":
-            await self._open()
-        else:
-            await self._closed()
+        self._sleepers = Sleepers()
+        try:
+            await (self._open() if self.arguments.load == "open" else self._closed())
+        finally:
+            self._sleepers.close()
 
     def stop(self) -> None:
         """Stop sending at once, and give up what is under way."""
         self.stopping = True
-        for sleeper in self._sleepers:
-            if not sleeper.done():
-                sleeper.set_result(None)
+        if self._sleepers is not None:
+            self._sleepers.wake_all()
         self.desk.changed.set()
         self.sender.interrupt()
 
@@ -191,22 +192,6 @@ class Load:
         return limit is not None and perf_counter_ns() - self.start >= limit * 1e9
 
     async def _until(self, due: int) -> None:
-        """Sleep until a ``perf_counter`` time, or until told to stop.
-
-        Timers of the loop are good to a millisecond, so what is left after one is slept again.
-        """
-        loop = asyncio.get_running_loop()
-        while not self.stopping and (left := due - perf_counter_ns()) > 0:
-            sleeper = loop.create_future()
-            self._sleepers.add(sleeper)
-            timer = loop.call_later(left / 1e9, _wake, sleeper)
-            try:
-                await sleeper
-            finally:
-                timer.cancel()
-                self._sleepers.discard(sleeper)
-
-
-def _wake(sleeper: "asyncio.Future[None]") -> None:
-    if not sleeper.done():
-        sleeper.set_result(None)
+        """Sleep until a ``perf_counter`` time, or until told to stop."""
+        if self._sleepers is not None and not self.stopping:
+            await self._sleepers.until(due)

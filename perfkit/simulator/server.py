@@ -10,8 +10,8 @@ from time import monotonic_ns
 
 import orjson
 
+from perfkit.alarm import alarm
 from perfkit.records import Json
-from perfkit.simulator.alarm import alarm
 from perfkit.simulator.connection import Connection, Request
 from perfkit.simulator.dialects import DIALECTS, Ask, Dialect
 from perfkit.simulator.dialects.answer import CREATED, Body

@@ -21,7 +21,7 @@ class Alarm(Protocol):
     """Calls back once when its time has come; setting it again replaces the time."""
 
     def set(self, due: int | None) -> None:
-        """Ring at ``due`` nanoseconds on the monotonic clock; None: do not ring."""
+        """Ring at ``due`` nanoseconds of its clock; None: do not ring."""
 
     def close(self) -> None:
         """Never ring again."""
@@ -84,9 +84,12 @@ class TimerfdAlarm:
 class LoopAlarm:
     """An alarm on the loop's own timers: right to about a millisecond, never early."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None], clock: Callable[[], int] = monotonic_ns
+    ) -> None:
         self._loop = loop
         self._ring = ring
+        self._clock = clock
         self._due: int | None = None
         self._handle: asyncio.TimerHandle | None = None
 
@@ -97,7 +100,7 @@ class LoopAlarm:
         self.close()
         self._due = due
         if due is not None:
-            self._handle = self._loop.call_later(max(due - monotonic_ns(), 0) / SECOND, self._rung)
+            self._handle = self._loop.call_later(max(due - self._clock(), 0) / SECOND, self._rung)
 
     def _rung(self) -> None:
         self._due = None
@@ -109,6 +112,15 @@ class LoopAlarm:
             self._handle.cancel()
 
 
-def alarm(loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> Alarm:
-    """Return the best alarm this platform has, not set yet."""
-    return TimerfdAlarm(loop, ring) if sys.platform == "linux" else LoopAlarm(loop, ring)
+def alarm(loop: asyncio.AbstractEventLoop, ring: Callable[[], None], clock: Callable[[], int] = monotonic_ns) -> Alarm:
+    """Return the best alarm this platform has, not set yet.
+
+    Parameters
+    ----------
+    loop : asyncio.AbstractEventLoop
+    ring : callable
+        Called when its time has come.
+    clock : callable
+        Nanoseconds of the clock that times are given on. On Linux ``perf_counter`` and ``monotonic`` are one.
+    """
+    return TimerfdAlarm(loop, ring) if sys.platform == "linux" else LoopAlarm(loop, ring, clock)

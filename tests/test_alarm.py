@@ -3,7 +3,7 @@ from time import monotonic_ns
 
 import pytest
 
-from perfkit.simulator.alarm import LoopAlarm, alarm
+from perfkit.alarm import LoopAlarm, alarm
 
 MILLISECOND = 1_000_000
 
