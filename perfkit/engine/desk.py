@@ -28,7 +28,8 @@ from perfkit.transport.exchange import Exchange
 from perfkit.verdict import Evidence, verdict
 
 COMMIT_ROWS = 64
-COMMIT_EVERY = 0.1
+COMMIT_EVERY = 0.025
+"""Seconds that a row may wait for others: a commit for each answer would cost more than reading it."""
 HEARTBEAT_EVERY = 1.0
 TAKEN_AT_ONCE = 256
 """Messages taken in between two steps."""
@@ -41,8 +42,8 @@ Message = tuple[Any, ...]
 class Channel(Protocol):
     """The desk's end of the channel to the loop."""
 
-    def receive(self, wait: bool) -> Message | None:
-        """Return the next message; None when there is none yet and ``wait`` is False.
+    def receive(self, wait: float | None) -> Message | None:
+        """Return the next message, None when none has come within ``wait`` seconds; ``wait=None`` waits on.
 
         Raises
         ------
@@ -92,10 +93,10 @@ class Desk:
         """Serve until the loop hangs up; then commit, mark a run still under way interrupted, and fold the file."""
         try:
             while self._waiting or not self._hung_up:
-                self._take_in(wait=not (self._waiting or self._rows or self._can_prepare()))
+                self._take_in(self._patience())
                 if self._waiting:
                     self._handle(self._waiting.popleft())
-                if self._rows and (not self._waiting or len(self._rows) >= COMMIT_ROWS or self._overdue()):
+                if len(self._rows) >= COMMIT_ROWS or (self._rows and self._due_in() <= 0):
                     self._guarded(self._commit)
                 # Turn about, so that answers that wait to be read keep no user from the next request.
                 if self._can_prepare():
@@ -105,7 +106,13 @@ class Desk:
         finally:  # a fault of ours, too, must not cost the rows that are here
             self._guarded(self._leave)
 
-    def _take_in(self, wait: bool) -> None:
+    def _patience(self) -> float | None:
+        """Return how long the desk may wait for the loop's next word: until a commit is due, or for ever."""
+        if self._waiting or self._can_prepare():
+            return 0.0
+        return max(0.0, self._due_in()) if self._rows else None
+
+    def _take_in(self, wait: float | None) -> None:
         """Take in what the loop has said; orders for requests and prompts overtake answers that wait to be read."""
         for _ in range(TAKEN_AT_ONCE):
             try:
@@ -119,11 +126,11 @@ class Desk:
                 self._handle(message)
             else:
                 self._waiting.append(message)
-            wait = False
+            wait = 0.0
 
     def _take_in_prompts(self) -> None:
         """Wait for what the loop says next: what a plan does that has run out of prompts in the middle of a slice."""
-        self._take_in(wait=True)
+        self._take_in(None)
         if self._hung_up:
             raise EOFError
 
@@ -256,8 +263,9 @@ class Desk:
             self._told_to_stop = True
             self._channel.send(("stop",))
 
-    def _overdue(self) -> bool:
-        return monotonic() - self._oldest > COMMIT_EVERY
+    def _due_in(self) -> float:
+        """Return in how many seconds the rows at hand are to be committed."""
+        return self._oldest + COMMIT_EVERY - monotonic()
 
     @property
     def _store(self) -> Writer:

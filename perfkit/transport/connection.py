@@ -157,7 +157,10 @@ class Connection:
         if self._kernel:
             exchange.kernel.append(stamp_bytes)
         exchange.stamps.append(stamp)
-        self._feed(exchange, _view[:size])
+        if self._tls is None:
+            self._parse(exchange, _view[:size])
+        else:
+            self._feed(exchange, self._tls, _view[:size])
 
     def _on_writable(self) -> None:
         try:
@@ -173,7 +176,7 @@ class Connection:
             if self._exchange is not None:
                 self._exchange.written = perf_counter_ns()
 
-    # Called by httptools, within _feed.
+    # Called by httptools, within _parse.
 
     def on_message_begin(self) -> None:
         """Note that bytes follow a whole answer: they belong to none of ours."""
@@ -210,9 +213,9 @@ class Connection:
 
     # What follows from them.
 
-    def _feed(self, exchange: Exchange, data: memoryview) -> None:
+    def _feed(self, exchange: Exchange, tls: TlsLayer, data: memoryview) -> None:
         try:
-            plain = self._tls.open(data) if self._tls else data
+            plain = tls.open(data)
         except OSError as error:  # ssl.SSLError is one
             self.give_up("tls", f"the TLS record could not be read: {error}")
             return
@@ -220,7 +223,7 @@ class Connection:
             self._parse(exchange, plain)
         else:  # a part of a record, or a ticket: no byte of the answer has come
             exchange.unread()
-        if self._tls and self._tls.ended and self.alive:
+        if tls.ended and self.alive:
             self._ended()
 
     def _parse(self, exchange: Exchange, plain: bytes | memoryview) -> None:

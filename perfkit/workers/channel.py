@@ -57,8 +57,8 @@ class DeskEnd:
         self._end = end
         self._frames = _Frames()
 
-    def receive(self, wait: bool) -> Message | None:
-        """Return the next message; None when there is none yet and ``wait`` is False.
+    def receive(self, wait: float | None) -> Message | None:
+        """Return the next message, None when none has come within ``wait`` seconds; ``wait=None`` waits on.
 
         Raises
         ------
@@ -66,8 +66,10 @@ class DeskEnd:
             The loop's end is closed.
         """
         while (message := self._frames.next()) is None:
+            if wait and not self._comes_within(wait):
+                return None
             try:
-                data = self._end.recv(_PIECE, 0 if wait else socket.MSG_DONTWAIT)
+                data = self._end.recv(_PIECE, 0 if wait is None else socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return None
             except ConnectionResetError:
@@ -76,6 +78,11 @@ class DeskEnd:
                 raise EOFError
             self._frames.add(data)
         return message
+
+    def _comes_within(self, wait: float) -> bool:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._end, selectors.EVENT_READ)
+            return bool(selector.select(wait))
 
     def send(self, message: Message) -> None:
         """Send a message to the loop; one that is gone hears nothing, and ``receive`` says so in the end."""

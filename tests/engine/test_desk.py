@@ -28,8 +28,8 @@ class Said:
     def __init__(self, *messages: tuple[Any, ...]) -> None:
         self.messages, self.then, self.answers = list(messages), [], []
 
-    def receive(self, wait: bool) -> tuple[Any, ...] | None:
-        if not self.messages and wait:
+    def receive(self, wait: float | None) -> tuple[Any, ...] | None:
+        if not self.messages and wait != 0.0:
             if not self.then:
                 raise EOFError
             self.messages, self.then = self.then, []

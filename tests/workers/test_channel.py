@@ -36,7 +36,7 @@ def test_messages_of_any_size_arrive_whole_and_in_order() -> None:
 
     def echo(end: DeskEnd) -> None:
         for _ in sent:
-            end.send(end.receive(wait=True) or ())
+            end.send(end.receive(wait=None) or ())
         end._end.close()
 
     def send(channel: LoopEnd, heard: list[object]) -> None:
@@ -54,7 +54,7 @@ def test_the_loop_can_hang_up_while_both_have_much_to_say() -> None:
         end.send(("requests", BIG))
         with contextlib.suppress(EOFError):
             while True:
-                received.append(end.receive(wait=True))
+                received.append(end.receive(wait=None))
 
     async def hang_up() -> None:
         channel = LoopEnd(asyncio.get_running_loop(), ours, lambda message: None, lambda: None)
@@ -82,11 +82,11 @@ def test_what_the_loop_said_before_it_died_is_read_even_after_a_failed_send() ->
 
     asyncio.run(say_and_die())
     end.send(("stored", 2))
-    assert end.receive(wait=True) == ("done", 1)
+    assert end.receive(wait=None) == ("done", 1)
     with pytest.raises(EOFError):
-        end.receive(wait=True)
+        end.receive(wait=None)
 
 
 def test_nothing_to_receive_is_none_when_there_is_no_time_to_wait() -> None:
     _ours, other = pair()
-    assert DeskEnd(other).receive(wait=False) is None
+    assert DeskEnd(other).receive(wait=0.0) is None
