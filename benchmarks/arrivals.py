@@ -9,8 +9,8 @@ the one asked for (95 % passes). The rate is the number of gaps over their sum, 
 the schedule, whose own draw of a random process differs from its mean; that of constant arrivals from the rate itself.
 
 The law is required at ``--fit-rate``, the rate at ``--rate``; both are printed at both. At 500/s the mean gap is 2 ms,
-and 10,000 gaps tell a few hundredths of a millisecond from none: there the test judges the scheduling of processes on
-the machine, the server's as much as the client's.
+and 10,000 gaps tell a few hundredths of a millisecond from none: there the test judges the client's alarm and the
+scheduling of processes on the machine, the server's as much as the client's.
 """
 
 import argparse

@@ -14,7 +14,6 @@ Phase = Literal["preflight", "warmup", "ramp", "steady", "cooldown"]
 StampSource = Literal["user", "kernel", "plugin"]
 TokenSource = Literal["server", "tokenizer", "estimate", "plugin"]
 Status = Literal["running", "finished", "interrupted"]
-LoadModel = Literal["closed", "open"]
 Arrival = Literal["poisson", "constant", "gamma"]
 RampShape = Literal["linear", "exponential"]
 

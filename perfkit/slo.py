@@ -229,8 +229,9 @@ def capacity(
     In each run the share of requests beyond a bound is held against the share allowed; a request that failed is
     beyond every bound. That posterior (see ``Objective.chance``) says "yes" or "no" only when wrong with a chance of
     at most (1 - confidence) / points, or else "unsure"; so by the union bound all runs are judged rightly with the
-    confidence stated. Each end of the bracket rests on two runs that agree, because a queue near saturation may be
-    lucky for a whole run. What is assumed beyond that is only that more load is never better.
+    confidence stated, as far as a run's effective number of requests is estimated rightly. Near saturation it is
+    not: a queue there may be lucky for a whole run, so each end of the bracket rests on two runs that agree. What is
+    assumed beyond that is only that more load is never better.
 
     What holds is said of runs as long as these: an open model just above what a server can take gets worse slowly.
 
