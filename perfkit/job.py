@@ -1,6 +1,5 @@
 """A measurement under way, as the driver sees it."""
 
-import asyncio
 import logging
 import os
 import sys
@@ -20,7 +19,7 @@ from perfkit.errors import NothingSucceeded, PerfkitError, UsageError
 from perfkit.records import Prompt
 from perfkit.registry import APIS, DATASETS
 from perfkit.workers.crowd import Crowd
-from perfkit.workers.local import ProcessWorker, ThreadWorker, Worker
+from perfkit.workers.local import ProcessWorker, Worker
 from perfkit.workers.pipe import carry_by_value
 from perfkit.workers.work import Resumed, Work
 
@@ -156,6 +155,8 @@ class Job:
         return runs.pick(run_id=list(progress.run_ids)) if progress.run_ids else runs
 
     def __await__(self) -> Generator[Any, None, "Runs"]:
+        import asyncio  # whoever awaits has it; the command line does without
+
         yield from asyncio.to_thread(self._done.wait).__await__()
         self.raise_failure()
         return self.runs
@@ -184,6 +185,8 @@ class Job:
             return Crowd(work, arguments.workers, self._on_event, _again(arguments) if pumped else None)
         prompts = read_prompts(arguments) if pumped else None
         if arguments.workers == 0:
+            from perfkit.workers.thread import ThreadWorker  # with the engine, which takes 0.2 s to load
+
             return ThreadWorker(work, self._on_event, prompts)
         return ProcessWorker(work, self._on_event, prompts, detached=detach)
 

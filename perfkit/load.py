@@ -176,3 +176,7 @@ class Share:
         [3, 3, 2]
         """
         return total // self.count + (self.index < total % self.count)
+
+
+WHOLE = Share()
+"""Of a worker that is alone."""

@@ -7,9 +7,9 @@ from time import perf_counter_ns
 
 from perfkit.arguments import Arguments
 from perfkit.engine.desk_client import DeskClient
-from perfkit.engine.plan import WHOLE, Ready
+from perfkit.engine.plan import Ready
 from perfkit.engine.sleepers import Sleepers
-from perfkit.load import Ramp, Share, Warmup, offsets, user_starts
+from perfkit.load import WHOLE, Ramp, Share, Warmup, offsets, user_starts
 from perfkit.records import Phase
 from perfkit.transport.exchange import Exchange
 from perfkit.transport.sender import Sender

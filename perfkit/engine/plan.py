@@ -8,11 +8,9 @@ from typing import NamedTuple
 
 from perfkit.apis.base import as_json
 from perfkit.errors import PluginFailure
-from perfkit.load import Share
+from perfkit.load import WHOLE, Share
 from perfkit.plugins import BoundApi
 from perfkit.records import Json, Phase, Prompt
-
-WHOLE = Share()
 
 
 @dataclass(slots=True)

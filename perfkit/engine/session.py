@@ -12,9 +12,9 @@ from perfkit.arguments import Arguments
 from perfkit.engine.desk_client import DeskClient
 from perfkit.engine.drive import Load
 from perfkit.engine.heartbeat import Heartbeat
-from perfkit.engine.plan import WHOLE, Ready
+from perfkit.engine.plan import Ready
 from perfkit.engine.sockets import allow
-from perfkit.load import Share
+from perfkit.load import WHOLE, Share
 from perfkit.plugins import BoundApi
 from perfkit.records import Status
 from perfkit.store.writer import Row

@@ -1,4 +1,4 @@
-"""A worker as the driver sees it: a process of its own, or a thread of this one."""
+"""A worker as the driver sees it, and the usual one: a process of its own."""
 
 import contextlib
 import json
@@ -14,8 +14,7 @@ from typing import Any, BinaryIO, Protocol
 from perfkit.errors import PerfkitError, PluginFailure
 from perfkit.records import Prompt
 from perfkit.workers import pipe
-from perfkit.workers.inbox import Inbox
-from perfkit.workers.work import Work, api_of, carry_out, failure_event, start_desk
+from perfkit.workers.work import Work, failure_event
 
 Event = dict[str, Any]
 Listen = Callable[[Event], None]
@@ -31,7 +30,7 @@ class Worker(Protocol):
         """Wait until it has ended; tell whether it has."""
 
 
-class _Source:
+class Source:
     """A person's prompts, drawn from in batches; where they raise, the plan ends, and ``failure`` says why."""
 
     def __init__(self, prompts: Iterable[Prompt]) -> None:
@@ -80,7 +79,7 @@ class ProcessWorker:
             start_new_session=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in work.path if path)},
         )
-        self._source = _Source(prompts or ())
+        self._source = Source(prompts or ())
         level = logging.getLogger("perfkit").getEffectiveLevel()
         self._order({"path": work.path, "folder": work.folder, "log_level": level, "detached": detached})
         self._order(work)
@@ -123,7 +122,7 @@ class ProcessWorker:
                 self._listen(event)
         code = self._process.wait()
         self._errors.join(1.0)
-        self._listen({**self._source.failure, **(ended or _lost(f"exit status {code}"))})
+        self._listen({**self._source.failure, **(ended or lost(f"exit status {code}"))})
 
     def _pump(self, count: int) -> None:
         self._order(("prompts", *self._source.draw(count)))
@@ -140,49 +139,6 @@ class ProcessWorker:
         return pipe_end
 
 
-class ThreadWorker:
-    """Carries out work on threads of this process, on a loop of its own that nobody patches.
-
-    For trying things and for tests: whatever else the process does disturbs the measurement.
-    """
-
-    def __init__(self, work: Work, listen: Listen, prompts: Iterable[Prompt] | None = None) -> None:
-        self._work, self._listen = work, listen
-        self._source = _Source(prompts or ())
-        self._ended = False
-        self._inbox = Inbox()
-        self._thread = threading.Thread(target=self._carry_out, name="perfkit-worker", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop sending; what has come is kept."""
-        self._inbox.stop()
-
-    def join(self, timeout: float | None = None) -> bool:
-        """Wait until it has ended; tell whether it has."""
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
-
-    def _carry_out(self) -> None:
-        try:
-            api = api_of(self._work)
-            end, wait = start_desk(self._work, api, forked=False)
-            carry_out(self._work, api, end, self._on_event, self._inbox, wait, alone=False)
-        except PerfkitError as error:
-            self._on_event({"event": "ended", **failure_event(error)})
-        finally:
-            if not self._ended:
-                self._on_event(_lost("its thread raised"))
-
-    def _on_event(self, event: Event) -> None:
-        if event["event"] == "ended":
-            self._ended = True
-            self._listen({**self._source.failure, **event})
-        elif event["event"] == "want":
-            self._inbox.prompts(*self._source.draw(event["count"]))
-        else:
-            self._listen(event)
-
-
-def _lost(how: str) -> Event:
+def lost(how: str) -> Event:
+    """Return how a worker ended that said nothing."""
     return {"event": "ended", "error": "WorkerLost", "text": f"the worker ended without a word ({how})"}

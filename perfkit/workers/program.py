@@ -15,8 +15,9 @@ from typing import Any, BinaryIO
 
 from perfkit.errors import PerfkitError
 from perfkit.workers import pipe
+from perfkit.workers.execution import api_of, carry_out, start_desk
 from perfkit.workers.inbox import Inbox, Report
-from perfkit.workers.work import Work, api_of, carry_out, failure_event, start_desk
+from perfkit.workers.work import Work, failure_event
 
 HARD_LIMIT = 1.8
 """Seconds after the end of the driver until the worker exits whatever it is doing."""

@@ -4,7 +4,8 @@ import asyncio
 
 from perfkit.arguments import Arguments
 from perfkit.engine.desk_client import DeskClient
-from perfkit.engine.plan import WHOLE, Ready
+from perfkit.engine.plan import Ready
+from perfkit.load import WHOLE
 from tests.workers.processes import until
 
 REQUEST = Ready(0, 0, 0, b"", None, None, None, False)

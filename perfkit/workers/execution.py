@@ -1,0 +1,242 @@
+"""The work of one worker: every point of a sweep, one after the other, on a loop of its own, a desk beside it."""
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from perfkit import plugins
+from perfkit.arguments import Arguments
+from perfkit.engine.desk import Desk
+from perfkit.engine.desk_client import DeskClient
+from perfkit.engine.record import default_name, slug
+from perfkit.engine.session import Place, Session, Stop, open_gate
+from perfkit.errors import NothingSucceeded, PerfkitError, UsageError
+from perfkit.registry import APIS, DATASETS
+from perfkit.transport.models import served_model
+from perfkit.workers.channel import DeskEnd, LoopEnd, pair
+from perfkit.workers.inbox import Inbox, Report, Starts, threadsafe
+from perfkit.workers.work import Work, failure_event
+
+DESK_NICENESS = 10
+"""The desk gives way to the loop where they share a core; it catches up when the loop waits."""
+
+PUMP_BATCH = 500
+
+
+def api_of(work: Work) -> type:
+    """Register what came with the work, load its plugin files, and return its API class.
+
+    Raises
+    ------
+    PerfkitError
+        A plugin does not load, or nothing has that name.
+    """
+    APIS.classes.update(work.apis)
+    DATASETS.classes.update(work.datasets)
+    arguments = work.arguments
+    plugins.load_plugins(arguments.plugins)
+    return plugins.load_parser(arguments.parser) if arguments.parser else plugins.api_class(arguments.api)
+
+
+def start_desk(
+    work: Work, api: type, *, forked: bool, close: Iterable[int] = ()
+) -> tuple[socket.socket, Callable[[], None]]:
+    """Start the desk; return the loop's end of its channel, and what waits for its end.
+
+    Parameters
+    ----------
+    work : Work
+    api : type
+        The API class, plugins loaded.
+    forked : bool
+        In a process of its own, where the system can; call it before there are threads.
+    close : iterable of int
+        File descriptors that this process must not share with it.
+    """
+    ours, theirs = pair()
+    if not (forked and hasattr(os, "fork")):
+        thread = threading.Thread(target=Desk(DeskEnd(theirs), api, work.pumped).work, name="perfkit-desk")
+        thread.start()
+        return ours, thread.join
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        for number in close:
+            os.close(number)
+        _be_desk(Desk(DeskEnd(theirs), api, work.pumped))
+    theirs.close()
+
+    def wait() -> None:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+
+    return ours, wait
+
+
+def _be_desk(desk: Desk) -> NoReturn:
+    """Serve as the desk in this forked process, and never return."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends when the loop hangs up, with everything committed
+    os.nice(DESK_NICENESS)
+    status = 1
+    try:
+        desk.work()
+        status = 0
+    finally:
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def carry_out(
+    work: Work,
+    api: type,
+    desk_end: socket.socket,
+    report: Report,
+    inbox: Inbox,
+    wait: Callable[[], None],
+    *,
+    alone: bool,
+) -> None:
+    """Run every point of the work, and report how it ended.
+
+    Parameters
+    ----------
+    work : Work
+    api : type
+        The API class.
+    desk_end : socket
+        The channel to the desk.
+    report : callable
+        Takes events: ``file``, ``ready``, ``progress``, ``run``, ``want``, ``ended``.
+    inbox : Inbox
+        The driver's orders.
+    wait : callable
+        Waits for the end of the desk, once it was hung up.
+    alone : bool
+        This process does nothing else: garbage collection may be frozen.
+    """
+    loop = _new_loop()
+    desk = DeskClient(lambda: report({"event": "want", "count": PUMP_BATCH}))
+    channel = LoopEnd(loop, desk_end, desk.on_message, desk.on_end)
+    desk.connect(channel)
+    inbox.on_prompts(lambda prompts, ended: threadsafe(loop, desk.prompts, prompts, ended))
+    try:
+        asyncio.set_event_loop(loop)
+        ended = loop.run_until_complete(_points(work, api, desk, report, inbox, alone))
+    except PerfkitError as error:
+        ended = failure_event(error)
+    finally:
+        desk.close()
+        wait()
+        asyncio.set_event_loop(None)
+        loop.close()
+    report({"event": "ended", **ended})
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:  # Windows, and Pythons it has no build for
+        return asyncio.SelectorEventLoop() if sys.platform == "win32" else asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+async def _points(
+    work: Work,
+    api: type,
+    desk: DeskClient,
+    report: Report,
+    inbox: Inbox,
+    alone: bool,
+) -> dict[str, Any]:
+    stop = Stop(asyncio.get_running_loop())
+    inbox.on_stop(stop.give)
+    starts = Starts(report, inbox)
+    completing = asyncio.create_task(_completed(work.arguments, api))
+    if not await stop.unless_given(completing):
+        return {"status": "interrupted"}
+    arguments = completing.result()
+    path = run_file(arguments)
+    await desk.open(str(path))
+    report({"event": "file", "path": str(path), "name": arguments.name, "model": arguments.model})
+    points = arguments.points()
+    wanted = work.resumed.points if work.resumed else range(len(points))
+    sweep: dict[str, Any] = {}
+    if len(points) > 1 or work.resumed:
+        sweep["sweep_id"] = work.resumed.sweep_id if work.resumed else work.run_ids[0]
+        sweep["plan"] = json.dumps({"points": len(points), "arguments": arguments.shown()}, ensure_ascii=False)
+    for index in wanted:
+        point, run_id = points[index], work.run_ids[index]
+        share = work.share.among(_users(point))
+        if share is None:
+            starts.pass_by(run_id)
+            continue
+        gate = open_gate if work.share.count == 1 else starts.gate(run_id)
+        place = Place(run_id, {**sweep, "point": index}, share, gate)
+        session = Session(point, plugins.bind_api(api, point), desk, stop, report, place)
+        with _quiet_collector(alone):
+            await session.run()
+        if session.problem is not None:
+            raise NothingSucceeded(session.problem)
+        if stop.given:
+            break
+    if desk.failure is not None:
+        raise desk.failure
+    return {"status": "interrupted" if stop.given else "finished"}
+
+
+def _users(point: Arguments) -> int:
+    """Return among how many a point's load can be dealt: its users, or any number of workers in the open model."""
+    if point.load == "open":
+        return sys.maxsize
+    return point.parallel if isinstance(point.parallel, int) else 1
+
+
+async def _completed(arguments: Arguments, api: type) -> Arguments:
+    """Ask the server for its model if none was given, and name the run if nobody has."""
+    if arguments.model is None and not arguments.query_template:
+        headers = dict(plugins.bind_api(api, arguments).headers)
+        arguments = arguments.replace(model=await served_model(arguments, headers))
+    return arguments if arguments.name is not None else arguments.replace(name=default_name(arguments.model))
+
+
+def run_file(arguments: Arguments) -> Path:
+    """Return the run file: ``db``, or ``outputs/NAME.db``.
+
+    Raises
+    ------
+    UsageError
+        The name cannot be a file name, and no ``db`` was given.
+    """
+    if arguments.db is not None:
+        return Path(arguments.db).expanduser()
+    stem = slug(arguments.name or "")
+    if not stem:
+        raise UsageError(f"the name {arguments.name!r} cannot be a file name; give another, or give db")
+    return Path("outputs") / f"{stem}.db"
+
+
+@contextlib.contextmanager
+def _quiet_collector(alone: bool) -> Iterator[None]:
+    """Keep the garbage collector from stopping the loop: the hot path makes no cycles."""
+    if not alone:
+        yield
+        return
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
