@@ -99,6 +99,13 @@ def test_a_finish_chunk_in_the_read_of_a_token_censors_nothing(tmp_path):
     assert (found.censored_first, found.censored_gaps) == (0, 0)
 
 
+def test_the_engines_own_count_of_shared_reads_spares_reading_every_chunk(tmp_path):
+    blob = pack(Chunks([100, 100, 300], [NO_LAG] * 3, [0, 0, 1], [1, 1, 1], [0] * 3, [0, 1, 2]))
+    counted = {"censored_first": [0.02, 0.01], "censored_gaps": [0.1, 0.2]}  # of two workers
+    found = evidence(opened(tmp_path, [request(0, chunks=blob)], samples=counted))
+    assert (found.censored_first, found.censored_gaps) == (0.02, 0.2)
+
+
 def test_the_worse_of_stored_and_recomputed_verdict_stands(tmp_path):
     run = opened(tmp_path, [request(0)], verdict="CLIENT-BOUND", reasons='["the pipe was full; use more workers"]')
     found = verdict_of(run)

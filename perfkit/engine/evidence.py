@@ -9,8 +9,8 @@ from perfkit.engine.reading import Tally
 from perfkit.store.repeats import Repeats
 from perfkit.store.writer import Row, Value
 
-STORED = ("no_socket", "commit", "calibrated")
-"""Evidence that no row tells: stored as samples, so that the verdict can be found anew."""
+STORED = ("no_socket", "commit", "calibrated", "censored_first", "censored_gaps")
+"""Evidence that no row tells, or only the chunks of all: stored as samples, so that the verdict can be found anew."""
 
 
 @dataclass(slots=True)

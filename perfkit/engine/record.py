@@ -7,7 +7,6 @@ import re
 import secrets
 import subprocess
 from datetime import datetime
-from importlib import metadata
 from pathlib import Path
 from time import time, time_ns
 
@@ -104,6 +103,8 @@ def run_row(arguments: Arguments, *, run_id: str, url: str, model: str | None, w
 
 
 def _versions() -> dict[str, str]:
+    from importlib import metadata  # slow to load, and a driver only makes run ids here
+
     found = {"python": platform.python_version()}
     for name in _NAMED_VERSIONS:
         try:
