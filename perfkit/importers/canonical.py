@@ -64,8 +64,7 @@ def _identity(path: Path, index: int) -> str:
 
 def _store(connection: sqlite3.Connection, imported: ImportedRun, run_id: str, source: str) -> None:
     connection.execute("BEGIN")
-    placeholders = ", ".join("?" * len(RESULT_NAMES))
-    sql = f"INSERT INTO result ({', '.join(RESULT_NAMES)}) VALUES ({placeholders})"
+    sql = f"INSERT INTO result ({', '.join(RESULT_NAMES)}) VALUES ({', '.join(f':{name}' for name in RESULT_NAMES)})"
     connection.executemany(sql, _numbered(imported.results, run_id))
     totals = "count(*), coalesce(sum(success = 1), 0), min(start_time), max(completed_time)"
     found = connection.execute(f"SELECT {totals} FROM result WHERE run_id = ?", (run_id,)).fetchone()
@@ -77,10 +76,11 @@ def _store(connection: sqlite3.Connection, imported: ImportedRun, run_id: str, s
     connection.execute("COMMIT")
 
 
-def _numbered(results: Iterable[dict[str, Json]], run_id: str) -> Iterator[list[Json]]:
+def _numbered(results: Iterable[dict[str, Json]], run_id: str) -> Iterator[dict[str, Json]]:
+    empty = dict.fromkeys(RESULT_NAMES)
     for seq, result in enumerate(results):
-        row = {"phase": "steady", "seq": seq} | result | {"run_id": run_id}
-        yield [_cell(row.get(name)) for name in RESULT_NAMES]
+        told = {name: _cell(value) for name, value in result.items()}
+        yield {**empty, "phase": "steady", "seq": seq, **told, "run_id": run_id}
 
 
 def _cell(value: Json) -> Json:

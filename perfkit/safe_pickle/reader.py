@@ -108,6 +108,7 @@ class _Reader:
         """Read up to STOP. What answers are made of is handled inline, since a call costs more than the work."""
         data, at, end, stack, memo = self.data, self.at, self.end, self.stack, self.memo
         text1, text4, memoize, get, longest = op.TEXT1, op.TEXT4, op.MEMOIZE, op.GET, self.longest
+        int1, mark, stop, dict_, list_ = op.INT1, op.MARK, op.STOP, op.DICT, op.LIST
         for _ in range(self.limits.opcodes):
             if at >= end:
                 if at > end:
@@ -115,7 +116,7 @@ class _Reader:
                 end, self.framed = len(data), False
             code = data[at]
             at += 1
-            if code in (text1, text4):
+            if code == text1 or code == text4:
                 start = at + (1 if code == text1 else 4)
                 at = start + (data[at] if code == text1 else _little(data[at:start]))
                 text = str(data[start:at], "utf-8", "surrogatepass")
@@ -131,17 +132,20 @@ class _Reader:
                 if type(value) is not str or len(value) > longest:
                     self.shared = True
                 stack.append(value)
-            elif code == op.INT1:
+            elif code == dict_ or code == list_:
+                self.count()
+                stack.append({} if code == dict_ else [])
+            elif code == int1:
                 stack.append(data[at])
                 at += 1
             elif code in _CONSTANTS:
                 stack.append(_CONSTANTS[code])
-            elif code == op.MARK:
+            elif code == mark:
                 self.outer.append(stack)
                 stack = []
                 if len(self.outer) > self.limits.marks:
                     raise LimitExceeded(f"more than {self.limits.marks} open marks")
-            elif code == op.STOP:
+            elif code == stop:
                 return self.only_value(stack, at)
             else:
                 self.at, self.end, self.stack = at, end, stack
@@ -199,10 +203,6 @@ class _Reader:
             raise CorruptPickle(f"memo entry {index} is out of sequence, expected {len(self.memo)}")
         self.memo.append(self.stack[-1])
 
-    def container(self, code: int) -> None:
-        self.count()
-        self.stack.append({} if code == op.DICT else [])
-
     def count(self) -> None:
         self.containers += 1
         if self.containers > self.limits.containers:
@@ -247,7 +247,6 @@ _STEPS: Final[dict[int, Callable[[_Reader, int], None]]] = {
     **dict.fromkeys(_SIZED, _Reader.sized),
     op.LONG_GET: _Reader.get,
     **dict.fromkeys((op.PUT, op.LONG_PUT), _Reader.put),
-    **dict.fromkeys((op.LIST, op.DICT), _Reader.container),
     **dict.fromkeys((op.APPEND, op.APPENDS), _Reader.append),
     **dict.fromkeys((op.SETITEM, op.SETITEMS), _Reader.set_items),
     **dict.fromkeys((op.TUPLE, *range(op.TUPLE1, op.TUPLE3 + 1)), _Reader.tuple),
