@@ -23,6 +23,8 @@ def _text(data: bytes) -> str:
 
 _DOUBLE: Final = Struct(">d")
 
+_TEXTS: Final = frozenset({op.TEXT1, op.TEXT4})
+_CONTAINERS: Final = frozenset({op.LIST, op.DICT})
 _CONSTANTS: Final[dict[int, Plain]] = {op.NONE: None, op.TRUE: True, op.FALSE: False}
 
 # opcode: (bytes of argument, how to read them)
@@ -107,8 +109,8 @@ class _Reader:
     def run(self) -> Plain:
         """Read up to STOP. What answers are made of is handled inline, since a call costs more than the work."""
         data, at, end, stack, memo = self.data, self.at, self.end, self.stack, self.memo
-        text1, text4, memoize, get, longest = op.TEXT1, op.TEXT4, op.MEMOIZE, op.GET, self.longest
-        int1, mark, stop, dict_, list_ = op.INT1, op.MARK, op.STOP, op.DICT, op.LIST
+        texts, text1, memoize, get, longest = _TEXTS, op.TEXT1, op.MEMOIZE, op.GET, self.longest
+        containers, int1, mark, stop = _CONTAINERS, op.INT1, op.MARK, op.STOP
         for _ in range(self.limits.opcodes):
             if at >= end:
                 if at > end:
@@ -116,7 +118,7 @@ class _Reader:
                 end, self.framed = len(data), False
             code = data[at]
             at += 1
-            if code == text1 or code == text4:
+            if code in texts:
                 start = at + (1 if code == text1 else 4)
                 at = start + (data[at] if code == text1 else _little(data[at:start]))
                 text = str(data[start:at], "utf-8", "surrogatepass")
@@ -132,9 +134,9 @@ class _Reader:
                 if type(value) is not str or len(value) > longest:
                     self.shared = True
                 stack.append(value)
-            elif code == dict_ or code == list_:
+            elif code in containers:
                 self.count()
-                stack.append({} if code == dict_ else [])
+                stack.append({} if code == op.DICT else [])
             elif code == int1:
                 stack.append(data[at])
                 at += 1
