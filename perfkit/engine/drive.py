@@ -14,6 +14,7 @@ from perfkit.records import Phase
 from perfkit.transport.exchange import Exchange
 from perfkit.transport.sender import Sender
 
+AHEAD = 10_000_000  # ns before it is due that a request gets a task of its own, so that only the write is left to do
 STARVED_WAIT = 0.1  # s between two looks at the clock while the desk has nothing ready
 BACKOFF = (0.1, 1.0)  # s: a refused connection is tried again this late, doubling; a spin would be 10,000 failures/s
 
@@ -119,7 +120,8 @@ class Load:
             due = self.start + int(offset * 1e9)
             if arguments.duration is not None and offset > arguments.duration:
                 break
-            await self._until(due)
+            if due - perf_counter_ns() > AHEAD:
+                await self._until(due - AHEAD // 2)
             if cap is not None:
                 await cap.acquire()
             if self.stopping:
@@ -139,6 +141,8 @@ class Load:
         ready: Ready | None = first
         while ready is not None:
             await self._until(due)
+            if self.stopping:
+                break
             exchange = await self._send(ready, due)
             due = (exchange.end or perf_counter_ns()) + int(self.arguments.think_time * 1e9)
             ready = await self._follow_up(ready)

@@ -85,6 +85,9 @@ def start_desk(
 def _be_desk(desk: Desk) -> NoReturn:
     """Serve as the desk in this forked process, and never return."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends when the loop hangs up, with everything committed
+    # Of a worker under `chrt` the loop alone is to have real time.
+    if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     os.nice(DESK_NICENESS)
     status = 1
     try:
