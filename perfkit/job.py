@@ -18,8 +18,9 @@ from perfkit.engine.record import new_run_id
 from perfkit.errors import NothingSucceeded, PerfkitError, UsageError
 from perfkit.records import Prompt
 from perfkit.registry import APIS, DATASETS
+from perfkit.workers.conversation import Worker
 from perfkit.workers.crowd import Crowd
-from perfkit.workers.local import ProcessWorker, Worker
+from perfkit.workers.local import LocalHosts, ProcessWorker
 from perfkit.workers.pipe import carry_by_value
 from perfkit.workers.work import Resumed, Work
 
@@ -182,7 +183,8 @@ class Job:
             tuple(sorted(new_run_id() for _ in arguments.points())),
         )
         if isinstance(arguments.workers, int) and arguments.workers > 1:
-            return Crowd(work, arguments.workers, self._on_event, _again(arguments) if pumped else None)
+            again = _again(arguments) if pumped else None
+            return Crowd(work, LocalHosts(arguments.workers), self._on_event, again)
         prompts = read_prompts(arguments) if pumped else None
         if arguments.workers == 0:
             from perfkit.workers.thread import ThreadWorker  # with the engine, which takes 0.2 s to load

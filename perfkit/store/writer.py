@@ -26,6 +26,12 @@ _UNSTORABLE = (
     sqlite3.ProgrammingError,
     OverflowError,
     UnicodeEncodeError,
+_COUNTED = "SELECT count(*) FROM result WHERE run_id = :run_id AND phase IS NOT 'preflight'"
+_SETTLE = f"""
+    UPDATE run SET status = 'interrupted', end_time = coalesce(end_time, :now),
+                   sent = max(coalesce(sent, 0), ({_COUNTED})),
+                   succeeded = ({_COUNTED} AND success), failed = ({_COUNTED} AND NOT success)
+    WHERE run_id = :run_id"""
 )
 """What sqlite3 raises, in one release or another, for a value that it cannot hold."""
 
@@ -99,6 +105,10 @@ class Writer:
         StorageError
             The file cannot take them; they are in the spill file that the message names.
         """
+    def settle_run(self, run_id: str) -> None:
+        """Count the requests of a run anew and mark it interrupted: for a worker that could not say so itself."""
+        self._execute(_SETTLE, {"run_id": run_id, "now": time()})
+
         self._pending += rows
         if not self._pending:
             return

@@ -1,4 +1,4 @@
-"""Several worker processes that carry one load, seen as one worker.
+"""Several workers that carry one load, seen as one: processes of this machine, or of others.
 
 The first one completes the arguments (model, name, file) and sends the preflight request; then the others start.
 Every load begins at an agreed time once all are ready. A worker that dies takes only its unfinished requests with
@@ -10,11 +10,12 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from time import time
+from typing import Protocol
 
 from perfkit.load import Share
 from perfkit.records import Prompt
 from perfkit.store.writer import Writer
-from perfkit.workers.local import Event, Listen, ProcessWorker
+from perfkit.workers.conversation import Conversation, Event, Listen
 from perfkit.workers.work import Work
 
 GO_AHEAD = 0.2
@@ -23,14 +24,29 @@ GO_AHEAD = 0.2
 _SUMS = ("sent", "done", "failed", "in_flight")
 
 
+class Hosts(Protocol):
+    """Where the shares of a load are carried out: a place each."""
+
+    def __len__(self) -> int:
+        """How many shares there are."""
+
+    def start(self, index: int, work: Work, listen: Listen, prompts: Iterable[Prompt] | None) -> Conversation:
+        """Start one share."""
+
+    def name(self, index: int) -> str:
+        """Return what a share is called where it is missing."""
+
+    def close(self) -> None:
+        """Let go of every place, started in or not; all shares have ended."""
+
+
 class Crowd:
-    """Carries out work in ``count`` processes.
+    """Carries out work in several places.
 
     Parameters
     ----------
     work : Work
-    count : int
-        At least 2.
+    hosts : Hosts
     listen : callable
         Takes events, on a thread; counts are those of all workers together.
     prompts : callable, optional
@@ -38,11 +54,11 @@ class Crowd:
     """
 
     def __init__(
-        self, work: Work, count: int, listen: Listen, prompts: Callable[[], Iterable[Prompt]] | None = None
+        self, work: Work, hosts: Hosts, listen: Listen, prompts: Callable[[], Iterable[Prompt]] | None = None
     ) -> None:
-        self._work, self._count, self._listen, self._prompts = work, count, listen, prompts
+        self._work, self._hosts, self._listen, self._prompts = work, hosts, listen, prompts
         self._lock = threading.RLock()
-        self._members: dict[int, ProcessWorker] = {}
+        self._members: dict[int, Conversation] = {}
         self._ready: dict[str, set[int]] = {}
         self._heard: dict[str, dict[int, Event]] = {}
         self._ended: dict[int, Event] = {}
@@ -64,17 +80,18 @@ class Crowd:
         return all(member.join(timeout) for member in list(self._members.values()))
 
     def _start(self, index: int, work: Work) -> None:
-        mine = replace(work, share=Share(index, self._count))
+        mine = replace(work, share=Share(index, len(self._hosts)))
         prompts = self._prompts() if self._prompts is not None else None
-        self._members[index] = ProcessWorker(mine, lambda event: self._on_event(index, event), prompts)
+        self._members[index] = self._hosts.start(index, mine, lambda event: self._on_event(index, event), prompts)
 
     def _on_event(self, index: int, event: Event) -> None:
         with self._lock:
+            if "run_id" in event:
+                self._last_run[index] = event["run_id"]
             match event["event"]:
                 case "file":
                     self._on_file(index, event)
                 case "ready":
-                    self._last_run[index] = event["run_id"]
                     self._ready.setdefault(event["run_id"], set()).add(index)
                     self._go_if_ready(event["run_id"])
                 case "ended":
@@ -88,7 +105,7 @@ class Crowd:
             return
         self._path = event["path"]
         completed = self._work.arguments.replace(db=event["path"], name=event["name"], model=event["model"])
-        for other in range(1, self._count):
+        for other in range(1, len(self._hosts)):
             self._start(other, replace(self._work, arguments=completed))
         if self._stopped:
             self.stop()
@@ -114,6 +131,7 @@ class Crowd:
         fine = [event for event in self._ended.values() if "error" not in event]
         for each in lost:
             self._mark_lost(each)
+        self._hosts.close()
         self._listen((errors or fine or [event])[0])
 
     def _mark_lost(self, index: int) -> None:
@@ -122,13 +140,13 @@ class Crowd:
         if self._path is None or first is None:
             return
         sentence = (
-            f"worker {index + 1} of {self._count} died: its share of the load is missing; "
-            "see what it printed, and measure again"
+            f"{self._hosts.name(index)} died: its share of the load is missing; see what it printed, and measure again"
         )
         writer = Writer(self._path)
         for run_id in sorted(self._heard.keys() | {first}):
             if run_id >= first:
                 writer.merge_run(run_id, {"verdict": "SUSPECT", "reasons": json.dumps([sentence])})
+                writer.settle_run(run_id)
         writer.close()
 
 

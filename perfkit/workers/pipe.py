@@ -1,11 +1,15 @@
 """What goes over the pipes between a driver and its worker: framed pickles in, lines of JSON out.
 
 The worker loads what its own driver wrote into its standard input: the one place where perfkit unpickles with the
-pickle machine's powers, since plugin classes travel by value. Nothing from a file or a server passes here.
+pickle machine's powers, since plugin classes travel by value. Nothing from a file or a server passes here. What a
+worker on another machine sends as pickles, rows, its driver reads as plain data only.
 """
 
 import json
+import pickle
 import sys
+from collections.abc import Iterator
+from io import BytesIO
 from struct import Struct
 from types import ModuleType
 from typing import Any, BinaryIO
@@ -24,18 +28,53 @@ def send(stream: BinaryIO, message: object) -> None:
 
 def receive(stream: BinaryIO) -> Any:
     """Read one message from the driver; None when the pipe has ended."""
-    head = stream.read(_HEAD.size)
-    if len(head) < _HEAD.size:
+    data = _frame(stream)
+    return None if data is None else cloudpickle.loads(data)
+
+
+def receive_plain(stream: BinaryIO) -> Any:
+    """Read one message that may hold nothing but plain data; None when the stream has ended.
+
+    Raises
+    ------
+    pickle.UnpicklingError
+        It names a class or function.
+    """
+    data = _frame(stream)
+    return None if data is None else _Plain(BytesIO(data)).load()
+
+
+class _Plain(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"{module}.{name} is no plain data")
+
+
+def _frame(stream: BinaryIO) -> bytes | None:
+    try:
+        head = stream.read(_HEAD.size)
+        if len(head) < _HEAD.size:
+            return None
+        (size,) = _HEAD.unpack(head)
+        data = stream.read(size)
+    except OSError:  # a connection that broke has ended
         return None
-    (size,) = _HEAD.unpack(head)
-    data = stream.read(size)
-    return cloudpickle.loads(data) if len(data) == size else None
+    return data if len(data) == size else None
 
 
 def tell(stream: BinaryIO, event: dict[str, Any]) -> None:
     """Write one event for the driver."""
     stream.write(json.dumps(event).encode() + b"\n")
     stream.flush()
+
+
+def heard(stream: BinaryIO) -> Iterator[dict[str, Any]]:
+    """Yield the events of a worker until its stream ends."""
+    try:
+        for line in stream:
+            if line.endswith(b"\n"):  # what broke off in the middle was not said
+                yield json.loads(line)
+    except OSError:  # a connection that broke has ended
+        return
 
 
 def carry_by_value(classes: list[type]) -> None:

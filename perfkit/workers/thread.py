@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 from perfkit.errors import PerfkitError
 from perfkit.records import Prompt
+from perfkit.workers.conversation import Event, Listen, Source, lost
 from perfkit.workers.execution import api_of, carry_out, start_desk
 from perfkit.workers.inbox import Inbox
-from perfkit.workers.local import Event, Listen, Source, lost
 from perfkit.workers.work import Work, failure_event
 
 

@@ -89,9 +89,11 @@ def test_a_worker_that_dies_takes_only_its_unfinished_requests_with_it(tmp_path)
     )
     assert by_worker[0] == 60  # all of its own share
     assert 0 < by_worker[1] < 60  # what had ended before
-    verdict, reasons = run_of(db, "verdict, reasons")
+    verdict, reasons, status = run_of(db, "verdict, reasons, status")
     assert verdict != "VALID"
     assert "worker 2 of 2 died" in reasons
+    assert status == "interrupted"
+    assert run_of(db, "succeeded") == (sum(by_worker.values()),)
 
 
 def test_stopping_reaches_every_worker(tmp_path):

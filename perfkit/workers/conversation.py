@@ -1,0 +1,123 @@
+"""What a driver and a worker's program say to each other: orders and prompts out, events back."""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any, BinaryIO, Protocol
+
+from perfkit.errors import PerfkitError, PluginFailure
+from perfkit.records import Prompt
+from perfkit.workers import pipe
+from perfkit.workers.work import Work, failure_event
+
+Event = dict[str, Any]
+Listen = Callable[[Event], None]
+
+
+class Worker(Protocol):
+    """Carries out work and tells how it goes."""
+
+    def stop(self) -> None:
+        """Stop sending; what has come is kept."""
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until it has ended; tell whether it has."""
+
+
+class Source:
+    """A person's prompts, drawn from in batches; where they raise, the plan ends, and ``failure`` says why."""
+
+    def __init__(self, prompts: Iterable[Prompt]) -> None:
+        self._prompts = iter(prompts)
+        self.failure: Event = {}
+
+    def draw(self, count: int) -> tuple[list[Prompt], bool]:
+        """Return up to ``count`` prompts, and whether they are the last."""
+        batch: list[Prompt] = []
+        try:
+            batch.extend(islice(self._prompts, count))
+        except PerfkitError as error:
+            self.failure = failure_event(error)
+        except Exception as error:  # noqa: BLE001 - their code, not ours: told as what ended the job
+            told = PluginFailure(f"the dataset raised {type(error).__name__}: {error}")
+            self.failure = failure_event(told)
+        return batch, len(batch) < count
+
+
+class Conversation:
+    """Carries out work in a program at the other end of two streams: pipes, or connections to another machine.
+
+    Parameters
+    ----------
+    orders, events : BinaryIO
+        To the program, and from it.
+    work : Work
+    listen : callable
+        Takes its events, on a thread; the last one is ``ended``.
+    prompts : iterable of Prompt, optional
+        Pumped over as the worker asks for them.
+    farewell : callable
+        Called when its events have ended: waits until all of it is gone, and says how a program that said nothing
+        more has ended.
+    detached : bool
+        It goes on when this process ends.
+    """
+
+    def __init__(
+        self,
+        orders: BinaryIO,
+        events: BinaryIO,
+        work: Work,
+        listen: Listen,
+        prompts: Iterable[Prompt] | None,
+        farewell: Callable[[], str],
+        *,
+        detached: bool = False,
+    ) -> None:
+        self._orders, self._events, self._listen, self._farewell = orders, events, listen, farewell
+        self._lock = threading.Lock()
+        self._source = Source(prompts or ())
+        level = logging.getLogger("perfkit").getEffectiveLevel()
+        self._order({"path": work.path, "folder": work.folder, "log_level": level, "detached": detached})
+        self._order(work)
+        self._reader = threading.Thread(target=self._read, name="perfkit-worker", daemon=True)
+        self._reader.start()
+
+    def stop(self) -> None:
+        """Order it to stop sending; what has come is kept."""
+        self._order(("stop",))
+
+    def go(self, run_id: str, begin: float) -> None:
+        """Order it to start the load of a run at a time (Unix seconds)."""
+        self._order(("go", run_id, begin))
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until it has ended; tell whether it has."""
+        self._reader.join(timeout)
+        return not self._reader.is_alive()
+
+    def _order(self, order: object) -> None:
+        with self._lock, contextlib.suppress(OSError, ValueError):  # it has ended: _read says how
+            pipe.send(self._orders, order)
+
+    def _read(self) -> None:
+        ended: Event | None = None
+        for event in pipe.heard(self._events):
+            if event["event"] == "want":
+                threading.Thread(target=self._pump, args=(event["count"],), daemon=True).start()
+            elif event["event"] == "ended":
+                ended = event
+            else:
+                self._listen(event)
+        how = self._farewell()
+        self._listen({**self._source.failure, **(ended or lost(how))})
+
+    def _pump(self, count: int) -> None:
+        self._order(("prompts", *self._source.draw(count)))
+
+
+def lost(how: str) -> Event:
+    """Return how a worker ended that said nothing."""
+    return {"event": "ended", "error": "WorkerLost", "text": f"the worker ended without a word ({how})"}
