@@ -76,6 +76,9 @@ class Arguments:
     think_time: float = option(0.0, "closed model: pause of a user between answer and next request", "s", group="load")
     ramp: float = option(0.0, "spread the start over this time", "s", group="load")
     ramp_shape: RampShape = option("linear", "shape of the ramp", group="load", choices=("linear", "exponential"))
+    max_error_rate: float = option(
+        0.99, "end a run when more than this share of its requests has failed, 100 at least; 1: never", group="load"
+    )
     warmup: str | float = option(0, "first requests labelled warm-up: a count, or a time such as 10s", group="load")
     preflight: bool = option(True, "send one request first, of its own phase", group="load")
     prompt_seed: int = option(0, "seed of the order of prompts", group="load")

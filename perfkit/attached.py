@@ -110,13 +110,20 @@ class AttachedJob:
                 f"SELECT max(error) FROM result WHERE run_id IN (SELECT run_id FROM run WHERE {_JOB})",
                 {"job": self._job},
             )[0]
-            raise NothingSucceeded(f"no request succeeded; {error or 'the worker ended before it sent any'}")
+            why = self.problem or f"no request succeeded; {error or 'the worker ended before it sent any'}"
+            raise NothingSucceeded(why)
         return self.runs
 
     @property
     def interrupted(self) -> bool:
         """True when it was stopped, or killed, before its end."""
         return self.done() and any(status != "finished" for _, _, status in self._points())
+
+    @property
+    def problem(self) -> str | None:
+        """Why it was ended before its end, where that was nobody's wish: one sentence."""
+        record = dict(self._record())
+        return record.get("problem")  # a column that files of an earlier perfkit lack
 
     @property
     def runs(self) -> "Runs":

@@ -138,6 +138,11 @@ class Job:
         return (self._ended or {}).get("status") == "interrupted"
 
     @property
+    def problem(self) -> str | None:
+        """Why it was ended before its end, where too many requests failed: one sentence."""
+        return (self._ended or {}).get("problem")
+
+    @property
     def runs(self) -> "Runs":
         """What has been stored so far; works while it runs, too.
 

@@ -81,6 +81,8 @@ def check(arguments: Any) -> None:
     for name in _NOT_NEGATIVE:
         value = getattr(arguments, name)
         _require(value is None or value >= 0, f"{name} must not be negative, got {value}")
+    rate = arguments.max_error_rate
+    _require(0 <= rate <= 1, f"max_error_rate must be between 0 and 1 (never end a run for its errors), got {rate}")
     least, most = arguments.min_prompt_length, arguments.max_prompt_length
     _require(least <= most, f"min_prompt_length {least} is above max_prompt_length {most}")
     parts = urlsplit(arguments.url)

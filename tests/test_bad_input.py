@@ -74,6 +74,7 @@ CASES = [
     ("--temperature hot", "temperature must be a number, got 'hot'"),
     ("--warmup soon", "warmup must be a count such as 20 or a time such as 10s, got 'soon'"),
     ("--duration -1", "duration must be above 0, got -1"),
+    ("--max-error-rate 5", "max_error_rate must be between 0 and 1 (never end a run for its errors), got 5"),
     ("--arrival possion", "arrival must be one of poisson, constant, gamma; got 'possion'"),
     ("--min-prompt-length 5 --max-prompt-length 3", "min_prompt_length 5 is above max_prompt_length 3"),
     ("--config nofile.toml", "cannot read nofile.toml"),

@@ -18,6 +18,7 @@ COMMANDS = {
     "demo": "benchmark a simulated endpoint and draw the charts",
     "replay": "send an earlier run's requests again",
     "resume": "go on with an interrupted sweep",
+    "attach": "follow the job that writes a run file",
     "stop": "end the job that writes a run file",
     "calibrate": "measure how exact this machine's measurements are",
     "capacity": "find the largest load that meets objectives",
@@ -32,6 +33,7 @@ COMMANDS = {
     "report": "write one HTML file that needs nothing else",
 }
 _MODULES = {
+    "attach": "stop",
     "replay": "again",
     "resume": "again",
     "ls": "show",

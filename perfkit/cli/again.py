@@ -1,14 +1,10 @@
 """``perfkit replay`` and ``perfkit resume``: send what was sent before, and go on with what was interrupted."""
 
 import argparse
-from typing import TYPE_CHECKING
 
 from perfkit.cli.interruption import interruptible
 from perfkit.cli.parser import add_options, given
-from perfkit.cli.run import advise, follow, print_summary, require_success
-
-if TYPE_CHECKING:
-    from perfkit.measure import Job
+from perfkit.cli.run import advise, finish
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -49,7 +45,7 @@ def replay_run(options: argparse.Namespace) -> int:
         url = words.pop("url", None)
         words["speed"] = options.speed
         chosen = runs.pick(options.run) if options.run else runs
-        return _finish(replay(chosen, str(url) if url else None, **words), options.json)
+        return finish(replay(chosen, str(url) if url else None, **words), as_json=options.json)
 
 
 def resume_sweep(options: argparse.Namespace) -> int:
@@ -59,11 +55,4 @@ def resume_sweep(options: argparse.Namespace) -> int:
     with interruptible():
         from perfkit.measure import resume
 
-        return _finish(resume(options.file, **words), options.json)
-
-
-def _finish(job: "Job", as_json: bool) -> int:
-    status = follow(job)
-    runs = job.runs
-    print_summary(runs, job, as_json=as_json)
-    return status or require_success(runs)
+        return finish(resume(options.file, **words), as_json=options.json)

@@ -5,19 +5,22 @@ import os
 import sys
 import threading
 from importlib import import_module
+from time import sleep
 from typing import TYPE_CHECKING
 
 from perfkit.arguments import Arguments
 from perfkit.cli.interruption import Interrupted, interruptible
 from perfkit.cli.parser import add_options, given
 from perfkit.cli.watching import Log, Requests, watched
-from perfkit.errors import NothingSucceeded
+from perfkit.errors import NothingSucceeded, PerfkitError
 from perfkit.tracking import tracked
 
 if TYPE_CHECKING:
+    from perfkit.attached import AttachedJob
     from perfkit.measure import Job, Progress
     from perfkit.runs import Runs
 
+LOOK_EVERY = 0.05
 _KEYS = ("api_key", "wandb_api_key")
 
 
@@ -31,6 +34,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     run.add_argument("--config", metavar="FILE", help="TOML, YAML or JSON file of these options; the command line wins")
     run.add_argument("--json", action="store_true", help="print the summary as JSON")
+    run.add_argument("--detach", action="store_true", help="leave it running and say how to watch and end it")
     add_options(run)
     run.set_defaults(function=run_load)
 
@@ -44,10 +48,51 @@ def run_load(options: argparse.Namespace) -> int:
         # Loaded within reach of the signals: an impatient Ctrl-C ends in one line, too.
         from perfkit.measure import start
 
-        job = start(arguments)
-        status = follow(job)
-        runs = job.runs
-        print_summary(runs, job, as_json=options.json)
+        if options.detach:
+            return leave(start(arguments, detach=True))
+        return finish(start(arguments), as_json=options.json)
+
+
+def leave(job: "Job") -> int:
+    """Say where to find a detached job, once its load has begun or it has ended.
+
+    Raises
+    ------
+    PerfkitError
+        It failed before.
+    """
+    while not (job.done() or job.progress.sent):
+        sleep(LOOK_EVERY)
+    job.raise_failure()
+    path = job.progress.path
+    print(f"under way: {path}\nwatch it with: perfkit attach {path}\nend it with:   perfkit stop {path}")
+    return 0
+
+
+def finish(job: "Job", *, as_json: bool) -> int:
+    """Follow a job to its end, print the summary, and return the exit status.
+
+    Raises
+    ------
+    PerfkitError
+        It failed, nothing succeeded, or too much failed.
+    """
+    status = follow(job)
+    return conclude(job, as_json=as_json, status=status)
+
+
+def conclude(job: "Job | AttachedJob", *, as_json: bool, status: int = 0) -> int:
+    """Print the summary of a job that has ended; return its exit status, given that of a signal.
+
+    Raises
+    ------
+    PerfkitError
+        Nothing succeeded, or too much failed.
+    """
+    runs = job.runs
+    print_summary(runs, job, as_json=as_json)
+    if job.problem:
+        raise PerfkitError(job.problem)
     return status or require_success(runs)
 
 
@@ -91,7 +136,7 @@ class _Preparation:
         import_module("perfkit.runs")
 
 
-def print_summary(runs: "Runs", job: "Job", *, as_json: bool) -> None:
+def print_summary(runs: "Runs", job: "Job | AttachedJob", *, as_json: bool) -> None:
     """Print the numbers, where they are kept, and whether the run came to its end."""
     from perfkit.cli.show import as_json as to_json
 
@@ -99,7 +144,7 @@ def print_summary(runs: "Runs", job: "Job", *, as_json: bool) -> None:
     if as_json:
         print(to_json({**summary.to_dict(), "file": job.progress.path, "interrupted": job.interrupted}))
         return
-    if job.interrupted:
+    if job.interrupted and not job.problem:
         print("interrupted: what had arrived is kept")
     print(summary)
     print(f"\nkept in {job.progress.path}; look again with: perfkit show {job.progress.path}")

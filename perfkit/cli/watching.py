@@ -12,6 +12,7 @@ from perfkit.notebook.live import Line, Painter, Terminal, sentence
 from perfkit.safe_pickle import decode_cell
 
 if TYPE_CHECKING:
+    from perfkit.attached import AttachedJob
     from perfkit.measure import Job, Progress
 
 QUIET_SECONDS = 10.0
@@ -25,7 +26,7 @@ class Listener(Protocol):
         """Take the progress, on another thread."""
 
 
-def watched(job: "Job") -> Line:
+def watched(job: "Job | AttachedJob") -> Line:
     """Show the line of a job on standard error until the block ends."""
     return Line(job, Begun(job, Terminal() if sys.stderr.isatty() else Plain(job)))
 
@@ -35,12 +36,12 @@ class Begun:
 
     Parameters
     ----------
-    job : Job
+    job : Job or AttachedJob
     painter : Painter
         Paints from then on.
     """
 
-    def __init__(self, job: "Job", painter: Painter) -> None:
+    def __init__(self, job: "Job | AttachedJob", painter: Painter) -> None:
         self._job, self._painter = job, painter
 
     def paint(self, text: str, share: float, *, over: bool) -> None:
@@ -58,11 +59,11 @@ class Plain:
 
     Parameters
     ----------
-    job : Job
+    job : Job or AttachedJob
         Whose load decides when a line is due: every ten seconds, and at the end of each point.
     """
 
-    def __init__(self, job: "Job") -> None:
+    def __init__(self, job: "Job | AttachedJob") -> None:
         self._job = job
         self._due = (0, 1.0)
         self._latest = ""

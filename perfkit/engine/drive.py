@@ -71,12 +71,16 @@ class Load:
         finally:
             self._sleepers.close()
 
-    def stop(self) -> None:
-        """Stop sending at once, and give up what is under way."""
+    def end(self) -> None:
+        """Stop sending at once."""
         self.stopping = True
         if self._sleepers is not None:
             self._sleepers.wake_all()
         self.desk.changed.set()
+
+    def stop(self) -> None:
+        """Stop sending at once, and give up what is under way."""
+        self.end()
         self.sender.interrupt()
 
     # The closed model: each user sends, waits for the answer, thinks, sends again.

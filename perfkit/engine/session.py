@@ -4,17 +4,16 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from time import perf_counter_ns, process_time, time
-from typing import Any, Protocol
+from typing import Any
 
 from perfkit.arguments import Arguments
 from perfkit.engine.desk_client import DeskClient
 from perfkit.engine.drive import Load
 from perfkit.engine.heartbeat import Heartbeat
+from perfkit.engine.orders import Place, Stop
 from perfkit.engine.plan import Ready
 from perfkit.engine.sockets import allow
-from perfkit.load import WHOLE, Share
 from perfkit.plugins import BoundApi
 from perfkit.records import Status
 from perfkit.store.writer import Row
@@ -26,78 +25,12 @@ from perfkit.transport.sender import Sender, Wire
 REPORT_EVERY = 0.2
 GIVE_UP_AFTER = 1.0  # s from the order to stop until whatever still waits is dropped
 WARM_AT_MOST = 2000
+FEWEST_JUDGED = 100  # answers before a run is ended for its errors: fewer may be a server that is still waking up
 CONNECTIONS_AT_MOST = 65_536  # that an open model without a cap could need
 HOPELESS = frozenset({400, 401, 403, 404, 405, 415, 422})  # a preflight answered so will not get better under load
 NO_CONNECTION = ("connect", "connect_timeout", "tls", "protocol")
 
 Report = Callable[[dict[str, Any]], None]
-
-
-class Gate(Protocol):
-    """What a session passes once it is ready and before its load starts."""
-
-    async def __call__(self, stop: "Stop") -> float | None:
-        """Return when to start (Unix seconds), None for now."""
-
-
-async def open_gate(stop: "Stop") -> float | None:
-    """Start at once: for a worker that is alone."""
-    return None
-
-
-@dataclass(frozen=True)
-class Place:
-    """A session's place in what is measured.
-
-    Parameters
-    ----------
-    run_id : str
-        Of the run; the same for every worker of it.
-    more : dict
-        Further columns of ``run``: sweep_id, point, plan.
-    share : Share
-        This worker's part of the load.
-    gate : Gate
-        Waited for before the load starts.
-    """
-
-    run_id: str
-    more: Row
-    share: Share = WHOLE
-    gate: Gate = open_gate
-
-
-@dataclass
-class Stop:
-    """An order to stop that any thread may give."""
-
-    loop: asyncio.AbstractEventLoop
-    event: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def give(self) -> None:
-        """Give the order; safe to repeat, from any thread."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed: there is nothing left to stop
-            self.loop.call_soon_threadsafe(self.event.set)
-
-    @property
-    def given(self) -> bool:
-        """True once the order was given."""
-        return self.event.is_set()
-
-    async def first_of(self, task: "asyncio.Task[Any]") -> bool:
-        """Wait until a task is done or the order is given; tell whether the task is done."""
-        stopped = asyncio.create_task(self.event.wait())
-        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        return task.done()
-
-    async def unless_given(self, task: "asyncio.Task[Any]") -> bool:
-        """Wait until a task is done, tell whether it is; the order cancels it."""
-        done = await self.first_of(task)
-        if not done:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        return done
 
 
 class Session:
@@ -227,8 +160,20 @@ class Session:
         while True:
             await asyncio.sleep(REPORT_EVERY)
             self.report({"event": "progress", **self._progress(load)})
+            self._judge_errors(load)
             if self.desk.failure is not None or self.desk.told_to_stop:
                 self.stop.event.set()
+
+    def _judge_errors(self, load: Load) -> None:
+        """Send no more when too many have failed; what is in flight is waited for, as the slow ones may be the good."""
+        done, failed = self.desk.stored, self.desk.failed
+        over = done >= FEWEST_JUDGED and failed > done * self.arguments.max_error_rate
+        if over and self.problem is None and not self.desk.ended:
+            self.problem = (
+                f"ended early: {failed:,} of {done:,} requests failed, beyond max_error_rate "
+                f"{self.arguments.max_error_rate:g} (1: never end for errors); the last: {self.desk.last_error}"
+            )
+            load.end()
 
     def _progress(self, load: Load) -> dict[str, Any]:
         return {
@@ -256,11 +201,11 @@ class Session:
         return self.desk.starved / max(1e-3, (perf_counter_ns() - load.start) / 1e9)
 
     async def _finish(self, load: Load, heartbeat: Heartbeat) -> None:
-        self.status = "interrupted" if self.stop.given else "finished"
+        self.status = "interrupted" if self.stop.given or self.problem else "finished"
         if load.start:
             # Of this process alone; what the desk used meanwhile runs beside it, at lower priority.
             self.desk.samples([(time(), "cpu_seconds", process_time() - heartbeat.cpu_at_start)])
-        fields: Row = {"status": self.status, "end_time": time(), "sent": load.sent}
+        fields: Row = {"status": self.status, "problem": self.problem, "end_time": time(), "sent": load.sent}
         if load.start:
             fields["start_time"] = self._clock.unix(load.start)
         await self.desk.finish(fields, self._evidence(load, heartbeat))

@@ -107,6 +107,7 @@ RUN = (
         "clock_offset", "INTEGER", "ns", "Unix time minus perf_counter: lines stamps up with other logs of the machine"
     ),
     Column("status", "TEXT", "", "running, finished or interrupted"),
+    Column("problem", "TEXT", "", "why it ended before its time, where that was not a person's wish"),
     Column("start_time", "REAL", "s", "load started"),
     Column("end_time", "REAL", "s", "load ended"),
     Column("heartbeat", "REAL", "s", "last commit of the writer"),

@@ -72,6 +72,7 @@ class Writer:
         """Add a row to ``run`` and commit it."""
         names = [name for name in _RUN_NAMES if name in run]
         holes = ", ".join(":" + name for name in names)
+            _add_missing_columns(self._db)
         self._execute(f"INSERT INTO run ({', '.join(names)}) VALUES ({holes})", dict(run))
 
     def update_run(self, run_id: str, **fields: Value) -> None:
@@ -247,6 +248,14 @@ def _merged(known: Row, said: Row) -> Row:
     for name in {"sent", "succeeded", "failed"} & said.keys():
         merged[name] = sum(value for value in (known[name], said[name]) if isinstance(value, int))
     for name, choose in (("start_time", min), ("end_time", max)):
+def _add_missing_columns(db: sqlite3.Connection) -> None:
+    """Give the records of a file that an earlier perfkit wrote the columns that have come since."""
+    there = {row[1] for row in db.execute("PRAGMA table_info(run)")}
+    for column in RUN:
+        if column.name not in there:
+            db.execute(f"ALTER TABLE run ADD COLUMN {column.name} {column.type}")
+
+
         values = [value for value in (known[name], said.get(name)) if isinstance(value, float)]
         merged[name] = choose(values) if values else None
     if "interrupted" in (known["status"], said.get("status")):
@@ -262,6 +271,8 @@ def _merged(known: Row, said: Row) -> Row:
 def _storable(row: Row) -> Row:
     """Return the row with what sqlite cannot hold as NULL or replaced, and a flag that says so."""
     fixed: Row = {}
+    if "problem" in said:
+        merged["problem"] = known["problem"] or said["problem"]
     for name, value in row.items():
         if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
             value = None

@@ -17,8 +17,9 @@ from perfkit import plugins
 from perfkit.arguments import Arguments
 from perfkit.engine.desk import Desk
 from perfkit.engine.desk_client import DeskClient
+from perfkit.engine.orders import Place, Stop, open_gate
 from perfkit.engine.record import default_name, slug
-from perfkit.engine.session import Place, Session, Stop, open_gate
+from perfkit.engine.session import Session
 from perfkit.errors import NothingSucceeded, PerfkitError, UsageError
 from perfkit.registry import APIS, DATASETS
 from perfkit.transport.models import served_model
@@ -190,7 +191,9 @@ async def _points(
         with _quiet_collector(alone):
             await session.run()
         if session.problem is not None:
-            raise NothingSucceeded(session.problem)
+            if desk.stored == desk.failed:
+                raise NothingSucceeded(session.problem)
+            return {"status": "interrupted", "problem": session.problem}
         if stop.given:
             break
     if desk.failure is not None:

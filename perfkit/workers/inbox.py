@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from perfkit.engine.session import Gate, Stop
+from perfkit.engine.orders import Gate, Stop
 from perfkit.records import Prompt
 
 Report = Callable[[dict[str, Any]], None]

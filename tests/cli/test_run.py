@@ -152,6 +152,57 @@ def test_no_success_is_status_three_and_the_commonest_error(tmp_path):
     assert rows(tmp_path / "f.db") == [(2,)]
 
 
+def test_a_run_whose_requests_all_fail_is_ended_early_and_says_so_once(tmp_path):
+    with simulate(fail_every=1) as failing:
+        words = ("--parallel", 4, "-n", 1_000_000, "--prompt", "hi", "--db", "f.db")
+        done = perfkit("run", "--url", failing.url, *words, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+    sentence = done.stderr.splitlines()[-1]
+    assert sentence.startswith("perfkit: ended early: ")
+    assert sentence.endswith(
+        "beyond max_error_rate 0.99 (1: never end for errors); the last: HTTP 500: injected failure"
+    )
+    ((stored,),) = rows(tmp_path / "f.db")
+    assert 100 <= stored < 100_000
+    problem = sentence.removeprefix("perfkit: ")
+    assert rows(tmp_path / "f.db", "SELECT status, problem FROM run") == [("interrupted", problem)]
+
+
+def test_a_run_with_more_errors_than_allowed_keeps_its_answers_and_ends_with_status_one(tmp_path):
+    with simulate(ttft=0.01, itl=0.001, fail_every=4) as failing:
+        words = ("--parallel", 8, "-n", 1_000_000, "--prompt", "hi", "--max-tokens", 2, "--db", "f.db")
+        done = perfkit("run", "--url", failing.url, *words, "--max-error-rate", 0.1, folder=tmp_path)
+    assert done.returncode == 1
+    assert "time to first token [ms]" in done.stdout
+    assert "beyond max_error_rate 0.1" in done.stdout  # where the summary says that its rates are of a part
+    assert done.stderr.splitlines()[-1].startswith("perfkit: ended early: ")
+
+
+def test_a_run_of_which_everything_fails_goes_on_if_it_may(tmp_path):
+    with simulate(fail_every=1) as failing:
+        words = ("--parallel", 8, "-n", 2_000, "--prompt", "hi", "--max-error-rate", 1, "--db", "f.db")
+        done = perfkit("run", "--url", failing.url, *words, folder=tmp_path)
+    assert (done.returncode, rows(tmp_path / "f.db")) == (3, [(2_000,)])
+
+
+def test_a_detached_run_says_where_it_is_and_how_to_follow_and_end_it(server, tmp_path):
+    words = ("--url", server.url, "--parallel", 2, "--max-tokens", 4, "--prompt", "hi", "--db", "d.db")
+    done = perfkit("run", *words, "-n", 1_000_000, "--detach", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "under way: d.db\nwatch it with: perfkit attach d.db\nend it with:   perfkit stop d.db\n"
+    watching = begun("attach", "d.db", folder=tmp_path)
+    assert perfkit("stop", "d.db", folder=tmp_path).returncode == 0
+    out, _ = watching.communicate(timeout=20)
+    assert (watching.returncode, "time to first token [ms]" in out) == (0, True)
+
+
+def test_a_detached_run_that_cannot_begin_fails_as_any_other(tmp_path):
+    words = ("--url", "http://127.0.0.1:9", "--model", "m", "--prompt", "hi", "--detach")
+    done = perfkit("run", *words, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("perfkit: cannot connect to http://127.0.0.1:9")
+
+
 def test_nobody_there_is_status_three(tmp_path):
     done = perfkit("run", "--url", "http://127.0.0.1:9", "--model", "m", folder=tmp_path)
     assert (done.returncode, done.stdout) == (3, "")

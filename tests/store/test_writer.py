@@ -200,3 +200,21 @@ def test_every_row_that_a_full_disk_refuses_is_in_the_spill_and_the_writer_goes_
     assert stored | spilled == set(range(40))
     assert not stored & spilled
     assert 39 in stored
+
+
+def test_a_file_of_an_earlier_perfkit_gains_the_columns_of_run_that_it_lacks(writer: Writer, path: Path) -> None:
+    writer.close()
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE run DROP COLUMN problem")
+    later = Writer(path)
+    later.begin_run({"run_id": "r"})
+    later.merge_run("r", {"problem": "ended early"})
+    later.close()
+    assert fetched(path, "SELECT problem FROM run") == [("ended early",)]
+
+
+def test_one_workers_problem_is_the_runs(writer: Writer, path: Path) -> None:
+    writer.begin_run({"run_id": "r"})
+    for problem in ("ended early", None):
+        writer.merge_run("r", {"status": "interrupted", "end_time": 1.0, "problem": problem})
+    assert fetched(path, "SELECT problem FROM run") == [("ended early",)]
