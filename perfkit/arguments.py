@@ -126,7 +126,9 @@ class Arguments:
     ca_file: str | None = option(None, "certificates to trust instead of the system's", group="transport")
     proxy: str | None = option(None, "proxy URL, or env: the environment's; the slower transport", group="transport")
     stamps: str = option("auto", "who stamps chunks", group="transport", choices=("auto", "kernel", "user"))
-    workers: Any = option(1, "worker processes; 0: a thread of this process", group="transport")
+    workers: Any = option(
+        1, "worker processes; 0: a thread of this process; or a Dask scheduler, tcp://HOST:8786", group="transport"
+    )
 
     # The record.
     name: str | None = option(None, "name of the run; default {model}_{time}", group="record")

@@ -19,7 +19,7 @@ from perfkit.errors import NothingSucceeded, PerfkitError, UsageError
 from perfkit.records import Prompt
 from perfkit.registry import APIS, DATASETS
 from perfkit.workers.conversation import Worker
-from perfkit.workers.crowd import Crowd
+from perfkit.workers.crowd import Crowd, Hosts
 from perfkit.workers.local import LocalHosts, ProcessWorker
 from perfkit.workers.pipe import carry_by_value
 from perfkit.workers.work import Resumed, Work
@@ -178,7 +178,7 @@ class Job:
         own = [*APIS.classes.values(), *DATASETS.classes.values()]
         carry_by_value(own)
         work = Work(
-            arguments.replace(dataset=None) if pumped else arguments,
+            arguments.replace(dataset=None if pumped else given, workers=_spelt(arguments.workers)),
             dict(APIS.classes),
             dict(DATASETS.classes),
             os.getcwd(),
@@ -189,7 +189,7 @@ class Job:
         )
         if isinstance(arguments.workers, int) and arguments.workers > 1:
             again = _again(arguments) if pumped else None
-            return Crowd(work, LocalHosts(arguments.workers), self._on_event, again)
+            return Crowd(work, _hosts(arguments.workers), self._on_event, again)
         prompts = read_prompts(arguments) if pumped else None
         if arguments.workers == 0:
             from perfkit.workers.thread import ThreadWorker  # with the engine, which takes 0.2 s to load
@@ -233,6 +233,19 @@ def _require_alone(arguments: Arguments, pumped: bool) -> None:
         raise UsageError(f"detach needs one worker process of its own, workers=1; got {arguments.workers!r}")
     if pumped:
         raise UsageError("detach cannot take prompts from this process; give dataset a name or a file")
+
+
+def _hosts(workers: Any) -> Hosts:
+    if isinstance(workers, int):
+        return LocalHosts(workers)
+    from perfkit.workers.cluster import DaskHosts
+
+    return DaskHosts(workers)
+
+
+def _spelt(workers: Any) -> int | str:
+    """Return workers as the run's record holds them, and a worker is told: a cluster goes by its address."""
+    return workers if isinstance(workers, (int, str)) else str(workers.scheduler.address)
 
 
 def _again(arguments: Arguments) -> Callable[[], Iterable[Prompt]]:

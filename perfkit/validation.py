@@ -98,16 +98,26 @@ def check(arguments: Any) -> None:
 
 
 def _check_transport(arguments: Any) -> None:
-    ca_file, proxy, workers = arguments.ca_file, arguments.proxy, arguments.workers
+    ca_file, proxy = arguments.ca_file, arguments.proxy
     _require(ca_file is None or Path(ca_file).expanduser().is_file(), f"no file of certificates at {ca_file}")
     _require(
         proxy is None or proxy == "env" or urlsplit(proxy).scheme in ("http", "https"),
         f"proxy must look like http://host:port, or be env for the environment's; got {shown_url(str(proxy))!r}",
     )
-    counted = isinstance(workers, (bool, int, float, str))
+    _check_workers(arguments.workers)
+
+
+def _check_workers(workers: Any) -> None:
+    number = type(workers) is int and workers >= 0
+    address = isinstance(workers, str) and "://" in workers
     _require(
-        not counted or (type(workers) is int and workers >= 0),
-        f"workers must be a whole number, 0 for a thread of this process; got {workers!r}",
+        number or address or hasattr(workers, "nthreads"),
+        "workers must be a whole number, 0 for a thread of this process; for a Dask cluster a distributed.Client, or "
+        f"its scheduler's address, such as tcp://host:8786; got {workers!r}",
+    )
+    _require(
+        not address or find_spec("distributed") is not None,
+        f"workers={workers!r} is a Dask cluster and needs Dask: pip install 'perfkit[cluster]'",
     )
 
 

@@ -9,8 +9,7 @@ what it has and ends.
 import json
 from collections import deque
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from time import monotonic, process_time, time
+from time import monotonic, perf_counter_ns, process_time, time
 from typing import Any, Protocol
 
 from perfkit.arguments import Arguments
@@ -22,6 +21,7 @@ from perfkit.errors import PerfkitError, StorageError
 from perfkit.load import Share
 from perfkit.plugins import bind_api
 from perfkit.records import Phase, Prompt
+from perfkit.store.far import FarStore
 from perfkit.store.writer import Row, Writer
 from perfkit.transport.clock import RunClock
 from perfkit.transport.exchange import Exchange
@@ -37,6 +37,7 @@ URGENT = frozenset({"more", "prompts"})
 
 Message = tuple[Any, ...]
 """A word and what belongs to it."""
+OpenStore = Callable[[str], Writer | FarStore]
 
 
 class Channel(Protocol):
@@ -66,12 +67,14 @@ class Desk:
         The API plugin.
     pumped : bool
         Prompts come over the channel, from a notebook's iterable.
+    open_store : callable
+        Opens the run file.
     """
 
-    def __init__(self, channel: Channel, api_class: type, pumped: bool = False) -> None:
-        self._channel, self._api_class = channel, api_class
+    def __init__(self, channel: Channel, api_class: type, pumped: bool = False, open_store: OpenStore = Writer) -> None:
+        self._channel, self._api_class, self._open_store = channel, api_class, open_store
         self._pump = Pump(lambda: channel.send(("want prompts",)), self._take_in_prompts) if pumped else None
-        self._writer: Writer | None = None
+        self._writer: Writer | FarStore | None = None
         self._run: DeskRun | None = None
         self._rows: list[Row] = []
         self._waiting: deque[Message] = deque()
@@ -80,6 +83,7 @@ class Desk:
         self._told_to_stop = False
         self._words: dict[str, Callable[..., None]] = {
             "open": self._open,
+            "ahead": self._ahead,
             "begin": self._begin,
             "prompts": self._prompts,
             "more": self._more,
@@ -147,8 +151,11 @@ class Desk:
     # What the loop says.
 
     def _open(self, path: str) -> None:
-        self._writer = Writer(Path(path))
+        self._writer = self._open_store(path)
         self._channel.send(("opened",))
+
+    def _ahead(self) -> None:
+        self._channel.send(("ahead", self._store.ahead()))
 
     def _begin(self, arguments: Arguments, run_id: str, clock_offset: int, share: Share, more: Row) -> None:
         api = bind_api(self._api_class, arguments)
@@ -224,7 +231,9 @@ class Desk:
         if self._run is not None:
             run = self._run
             counts = {"succeeded": run.stored - run.failed, "failed": run.failed, "sent": run.stored}
-            self._writer.merge_run(run.run_id, {"status": "interrupted", "end_time": time(), **counts})
+            self._writer.merge_run(
+                run.run_id, {"status": "interrupted", "end_time": run.decoder.clock.unix(perf_counter_ns()), **counts}
+            )
         self._writer.close()
 
     # What the desk does meanwhile.
@@ -268,7 +277,7 @@ class Desk:
         return self._oldest + COMMIT_EVERY - monotonic()
 
     @property
-    def _store(self) -> Writer:
+    def _store(self) -> Writer | FarStore:
         if self._writer is None:
             raise StorageError("no run file is open")
         return self._writer

@@ -48,6 +48,8 @@ class DeskClient:
         self._gone = False
         self.told_to_stop = False
         self.verdict: str | None = None
+        self.ahead = 0
+        """Nanoseconds by which the clock here is ahead of the one that the run file's times are on."""
         self._starved = self._empty_since = 0
         self.changed = asyncio.Event()
         """Set whenever the desk has said something that someone may wait for."""
@@ -66,6 +68,7 @@ class DeskClient:
             "stop": self._on_stop,
             "want prompts": self._on_want_prompts,
             "opened": self._on_answer,
+            "ahead": self._on_ahead,
             "flushed": self._on_answer,
             "finished": self._on_finished,
         }
@@ -125,6 +128,10 @@ class DeskClient:
             It cannot be written.
         """
         await self._ask("open", path)
+
+    async def compare_clocks(self) -> None:
+        """Learn ``ahead`` anew."""
+        await self._ask("ahead")
 
     def begin(self, arguments: Arguments, run_id: str, clock_offset: int, share: Share, more: Row) -> None:
         """Begin a run: the desk stores its record and makes its requests."""
@@ -225,6 +232,10 @@ class DeskClient:
         answer = self._answers.popleft() if self._answers else None  # a failure has answered them all
         if answer is not None and not answer.done():
             answer.set_result(None)
+
+    def _on_ahead(self, ahead: int) -> None:
+        self.ahead = ahead
+        self._on_answer()
 
     def _on_finished(self, stored: int, failed: int, level: str) -> None:
         self.stored, self.failed, self.verdict = stored, failed, level

@@ -59,7 +59,7 @@ class Session:
         self.status: Status = "running"
         self.problem: str | None = None
         """Why the run ended before its time, as one sentence."""
-        self._clock = RunClock(unix_offset())
+        self._clock = RunClock(unix_offset() - desk.ahead)
         self._room = allow(self._wanted())
         desk.begin(arguments, self.run_id, self._clock.offset, place.share, place.more)
 
@@ -205,7 +205,7 @@ class Session:
         if load.start:
             # Of this process alone; what the desk used meanwhile runs beside it, at lower priority.
             self.desk.samples([(time(), "cpu_seconds", process_time() - heartbeat.cpu_at_start)])
-        fields: Row = {"status": self.status, "problem": self.problem, "end_time": time(), "sent": load.sent}
+        fields: Row = {"status": self.status, "problem": self.problem, "end_time": self._clock.unix(perf_counter_ns()), "sent": load.sent}
         if load.start:
             fields["start_time"] = self._clock.unix(load.start)
         await self.desk.finish(fields, self._evidence(load, heartbeat))

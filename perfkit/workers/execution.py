@@ -15,13 +15,14 @@ from typing import Any, NoReturn
 
 from perfkit import plugins
 from perfkit.arguments import Arguments
-from perfkit.engine.desk import Desk
+from perfkit.engine.desk import Desk, OpenStore
 from perfkit.engine.desk_client import DeskClient
 from perfkit.engine.orders import Place, Stop, open_gate
 from perfkit.engine.record import default_name, slug
 from perfkit.engine.session import Session
 from perfkit.errors import NothingSucceeded, PerfkitError, UsageError
 from perfkit.registry import APIS, DATASETS
+from perfkit.store.writer import Writer
 from perfkit.transport.models import served_model
 from perfkit.workers.channel import DeskEnd, LoopEnd, pair
 from perfkit.workers.inbox import Inbox, Report, Starts, threadsafe
@@ -49,7 +50,7 @@ def api_of(work: Work) -> type:
 
 
 def start_desk(
-    work: Work, api: type, *, forked: bool, close: Iterable[int] = ()
+    work: Work, api: type, *, forked: bool, close: Iterable[int] = (), open_store: OpenStore = Writer
 ) -> tuple[socket.socket, Callable[[], None]]:
     """Start the desk; return the loop's end of its channel, and what waits for its end.
 
@@ -62,10 +63,13 @@ def start_desk(
         In a process of its own, where the system can; call it before there are threads.
     close : iterable of int
         File descriptors that this process must not share with it.
+    open_store : callable
+        Opens the run file.
     """
     ours, theirs = pair()
+    desk = Desk(DeskEnd(theirs), api, work.pumped, open_store)
     if not (forked and hasattr(os, "fork")):
-        thread = threading.Thread(target=Desk(DeskEnd(theirs), api, work.pumped).work, name="perfkit-desk")
+        thread = threading.Thread(target=desk.work, name="perfkit-desk")
         thread.start()
         return ours, thread.join
     pid = os.fork()
@@ -73,7 +77,7 @@ def start_desk(
         ours.close()
         for number in close:
             os.close(number)
-        _be_desk(Desk(DeskEnd(theirs), api, work.pumped))
+        _be_desk(desk)
     theirs.close()
 
     def wait() -> None:
@@ -185,6 +189,7 @@ async def _points(
         if share is None:
             starts.pass_by(run_id)
             continue
+        await desk.compare_clocks()
         gate = open_gate if work.share.count == 1 else starts.gate(run_id)
         place = Place(run_id, {**sweep, "point": index}, share, gate)
         session = Session(point, plugins.bind_api(api, point), desk, stop, report, place)

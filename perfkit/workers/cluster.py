@@ -1,0 +1,165 @@
+"""Workers on a Dask cluster: a share of the load beside each of its workers.
+
+Dask starts the shares, and its scheduler sees no more of them than a task each that waits: neither the work, which
+holds keys, nor rows pass through it. A share calls its driver back and is then a worker like any other, in a process
+of its own. It stops when the Dask worker beside it dies.
+"""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from secrets import token_hex
+from time import monotonic
+from typing import Any
+
+from perfkit.errors import UsageError, WorkerLost
+from perfkit.records import Prompt
+from perfkit.secrets import Secret
+from perfkit.store.far import FarEnd
+from perfkit.workers import pipe
+from perfkit.workers.conversation import Conversation, Listen
+from perfkit.workers.link import PARTS, Call, gather
+from perfkit.workers.work import Work
+
+STARTS_WITHIN = 60.0
+"""Seconds for every share to call back: a Dask worker that is busy starts none."""
+
+
+class DaskHosts:
+    """The workers of a Dask cluster, as the places of several shares: one beside each that is there now.
+
+    Parameters
+    ----------
+    cluster : distributed.Client or str
+        The cluster, or its scheduler's address.
+
+    Raises
+    ------
+    UsageError
+        No scheduler answers, or it has no worker.
+    WorkerLost
+        A share did not start.
+    """
+
+    def __init__(self, cluster: Any) -> None:
+        self._close_client: Callable[[], None] = lambda: None
+        client = self._connected(cluster) if isinstance(cluster, str) else cluster
+        self._addresses = sorted(client.nthreads())
+        try:
+            if not self._addresses:
+                raise UsageError("the Dask cluster has no worker; start some and wait: client.wait_for_workers(2)")
+            self._start_shares(client)
+        except BaseException:
+            self._close_client()
+            raise
+
+    def __len__(self) -> int:
+        return len(self._addresses)
+
+    def start(self, index: int, work: Work, listen: Listen, prompts: Iterable[Prompt] | None) -> Conversation:
+        """Hand a share its work."""
+        links = self._links[index]
+        rows = threading.Thread(
+            target=links["rows"].serve, args=(FarEnd(work.folder),), name="perfkit-rows", daemon=True
+        )
+        rows.start()
+
+        def farewell() -> str:
+            rows.join()
+            return f"the connection to {self.name(index)} ended"
+
+        orders, events = (links[part].stream for part in PARTS[:2])
+        return Conversation(orders, events, work, listen, prompts, farewell)
+
+    def name(self, index: int) -> str:
+        """Return what a share is called where it is missing."""
+        return f"worker {index + 1} of {len(self)}, beside {self._addresses[index]},"
+
+    def close(self) -> None:
+        """Hang up, which ends a share that was never given work, and have Dask forget the tasks."""
+        for parts in self._links:
+            for link in parts.values():
+                link.close()
+        for task in self._tasks:
+            task.release()
+        self._close_client()
+
+    def _connected(self, address: str) -> Any:
+        from distributed import Client
+
+        try:
+            client = Client(address, timeout=10, set_as_default=False, name="perfkit")
+        except (OSError, ValueError) as error:
+            raise UsageError(f"no Dask scheduler answers at {address}: {error}") from None
+        self._close_client = lambda: client.close(timeout=2)
+        return client
+
+    def _start_shares(self, client: Any) -> None:
+        from distributed.comm import get_address_host
+
+        scheduler = str(client.scheduler_info()["address"])
+        secure = scheduler.startswith("tls://")
+        context = client.security.get_listen_args("client")["ssl_context"] if secure else None
+        host = _own_address(get_address_host(scheduler))
+        keys = [Secret(token_hex()) for _ in self._addresses]
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, 0), family=family, backlog=len(PARTS) * len(keys)) as listener:
+            call = Call(host, listener.getsockname()[1], 0, Secret(""), {} if secure else None)
+            self._tasks = [
+                client.submit(
+                    hold,
+                    replace(call, index=index, key=key),
+                    key=f"perfkit-share-{index}-{token_hex(4)}",
+                    workers=[address],
+                    allow_other_workers=False,
+                    pure=False,
+                )
+                for index, (key, address) in enumerate(zip(keys, self._addresses, strict=True))
+            ]
+            until = monotonic() + STARTS_WITHIN
+            self._links = gather(
+                listener, keys, context, lambda called: self._look(called, until, f"{host}:{call.port}")
+            )
+
+    def _look(self, called: frozenset[int], until: float, where: str) -> None:
+        """Raise what keeps a share from calling, once that is known."""
+        for index, task in enumerate(self._tasks):
+            if index in called:
+                continue
+            if task.status in ("error", "lost", "cancelled", "finished"):
+                how = repr(task.exception()) if task.status == "error" else f"its task is {task.status}"
+                advice = f"perfkit must be installed there, and {where} be reachable from there"
+                raise WorkerLost(f"{self.name(index)} did not start ({how}); {advice}; see what it printed")
+            if monotonic() > until:
+                raise WorkerLost(
+                    f"{self.name(index)} has not started within {STARTS_WITHIN:g} s: "
+                    f"it must be idle, and able to reach {where}"
+                )
+
+
+def hold(call: Call) -> int:
+    """Run a share's program beside this Dask worker until it ends: the task of a share. Return its exit status."""
+    from distributed import get_worker
+
+    if call.security is not None:
+        call = replace(call, security=get_worker().security.get_tls_config_for_role("worker"))
+    command = [sys.executable, "-P", "-m", "perfkit.workers.program"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=environment)
+    if process.stdin is not None:
+        with contextlib.suppress(BrokenPipeError):
+            pipe.send(process.stdin, call)  # type: ignore[arg-type]
+    return process.wait()
+
+
+def _own_address(towards: str) -> str:
+    """Return this machine's address on the way to another."""
+    family, *_, address = socket.getaddrinfo(towards, 9, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect(address)  # sends nothing
+        return str(probe.getsockname()[0])
