@@ -187,7 +187,7 @@ class Job:
             resumed,
             tuple(sorted(new_run_id() for _ in arguments.points())),
         )
-        if isinstance(arguments.workers, int) and arguments.workers > 1:
+        if arguments.workers not in (0, 1):
             again = _again(arguments) if pumped else None
             return Crowd(work, _hosts(arguments.workers), self._on_event, again)
         prompts = read_prompts(arguments) if pumped else None
