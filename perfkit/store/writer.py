@@ -19,6 +19,12 @@ Row = dict[str, Value]
 
 _INSERT = f"INSERT INTO result ({', '.join(RESULT_NAMES)}) VALUES ({', '.join(':' + name for name in RESULT_NAMES)})"
 _RUN_NAMES = tuple(column.name for column in RUN)
+_COUNTED = "SELECT count(*) FROM result WHERE run_id = :run_id AND phase IS NOT 'preflight'"
+_SETTLE = f"""
+    UPDATE run SET status = 'interrupted', end_time = coalesce(end_time, :now),
+                   sent = max(coalesce(sent, 0), ({_COUNTED})),
+                   succeeded = ({_COUNTED} AND success), failed = ({_COUNTED} AND NOT success)
+    WHERE run_id = :run_id"""
 _LARGEST = 2**63
 _UNSTORABLE = (
     sqlite3.DataError,
@@ -26,12 +32,6 @@ _UNSTORABLE = (
     sqlite3.ProgrammingError,
     OverflowError,
     UnicodeEncodeError,
-_COUNTED = "SELECT count(*) FROM result WHERE run_id = :run_id AND phase IS NOT 'preflight'"
-_SETTLE = f"""
-    UPDATE run SET status = 'interrupted', end_time = coalesce(end_time, :now),
-                   sent = max(coalesce(sent, 0), ({_COUNTED})),
-                   succeeded = ({_COUNTED} AND success), failed = ({_COUNTED} AND NOT success)
-    WHERE run_id = :run_id"""
 )
 """What sqlite3 raises, in one release or another, for a value that it cannot hold."""
 
@@ -65,21 +65,21 @@ class Writer:
             self._db.execute("PRAGMA synchronous = NORMAL")
             for statement in statements():
                 self._db.execute(statement)
+            _add_missing_columns(self._db)
         except (sqlite3.Error, OSError) as error:
             raise StorageError(f"cannot write {self.path}: {error}; give another file with db") from None
+
+    def ahead(self) -> int:
+        """Return by how many nanoseconds the clock here is ahead of the file's: none."""
+        return 0
 
     def begin_run(self, run: Mapping[str, Value]) -> None:
         """Add a row to ``run`` and commit it."""
         names = [name for name in _RUN_NAMES if name in run]
         holes = ", ".join(":" + name for name in names)
-            _add_missing_columns(self._db)
         self._execute(f"INSERT INTO run ({', '.join(names)}) VALUES ({holes})", dict(run))
 
     def update_run(self, run_id: str, **fields: Value) -> None:
-    def ahead(self) -> int:
-        """Return by how many nanoseconds the clock here is ahead of the file's: none."""
-        return 0
-
         """Change fields of a run and commit."""
         places = ", ".join(f"{name} = :{name}" for name in fields)
         self._execute(f"UPDATE run SET {places} WHERE run_id = :run_id", {**fields, "run_id": run_id})
@@ -102,6 +102,10 @@ class Writer:
             self._roll_back()
             raise StorageError(f"cannot write {self.path}: {error}") from None
 
+    def settle_run(self, run_id: str) -> None:
+        """Count the requests of a run anew and mark it interrupted: for a worker that could not say so itself."""
+        self._execute(_SETTLE, {"run_id": run_id, "now": time()})
+
     def add_results(self, rows: Iterable[Row]) -> None:
         """Write rows of ``result`` and commit them.
 
@@ -110,10 +114,6 @@ class Writer:
         StorageError
             The file cannot take them; they are in the spill file that the message names.
         """
-    def settle_run(self, run_id: str) -> None:
-        """Count the requests of a run anew and mark it interrupted: for a worker that could not say so itself."""
-        self._execute(_SETTLE, {"run_id": run_id, "now": time()})
-
         self._pending += rows
         if not self._pending:
             return
@@ -241,6 +241,14 @@ def _check_ours(db: sqlite3.Connection, path: Path) -> None:
         raise StorageError(f"{path} was written by a newer perfkit (schema {version}, ours is {SCHEMA_VERSION})")
 
 
+def _add_missing_columns(db: sqlite3.Connection) -> None:
+    """Give the records of a file that an earlier perfkit wrote the columns that have come since."""
+    there = {row[1] for row in db.execute("PRAGMA table_info(run)")}
+    for column in RUN:
+        if column.name not in there:
+            db.execute(f"ALTER TABLE run ADD COLUMN {column.name} {column.type}")
+
+
 _VERDICTS = ("VALID", "SUSPECT", "CLIENT-BOUND")
 
 
@@ -252,18 +260,12 @@ def _merged(known: Row, said: Row) -> Row:
     for name in {"sent", "succeeded", "failed"} & said.keys():
         merged[name] = sum(value for value in (known[name], said[name]) if isinstance(value, int))
     for name, choose in (("start_time", min), ("end_time", max)):
-def _add_missing_columns(db: sqlite3.Connection) -> None:
-    """Give the records of a file that an earlier perfkit wrote the columns that have come since."""
-    there = {row[1] for row in db.execute("PRAGMA table_info(run)")}
-    for column in RUN:
-        if column.name not in there:
-            db.execute(f"ALTER TABLE run ADD COLUMN {column.name} {column.type}")
-
-
         values = [value for value in (known[name], said.get(name)) if isinstance(value, float)]
         merged[name] = choose(values) if values else None
     if "interrupted" in (known["status"], said.get("status")):
         merged["status"] = "interrupted"
+    if "problem" in said:
+        merged["problem"] = known["problem"] or said["problem"]
     if "verdict" in said:
         levels = [level for level in (known["verdict"], said["verdict"]) if isinstance(level, str)]
         merged["verdict"] = max(levels, key=_VERDICTS.index) if levels else None
@@ -275,8 +277,6 @@ def _add_missing_columns(db: sqlite3.Connection) -> None:
 def _storable(row: Row) -> Row:
     """Return the row with what sqlite cannot hold as NULL or replaced, and a flag that says so."""
     fixed: Row = {}
-    if "problem" in said:
-        merged["problem"] = known["problem"] or said["problem"]
     for name, value in row.items():
         if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
             value = None
