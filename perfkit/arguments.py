@@ -76,6 +76,9 @@ class Arguments:
     think_time: float = option(0.0, "closed model: pause of a user between answer and next request", "s", group="load")
     ramp: float = option(0.0, "spread the start over this time", "s", group="load")
     ramp_shape: RampShape = option("linear", "shape of the ramp", group="load", choices=("linear", "exponential"))
+    steps: Sequence[Any] = option(
+        (), "open model: rates one after the other, RATE:SECONDS, such as 5:30 20:30", group="load", many=True
+    )
     max_error_rate: float = option(
         0.99, "end a run when more than this share of its requests has failed, 100 at least; 1: never", group="load"
     )

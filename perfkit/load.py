@@ -46,8 +46,38 @@ class Ramp:
         return length * (1 + math.log(work * steepness / length + RAMP_FLOOR) / steepness)
 
 
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Rates one after the other: each a rate [requests/s] and the seconds that it lasts. The last one goes on."""
+
+    levels: tuple[tuple[float, float], ...]
+
+    def time_of(self, work: float) -> float:
+        """Return the time by which as much has come as ``work`` seconds of the highest rate bring; see ``Ramp``.
+
+        Examples
+        --------
+        >>> steps = Steps(((2, 10), (4, 10)))
+        >>> steps.time_of(5), steps.time_of(6), steps.time_of(20)
+        (10.0, 11.0, 25.0)
+        """
+        highest = max(rate for rate, _ in self.levels)
+        start = 0.0
+        for rate, seconds in self.levels[:-1]:
+            if work * highest < rate * seconds:
+                return start + work * highest / rate
+            start += seconds
+            work -= seconds * rate / highest
+        return start + work * highest / self.levels[-1][0]
+
+
 def offsets(
-    rate: float, arrival: Arrival = "poisson", *, seed: int = 0, burstiness: float = 1.0, ramp: Ramp | None = None
+    rate: float,
+    arrival: Arrival = "poisson",
+    *,
+    seed: int = 0,
+    burstiness: float = 1.0,
+    ramp: Ramp | Steps | None = None,
 ) -> Iterator[float]:
     """Yield the due times of an open model, without end.
 
@@ -61,8 +91,8 @@ def offsets(
         Equal seeds give equal times.
     burstiness : float
         Shape of gamma gaps.
-    ramp : Ramp, optional
-        How the rate rises.
+    ramp : Ramp or Steps, optional
+        How the rate rises, or what it is one step after the other; ``rate`` is then the highest.
 
     Yields
     ------

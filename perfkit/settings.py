@@ -1,6 +1,7 @@
 """Settings as people write them: TOML, YAML and JSON files, and KEY=VALUE."""
 
 import json
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -88,6 +89,32 @@ def _pair(name: str, text: Any) -> tuple[str, str]:
     if not equals or not key.strip():
         raise UsageError(f"{name} takes KEY=VALUE, got {text!r}")
     return key.strip(), value
+
+
+def as_steps(given: Any) -> tuple[tuple[float, float], ...]:
+    """Return the steps of a rate, however they were given: a rate and the seconds that it lasts, each.
+
+    Raises
+    ------
+    UsageError
+        One is no pair of numbers above 0.
+
+    Examples
+    --------
+    >>> as_steps(["5:30", (20, 1.5)])
+    ((5.0, 30.0), (20.0, 1.5))
+    """
+    return tuple(map(_step, given if isinstance(given, Iterable) and not isinstance(given, str) else [given]))
+
+
+def _step(given: Any) -> tuple[float, float]:
+    try:
+        rate, seconds = map(float, given.split(":") if isinstance(given, str) else given)
+    except (TypeError, ValueError):
+        rate = seconds = math.nan
+    if not (0 < rate < math.inf and 0 < seconds < math.inf):
+        raise UsageError(f"steps are RATE:SECONDS, both above 0, such as 5:30 20:30; got {given!r}")
+    return rate, seconds
 
 
 def typed(text: Json) -> Json:

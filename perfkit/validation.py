@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from perfkit.errors import UsageError
 from perfkit.secrets import Secret, resolve, shown_url
-from perfkit.settings import as_mapping, typed
+from perfkit.settings import as_mapping, as_steps, typed
 
 _SEQUENCES = ("number", "parallel", "rate", "stop", "stop_token_ids", "plugins")
 _AT_LEAST_ONE = ("max_tokens", "min_tokens", "max_concurrency", "n_choices", "top_k", "max_prompt_length")
@@ -48,6 +48,11 @@ def normalised(arguments: Any) -> dict[str, Any]:
     changed["tags"] = {key: str(value) for key, value in changed["tags"].items()}
     for name in ("parameters", "dataset_args"):
         changed[name] = {key: typed(value) for key, value in changed[name].items()}
+    changed["steps"] = steps = as_steps(arguments.steps or ())
+    if steps and arguments.rate is None:
+        changed["rate"] = max(rate for rate, _ in steps)
+    if steps and arguments.duration is None and arguments.number is None:
+        changed["duration"] = sum(seconds for _, seconds in steps)
     if isinstance(arguments.plugins, str):
         changed["plugins"] = (arguments.plugins,)
     if isinstance(arguments.url, str) and "://" not in arguments.url:
@@ -136,6 +141,12 @@ def _check_load(arguments: Any) -> None:
         "rate and parallel exclude each other: rate is an open model, parallel a closed one; "
         "to cap what an open model has in flight give max_concurrency",
     )
+    highest = max((rate for rate, _ in arguments.steps), default=None)
+    _require(
+        highest is None or arguments.rate == highest,
+        f"steps have rates of their own, up to {highest}; leave rate out, got {arguments.rate}",
+    )
+    _require(highest is None or not arguments.ramp, "steps and ramp exclude each other; begin with lower steps")
     _require(
         bool(_WARMUP.fullmatch(str(arguments.warmup))),
         f"warmup must be a count such as 20 or a time such as 10s, got {arguments.warmup!r}",

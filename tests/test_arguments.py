@@ -103,10 +103,22 @@ def test_a_prompt_is_read_from_its_file(tmp_path: Path) -> None:
         Arguments(prompt="@/nowhere").prompt_text()
 
 
+def test_steps_say_the_highest_rate_and_when_the_run_ends() -> None:
+    given = Arguments(steps=["5:2", "20:1.5"])
+    assert given == Arguments(steps=[(5, 2), (20, 1.5)]) == Arguments.from_mapping(given.shown())
+    assert (given.steps, given.rate, given.duration) == (((5, 2), (20, 1.5)), 20, 3.5)
+    assert Arguments(steps="5:2", number=30).duration is None
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
         ({"rate": 0}, "rate must be above 0 requests/s, or -1 for all at once, got 0"),
+        ({"steps": ["5"]}, "steps are RATE:SECONDS, both above 0, such as 5:30 20:30; got '5'"),
+        ({"steps": [(5, 0)]}, "steps are RATE:SECONDS"),
+        ({"steps": ["5:1", "9:1"], "rate": 3}, "steps have rates of their own, up to 9.0; leave rate out, got 3"),
+        ({"steps": ["5:1"], "ramp": 3}, "steps and ramp exclude each other"),
+        ({"steps": ["5:1"], "parallel": 3}, "rate and parallel exclude each other"),
         ({"rate": math.nan}, "rate must be above 0"),
         ({"rate": math.inf}, "rate must be above 0"),
         ({"rate": "fast"}, "rate must be a number, got 'fast'"),

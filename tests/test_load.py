@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfkit.errors import UsageError
-from perfkit.load import RAMP_FLOOR, Ramp, Warmup, offsets, user_starts
+from perfkit.load import RAMP_FLOOR, Ramp, Steps, Warmup, offsets, user_starts
 from perfkit.records import RampShape
 
 SHAPES = ("linear", "exponential")
@@ -94,6 +94,21 @@ def test_half_as_many_requests_come_during_a_linear_ramp() -> None:
     times = first(2000, 100, "constant", ramp=Ramp(10))
     assert sum(time < 10 for time in times) == pytest.approx(500, abs=1)
     assert gaps(times)[-1] == pytest.approx(0.01)
+
+
+def test_each_step_has_its_own_rate_and_the_last_one_goes_on() -> None:
+    times = [round(time, 6) for time in first(200, 10, "constant", ramp=Steps(((5.0, 4.0), (10.0, 2.0), (2.0, 3.0))))]
+    assert [sum(begin <= time < begin + 1 for time in times) for begin in range(12)] == [5] * 4 + [10] * 2 + [2] * 6
+
+
+def test_steps_of_one_rate_are_that_rate() -> None:
+    assert first(50, 8, ramp=Steps(((8.0, 1.0), (8.0, 1.0)))) == pytest.approx(first(50, 8))
+
+
+def test_random_arrivals_keep_the_rate_of_each_step() -> None:
+    times = first(4_000, 100, seed=1, ramp=Steps(((25.0, 20.0), (100.0, 20.0))))
+    assert sum(time < 20 for time in times) == pytest.approx(500, rel=0.1)
+    assert sum(20 <= time < 40 for time in times) == pytest.approx(2_000, rel=0.05)
 
 
 def test_users_begin_evenly_over_a_linear_ramp() -> None:

@@ -92,6 +92,16 @@ def test_an_open_model_sends_at_its_times_whatever_has_come_back(tmp_path: Path)
     assert all(0 <= row["start_time"] - row["scheduled_time"] < 0.05 for row in found)
 
 
+def test_a_rate_goes_up_and_down_in_steps(server: Simulated, tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    found = measured(server, path, steps=["20:0.5", "80:0.25", "20:0.5"], arrival="constant")
+    (run,) = stored(path, "SELECT start_time, rate FROM run")
+    dues = [row["scheduled_time"] - run["start_time"] for row in found]
+    ends = (0, 0.499, 0.749, 1.249)
+    assert [sum(begin <= due < end for due in dues) for begin, end in pairwise(ends)] == [10, 20, 10]
+    assert run["rate"] == 80
+
+
 def test_equal_arrival_seeds_give_equal_times(server: Simulated, tmp_path: Path) -> None:
     gaps = []
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):

@@ -9,7 +9,7 @@ from perfkit.arguments import Arguments
 from perfkit.engine.desk_client import DeskClient
 from perfkit.engine.plan import Ready
 from perfkit.engine.sleepers import Sleepers
-from perfkit.load import WHOLE, Ramp, Share, Warmup, offsets, user_starts
+from perfkit.load import WHOLE, Ramp, Share, Steps, Warmup, offsets, user_starts
 from perfkit.records import Phase
 from perfkit.transport.exchange import Exchange
 from perfkit.transport.sender import Sender
@@ -113,7 +113,7 @@ class Load:
             arguments.arrival,
             seed=arguments.arrival_seed,
             burstiness=arguments.burstiness,
-            ramp=self._ramp,
+            ramp=Steps(tuple(arguments.steps)) if arguments.steps else self._ramp,
         )
         cap = asyncio.Semaphore(max(1, self.share.of(arguments.max_concurrency))) if arguments.max_concurrency else None
         arrivals = enumerate(times)
