@@ -5,6 +5,7 @@ measure. On Linux the alarm is a timerfd, armed with absolute times and watched 
 """
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import sys
@@ -123,4 +124,7 @@ def alarm(loop: asyncio.AbstractEventLoop, ring: Callable[[], None], clock: Call
     clock : callable
         Nanoseconds of the clock that times are given on. On Linux ``perf_counter`` and ``monotonic`` are one.
     """
-    return TimerfdAlarm(loop, ring) if sys.platform == "linux" else LoopAlarm(loop, ring, clock)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # its connections may have taken every open file that a process is allowed
+            return TimerfdAlarm(loop, ring)
+    return LoopAlarm(loop, ring, clock)

@@ -1,4 +1,5 @@
 import asyncio
+import sys
 from time import monotonic_ns
 
 import pytest
@@ -39,3 +40,21 @@ def test_setting_an_alarm_again_replaces_its_time(make):
         return len(rung)
 
     assert asyncio.run(wait()) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the loop's own timers serve anyway")
+def test_a_process_out_of_open_files_still_has_an_alarm():
+    async def wait():
+        resource = pytest.importorskip("resource")
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        rung = asyncio.Event()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        try:
+            bell = alarm(asyncio.get_running_loop(), rung.set)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        bell.set(monotonic_ns() + MILLISECOND)
+        await asyncio.wait_for(rung.wait(), 5)
+        bell.close()
+
+    asyncio.run(wait())
