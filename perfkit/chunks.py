@@ -16,6 +16,9 @@ import sys
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+from struct import Struct
 
 from perfkit.errors import CorruptPickle
 
@@ -61,11 +64,12 @@ def pack(chunks: Chunks) -> bytes:
     (47, [100, 250])
     """
     columns = (chunks.arrival, chunks.lag, chunks.read, chunks.kind, chunks.choice, chunks.message)
-    parts = [array(code, column) for code, column in zip(_TYPES, columns, strict=True)]
-    if sys.byteorder == "big":
-        for part in parts:
-            part.byteswap()
-    return bytes((VERSION,)) + b"".join(part.tobytes() for part in parts)
+    return _layout(len(chunks)).pack(VERSION, *chain.from_iterable(columns))
+
+
+@lru_cache(maxsize=256)
+def _layout(count: int) -> Struct:
+    return Struct("<B" + "".join(f"{count}{code}" for code in _TYPES))
 
 
 def unpack(blob: bytes) -> Chunks:

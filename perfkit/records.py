@@ -99,4 +99,5 @@ class Answer:
     @property
     def output_text(self) -> str:
         """The text of the first choice, reasoning left out."""
-        return "".join(text for kind, choice, text, _ in self.pieces if kind is Kind.CONTENT and choice == 0)
+        content = Kind.CONTENT
+        return "".join([text for kind, choice, text, _ in self.pieces if kind is content and choice == 0])

@@ -34,37 +34,42 @@ def read_message(message: Message, answer: Answer, event: str = "") -> None:
     """
     try:
         # Nearly every message of a stream is one piece of text, and is recognised with a handful of look-ups.
-        if answer.message and _read_piece(message, answer):
-            return
-        _read_any(message, answer, event)
+        if answer.message and (piece := piece_of(message)) is not None:
+            answer.pieces.append((*piece, answer.message))
+        else:
+            _read_any(message, answer, event)
     except (AttributeError, TypeError, ValueError, LookupError):
         # JSON of a shape that no dialect has: kept in the record, counted as nothing.
         answer.chunk(Kind.OTHER)
 
 
-def _read_piece(message: Message, answer: Answer) -> bool:
-    """Read a message that carries one piece of text and nothing else; False leaves it unread."""
+def piece_of(message: Message) -> tuple[Kind, int, str] | None:
+    """Return kind, choice and text of a message that carries one piece of text and nothing else, None of any other.
+
+    Examples
+    --------
+    >>> piece_of({"choices": [{"index": 0, "delta": {"content": "Hi"}}]})
+    (<Kind.CONTENT: 1>, 0, 'Hi')
+    >>> piece_of({"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}) is None
+    True
+    """
     choices = message.get("choices")
     if not choices:
         field = _PIECES.get(message.get("type", ""))
         piece = message.get("delta")
         text = piece.get("text") if field == "text" and piece else piece if field == "delta" else None
-        if text and text.__class__ is str:
-            answer.pieces.append((_CONTENT, 0, text, answer.message))
-            return True
-        return False
+        return (_CONTENT, 0, text) if text and text.__class__ is str else None
     choice = choices[0]
     if len(choices) > 1 or choice.get("finish_reason") or message.get("usage"):
-        return False
+        return None
     delta = choice.get("delta") or choice
     kind, text = _CONTENT, delta.get("content") or delta.get("text")
     thought = delta.get("reasoning_content") or delta.get("reasoning")
     if thought and not text:
         kind, text, thought = _REASONING, thought, None
     if thought or text.__class__ is not str or not text or delta.get("tool_calls"):
-        return False
-    answer.pieces.append((kind, _index(choice), text, answer.message))
-    return True
+        return None
+    return kind, _index(choice), text
 
 
 def _index(choice: dict[str, Json]) -> int:

@@ -158,7 +158,7 @@ class BoundApi:
             answer.token_source = answer.token_source or "server"
         if self._asks_plugin(answer):
             self._count_by_plugin(messages, body, answer)
-        texts = prompt_of(body), "".join(text for _, _, text, _ in answer.pieces)
+        texts = prompt_of(body), "".join([text for _, _, text, _ in answer.pieces])
         if answer.token_source == "server":
             self._calibrate(texts, answer)
         elif not _counted(answer):

@@ -1,18 +1,22 @@
 """Takes one answer apart: messages, kinds, arrivals, and whether it is whole."""
 
 import json
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, repeat
 from operator import itemgetter, sub
 
 import orjson
 
 from perfkit import chunks
+from perfkit.apis import answers
+from perfkit.engine.casts import Alike, Other, stretches
 from perfkit.plugins import BoundApi
 from perfkit.records import TOKEN_KINDS, Answer, Json, Kind
 from perfkit.sse import events
 from perfkit.store.writer import Row
-from perfkit.transport.clock import RunClock, kernel_stamps
+from perfkit.transport.clock import TIMESPEC, RunClock, kernel_stamps
 from perfkit.transport.exchange import Exchange
 
 ERROR_TEXT = 500
@@ -91,21 +95,34 @@ class Reading:
             self.answer.done = True
 
     def _read_events(self, body: bytes) -> None:
-        answer, messages, arrivals = self.answer, self.messages, self.arrivals
-        read_message, ends = self.api.read_message, self.exchange.ends
-        read, last_read = 0, len(ends) - 1
-        for payload, end, name in events(body):
-            while read < last_read and ends[read] < end:
-                read += 1
+        known = self.api.read_message is answers.read_message
+        for stretch in stretches(body) if known else [Other(body, 0)]:
+            if isinstance(stretch, Alike):
+                self._take_alike(stretch)
+            else:
+                self._read_each(stretch)
+
+    def _take_alike(self, stretch: Alike) -> None:
+        first, size = len(self.messages), len(stretch.texts)
+        kinds, choices = repeat(stretch.kind), repeat(stretch.choice)
+        self.answer.pieces += zip(kinds, choices, stretch.texts, range(first, first + size), strict=False)
+        self.messages += stretch.payloads
+        last, reads = len(self.exchange.ends) - 1, map(bisect_left, repeat(self.exchange.ends), stretch.ends)
+        self.arrivals += [read if read < last else last for read in reads]
+
+    def _read_each(self, stretch: Other) -> None:
+        answer, messages, ends = self.answer, self.messages, self.exchange.ends
+        for payload, end, name in events(stretch.body):
+            read = min(bisect_left(ends, stretch.at + end), len(ends) - 1)
             if payload == b"[DONE]":
                 answer.done, self.done_read = True, read
                 continue
             answer.message = len(messages)
             messages.append(payload.decode("utf-8", "replace"))
-            arrivals.append(read)
+            self.arrivals.append(read)
             message = _decoded(payload)
             if isinstance(message, dict):
-                read_message(message, answer, name.decode("latin-1") if name else "")
+                self.api.read_message(message, answer, name.decode("latin-1") if name else "")
             else:
                 self.flags.append("bad_event")
 
@@ -200,28 +217,18 @@ class Reading:
 
     def _token_reads(self) -> list[int]:
         """Return the read that brought each token-bearing message, once per message."""
-        arrivals = self.arrivals
-        reads: list[int] = []
-        previous = -1
-        for kind, _, _, index in self.answer.pieces:
-            if index != previous and kind in _TOKENS:
-                reads.append(arrivals[index])
-                previous = index
-        return reads
+        bearing = dict.fromkeys([index for kind, _, _, index in self.answer.pieces if kind in _TOKENS])
+        return [*map(self.arrivals.__getitem__, bearing)]
 
     def _blob(self) -> bytes | None:
         if not self.stamps:
             return None
-        pieces = self._all_pieces()
-        reads = [self.arrivals[index] for *_, index in pieces]
-        kinds: list[int] = [kind for kind, *_ in pieces]
-        choices = [choice for _, choice, _, _ in pieces]
-        indexes = [index for *_, index in pieces]
+        kinds: Sequence[int]
+        kinds, choices, _, indexes = zip(*self._all_pieces(), strict=True) if self.messages else ((),) * 4
+        reads = [*map(self.arrivals.__getitem__, indexes)]
         if self.done_read is not None:
+            kinds, choices, indexes = (*kinds, Kind.DONE), (*choices, 0), (*indexes, -1)
             reads.append(self.done_read)
-            kinds.append(Kind.DONE)
-            choices.append(0)
-            indexes.append(-1)
         start, stamps, lags = self.exchange.start, self.stamps, self.lags
         return chunks.pack(
             chunks.Chunks(
@@ -271,10 +278,12 @@ def _stamps(exchange: Exchange) -> tuple[list[int], str, list[int]]:
     Kernel stamps count only if each lies between the start and its user stamp: a clock that was set, or a stamp
     that is missing, makes the whole row fall back.
     """
-    user, start = exchange.stamps, exchange.start
+    user, start, timespecs = exchange.stamps, exchange.start, exchange.kernel
     fallback: tuple[list[int], str, list[int]] = user, "plugin" if exchange.by_plugin else "user", []
-    kernel = kernel_stamps(exchange.kernel, exchange.kernel_offset)
-    if not user or len(kernel) != len(user) or min(kernel) < start - KERNEL_TOLERANCE:
+    if not user or len(timespecs) != len(user) * TIMESPEC:
+        return fallback
+    kernel = kernel_stamps(timespecs, exchange.kernel_offset)
+    if min(kernel) < start - KERNEL_TOLERANCE:
         return fallback
     lags = list(map(sub, user, kernel))
     if min(lags) < -KERNEL_TOLERANCE:

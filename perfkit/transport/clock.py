@@ -5,6 +5,8 @@ from struct import Struct
 from time import perf_counter_ns, time_ns
 
 _timespec = Struct("=qq")
+TIMESPEC = _timespec.size
+"""Bytes of one kernel stamp."""
 
 
 def unix_offset(tries: int = 5) -> int:
@@ -20,30 +22,26 @@ def _reading() -> tuple[int, int]:
     return after - before, unix - (before + after) // 2
 
 
-def kernel_stamps(timespecs: list[bytes], offset: int) -> list[int]:
+def kernel_stamps(timespecs: bytes | bytearray, offset: int) -> list[int]:
     """Return the kernel's stamps of the reads of an answer as ``perf_counter`` nanoseconds.
 
     Parameters
     ----------
-    timespecs : list of bytes
-        One a read, as the kernel gave them; empty where it gave none.
+    timespecs : bytes
+        One a read, as the kernel gave them.
     offset : int
         Unix time minus ``perf_counter``, in nanoseconds.
 
     Returns
     -------
     list of int
-        Empty if any read has no stamp.
 
     Examples
     --------
-    >>> kernel_stamps([_timespec.pack(2, 5)], offset=1_000_000_000)
+    >>> kernel_stamps(_timespec.pack(2, 5), offset=1_000_000_000)
     [1000000005]
     """
-    data = b"".join(timespecs)
-    if len(data) != len(timespecs) * _timespec.size:
-        return []
-    return [seconds * 1_000_000_000 + nanoseconds - offset for seconds, nanoseconds in _timespec.iter_unpack(data)]
+    return [seconds * 1_000_000_000 + nanoseconds - offset for seconds, nanoseconds in _timespec.iter_unpack(timespecs)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ class Connection:
             self._ended()
             return
         if self._kernel:
-            exchange.kernel.append(stamp_bytes)
+            exchange.kernel += stamp_bytes
         exchange.stamps.append(stamp)
         if self._tls is None:
             self._parse(exchange, _view[:size])

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from perfkit.errors import UsageError
 from perfkit.records import ErrorKind
 from perfkit.secrets import basic_credentials, shown_url
+from perfkit.transport.clock import TIMESPEC
 
 
 @dataclass(slots=True)
@@ -15,8 +16,8 @@ class Exchange:
     """One request and its answer as the wire gave it: integer nanoseconds of ``perf_counter`` and raw bytes.
 
     ``stamps[i]`` is when read i of the answer returned and ``ends[i]`` how many bytes of the body had come by then,
-    so the arrival of any byte is found later by bisection. ``kernel[i]`` is that read's kernel stamp as the
-    16 bytes the kernel gave (empty where there is none).
+    so the arrival of any byte is found later by bisection. ``kernel`` has the 16 bytes of each read's kernel stamp;
+    it is too short where the kernel gave none, and then counts for nothing.
     """
 
     start: int = 0
@@ -28,7 +29,7 @@ class Exchange:
     body: bytearray = field(default_factory=bytearray)
     stamps: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
-    kernel: list[bytes] = field(default_factory=list)
+    kernel: bytearray = field(default_factory=bytearray)
     kernel_offset: int = 0
     """Nanoseconds to take from a kernel stamp (Unix time) to get ``perf_counter``."""
     error_kind: ErrorKind | None = None
@@ -73,9 +74,9 @@ class Exchange:
 
     def unread(self) -> None:
         """Forget the last read: it brought nothing of the answer."""
+        if len(self.kernel) == len(self.stamps) * TIMESPEC:
+            del self.kernel[-TIMESPEC:]
         self.stamps.pop()
-        if self.kernel:
-            self.kernel.pop()
 
     @property
     def content_type(self) -> str:

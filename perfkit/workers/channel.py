@@ -24,24 +24,40 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 class _Frames:
-    """Takes messages out of a stream of bytes."""
+    """Takes messages out of a stream of bytes; nothing is copied but into the message itself."""
 
     def __init__(self) -> None:
-        self._held = bytearray()
+        self._room = bytearray(_PIECE)
+        self._begin = self._end = 0
 
-    def add(self, data: bytes) -> None:
-        self._held += data
+    def receive(self, sock: socket.socket, flags: int = 0) -> int:
+        """Read what has come from a socket; return how many bytes, 0 at its end."""
+        if self._begin == self._end:
+            self._begin = self._end = 0
+        if self._end == len(self._room):
+            self._make_room()
+        with memoryview(self._room) as view:
+            size = sock.recv_into(view[self._end :], 0, flags)
+        self._end += size
+        return size
+
+    def _make_room(self) -> None:
+        """Move what is there to the front; a message larger than the room makes it larger."""
+        held = self._room[self._begin : self._end]
+        self._room = held.ljust(max(_PIECE, 2 * len(held)), b"\0")
+        self._begin, self._end = 0, len(held)
 
     def next(self) -> Message | None:
         """Return the next whole message, None when it has not come yet."""
-        held = self._held
-        if len(held) < _HEAD.size:
+        at = self._begin + _HEAD.size
+        if at > self._end:
             return None
-        end = _HEAD.size + _HEAD.unpack_from(held)[0]
-        if len(held) < end:
+        end = at + _HEAD.unpack_from(self._room, self._begin)[0]
+        if end > self._end:
             return None
-        message: Message = pickle.loads(memoryview(held)[_HEAD.size : end].tobytes())
-        del held[:end]
+        with memoryview(self._room) as view:
+            message: Message = pickle.loads(view[at:end])
+        self._begin = end
         return message
 
 
@@ -69,14 +85,13 @@ class DeskEnd:
             if wait and not self._comes_within(wait):
                 return None
             try:
-                data = self._end.recv(_PIECE, 0 if wait is None else socket.MSG_DONTWAIT)
+                size = self._frames.receive(self._end, 0 if wait is None else socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return None
             except ConnectionResetError:
-                data = b""
-            if not data:
+                size = 0
+            if not size:
                 raise EOFError
-            self._frames.add(data)
         return message
 
     def _comes_within(self, wait: float) -> bool:
@@ -161,16 +176,15 @@ class LoopEnd:
 
     def _on_readable(self) -> None:
         try:
-            data = self._end.recv(_PIECE)
+            size = self._frames.receive(self._end)
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if not data:
+            size = 0
+        if not size:
             self._loop.remove_reader(self._end.fileno())
             self._on_end()
             return
-        self._frames.add(data)
         while (message := self._frames.next()) is not None:
             self._on_message(message)
 

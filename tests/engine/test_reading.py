@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from itertools import pairwise
 from struct import pack
 from typing import Any
@@ -24,9 +25,7 @@ THOUGHT = b'data: {"choices":[{"index":0,"delta":{"reasoning_content":"hm"}}]}\n
 API = bind_api(api_class("openai"), Arguments(model="m"))
 
 
-def exchange(
-    *reads: tuple[float, bytes], kernel: list[bytes] | None = None, kind: str = "text/event-stream"
-) -> Exchange:
+def exchange(*reads: tuple[float, bytes], kernel: Sequence[bytes] = (), kind: str = "text/event-stream") -> Exchange:
     """Return an answer that came in these reads: milliseconds after the start, and bytes."""
     made = Exchange(start=START, status=200, response_headers=[(b"Content-Type", kind.encode())])
     for at, data in reads:
@@ -34,7 +33,7 @@ def exchange(
         made.stamps.append(START + int(at * MS))
         made.ends.append(len(made.body))
     made.end = made.stamps[-1]
-    made.kernel, made.kernel_offset = kernel or [], OFFSET
+    made.kernel, made.kernel_offset = bytearray().join(kernel), OFFSET
     return made
 
 

@@ -1,0 +1,112 @@
+"""A stream read at one look gives what it gives event by event."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perfkit.apis.answers import piece_of
+from perfkit.engine.casts import LEAST, MOST_CASTS, Alike, Other, stretches
+from perfkit.engine.reading import _decoded
+from perfkit.sse import events
+
+
+def chunk(text: Any, **more: Any) -> bytes:
+    message = {"id": "chatcmpl-1", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}], **more}
+    return b"data: " + json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n\n"
+
+
+ROLE = b'data: {"id":"chatcmpl-1","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
+END = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+WORDS = [b"".join(chunk(f"w{number}") for number in range(first, first + 20)) for first in (0, 20)]
+
+
+def read(body: bytes) -> list[tuple[Any, int]]:
+    """Return what each event carries (its piece where it is one), and its end, read by stretches."""
+    found: list[tuple[Any, int]] = []
+    for stretch in stretches(body):
+        if isinstance(stretch, Alike):
+            pieces = [(stretch.kind, stretch.choice, text) for text in stretch.texts]
+            found += zip(zip(pieces, stretch.payloads, strict=True), stretch.ends, strict=True)
+        else:
+            found += one_by_one(stretch.body, stretch.at)
+    return found
+
+
+def one_by_one(body: bytes, at: int = 0) -> list[tuple[Any, int]]:
+    """Return the same by the plain way: every event decoded."""
+    found: list[tuple[Any, int]] = []
+    for payload, end, _ in events(body):
+        message = _decoded(payload)
+        piece = piece_of(message) if isinstance(message, dict) else None
+        found.append(((piece, payload.decode("utf-8", "replace")), at + end))
+    return found
+
+
+def alike(body: bytes) -> int:
+    return sum(len(stretch.texts) for stretch in stretches(body) if isinstance(stretch, Alike))
+
+
+USUAL = {
+    "a chat": (ROLE + WORDS[0] + END, 18),
+    "quotes, line ends and other scripts": (ROLE + chunk('say "hi"\n') * 9 + chunk("字🙂\\") * 9 + END, 16),
+    "thought first": (ROLE + WORDS[0].replace(b"content", b"reasoning_content") + WORDS[1] + END, 34),
+    "a number that goes up once": (ROLE + WORDS[0] + WORDS[1].replace(b"chatcmpl-1", b"chatcmpl-2") + END, 34),
+    "a comment in between": (ROLE + WORDS[0] + b": ping\n\n" + WORDS[1] + END, 36),
+    "an empty text in between": (ROLE + WORDS[0] + chunk("") + WORDS[1] + END, 38),
+    "the text stands there before": (chunk("a", id="a") * 20, 0),
+    "the text stands there after": (chunk("a", other="a") * 20, 18),
+    "usage with every message": (b"".join(chunk(f"w{n}", usage={"completion_tokens": n}) for n in range(1, 20)), 0),
+    "half a surrogate pair": (ROLE + WORDS[0] + chunk("x").replace(b'"x"', b'"\\ud83d"') + WORDS[1] + END, 36),
+    "bytes that are no UTF-8": (ROLE + WORDS[0] + chunk("x").replace(b'"x"', b'"\xff"') + WORDS[1] + END, 36),
+    "a raw control character": (ROLE + WORDS[0] + chunk("x").replace(b'"x"', b'"\x01"') + WORDS[1] + END, 36),
+    "carriage returns": ((ROLE + WORDS[0] + END).replace(b"\n", b"\r\n"), 0),
+    "cut off": ((ROLE + WORDS[0])[:-30], 17),
+    "no space after data": ((ROLE + WORDS[0] + END).replace(b"data: ", b"data:"), 0),
+    "too few to pay": (ROLE + chunk("a") * (LEAST - 2) + END, 0),
+    "nothing": (b"", 0),
+}
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_every_event_carries_what_it_does_when_read_alone(name: str) -> None:
+    body, _ = USUAL[name]
+    assert read(body) == one_by_one(body)
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_what_is_cast_alike_is_read_at_one_look(name: str) -> None:
+    body, count = USUAL[name]
+    assert alike(body) >= count if count else alike(body) == 0
+
+
+texts = st.text() | st.sampled_from(['"', "\\", '"},"x":{"a":"', "\n\ndata: ", "", "\ud83d", "[DONE]"])
+between = st.sampled_from(
+    [
+        b"",
+        b": ping\n\n",
+        b"data: [DONE]\n\n",
+        ROLE,
+        END,
+        b"event: error\ndata: {}\n\n",
+        b"data: {\n\n",
+        b"\n",
+        b"\xff\n\n",
+    ]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(texts, between), max_size=40), st.integers(0, 60))
+def test_any_stream_is_read_as_it_is_event_by_event(parts: list[tuple[str, bytes]], cut: int) -> None:
+    body = ROLE + b"".join(chunk(text) + other for text, other in parts)
+    body = body[: len(body) - cut]
+    assert read(body) == one_by_one(body)
+
+
+def test_a_stream_made_to_waste_looks_is_read_in_the_end() -> None:
+    body = b"".join(chunk(f"w{n}", id=f"id{n // LEAST}") for n in range(LEAST * (MOST_CASTS + 20)))
+    assert isinstance(list(stretches(body))[-1], Other)
+    assert read(body) == one_by_one(body)
