@@ -93,7 +93,7 @@ class DaskHosts:
         from distributed import Client
 
         try:
-            client = Client(address, timeout=10, set_as_default=False, name="perfkit")
+            client = Client(address, timeout=5, set_as_default=False, name="perfkit")
         except (OSError, ValueError) as error:
             raise UsageError(f"no Dask scheduler answers at {address}: {error}") from None
         self._close_client = lambda: client.close(timeout=2)
