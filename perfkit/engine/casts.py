@@ -87,8 +87,11 @@ def stretches(body: bytes) -> Iterator[Alike | Other]:
 
 
 def _cast_of(body: bytes) -> _Cast | None:
-    """Return how a message among the first few is cast that carries one piece of text and nothing else."""
-    for block in body.split(b"\n\n", _LOOKED_AT)[:_LOOKED_AT]:
+    """Return how a message among the first few is cast that carries one piece of text and nothing else.
+
+    The first is left out: it is the stream's first, or the last of an earlier cast.
+    """
+    for block in body.split(b"\n\n", _LOOKED_AT)[1:_LOOKED_AT]:
         payload = block.removeprefix(_DATA)
         if payload.startswith(b"{") and (piece := _piece(payload)) is not None:
             kind, choice, text = piece
