@@ -16,7 +16,6 @@ Up to S2 every chunk has its time beside its message, so each number can be reco
 all stored messages (up to 1.11.0) or to those with visible output (from 1.11.1): which of the two, the counts say.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -25,7 +24,7 @@ from itertools import accumulate, pairwise
 from typing import Final
 
 from perfkit.apis.answers import read_message
-from perfkit.apis.pieces import text_of
+from perfkit.apis.bodies import prompt_columns
 from perfkit.chunks import NO_LAG, Chunks, pack
 from perfkit.records import TOKEN_KINDS, Answer, Json, Kind
 from perfkit.safe_pickle import Refused, read_cell
@@ -46,7 +45,6 @@ _TELLING: Final = (
     ("time_per_output_token", "S2"),
     ("max_gpu_memory_cost", "S1"),
 )
-_PROMPT_LIMIT: Final = 4000
 LONGEST: Final = 1e6
 """Seconds; no answer took eleven days, and a stamp beyond is none."""
 
@@ -182,22 +180,11 @@ def canonical(reading: Reading) -> dict[str, Json]:
         "token_source": "server" if answer.completion_tokens is not None else None,
         "output_text": answer.output_text or None,
         "error": answer.error,
-        **_prompt(reading.request),
+        **prompt_columns(reading.request),
     }
     times = _times(reading) if reading.succeeded else {}
     flags = [f"refused:{name}" for name in reading.refused] + [flag for flag in (times.get("flags"),) if flag]
     return common | times | {"flags": " ".join(flags) or None}
-
-
-def _prompt(request: Mapping[str, Json]) -> dict[str, Json]:
-    messages = request.get("messages")
-    said = [part for part in messages if isinstance(part, dict)] if isinstance(messages, list) else []
-    asked = [text_of(part.get("content")) for part in said if part.get("role") == "user"]
-    text = asked[-1] if asked else text_of(request.get("prompt") or request.get("input"))
-    if not text:
-        return {}
-    digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
-    return {"prompt_text": text[:_PROMPT_LIMIT], "prompt_hash": digest}
 
 
 def _times(reading: Reading) -> dict[str, Json]:

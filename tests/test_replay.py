@@ -2,12 +2,15 @@
 
 import json
 import sqlite3
+from pathlib import Path
 
 import pytest
 
 import perfkit as pk
 from perfkit.errors import UsageError
 from perfkit.simulator.truth import read_received
+
+FIXTURES = Path(__file__).parent / "fixtures"
 
 
 def bodies_of(path):
@@ -35,6 +38,15 @@ def test_a_replay_keeps_the_path_of_the_recorded_target(tmp_path):
         again = pk.replay(first, server.url, workers=0, db=str(tmp_path / "b.db")).wait()
     assert again.requests["success"].tolist() == [1, 1]
     assert again.members[0].record["target"].endswith("/v1/completions")
+
+
+def test_prompts_of_another_tools_file_pair_with_ours(tmp_path):
+    theirs = pk.open(FIXTURES / "evalscope/evalscope-1.14.1__doc002_api_dataset")
+    with pk.simulate(ttft=0.005, itl=0.001) as server:
+        ours = pk.replay(theirs, server.url, speed=100.0, workers=0, db=str(tmp_path / "ours.db")).wait()
+    hashes = [sorted(runs.column("prompt_hash")["prompt_hash"]) for runs in (theirs, ours)]
+    assert len(hashes[0]) == 20
+    assert hashes[0] == hashes[1]
 
 
 def test_replay_takes_one_run(tmp_path):

@@ -1,5 +1,6 @@
 """Request bodies: the fields that Arguments give, templates, whole bodies, and what all built-in APIs share."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from functools import lru_cache
@@ -181,3 +182,26 @@ def prompt_of(body: Mapping[str, Json]) -> str:
 
 
 _ASKING = ("messages", "prompt", "input_text", "query")
+_SHOWN = 4000
+"""Characters of a prompt that a row keeps as ``prompt_text``."""
+
+
+def prompt_columns(body: Mapping[str, Json]) -> dict[str, Json]:
+    """Return the columns of a row that tell its prompt: all of it hashed, and what the user said last.
+
+    Examples
+    --------
+    >>> asked = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}]
+    >>> prompt_columns({"messages": asked})
+    {'prompt_hash': '726b58959927f5b7', 'prompt_text': 'hi'}
+    >>> prompt_columns({})
+    {}
+    """
+    text = prompt_of(body)
+    if not text:
+        return {}
+    held = body["input"] if isinstance(body.get("input"), dict) else body
+    said = held["messages"] if isinstance(held.get("messages"), list) else []
+    users = [each for each in said if isinstance(each, dict) and each.get("role") == "user"]
+    digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
+    return {"prompt_hash": digest, "prompt_text": (as_text(users[-1:]) or text)[:_SHOWN]}

@@ -1,12 +1,11 @@
 """Makes a row of an exchange: everything that could wait until the stream had ended."""
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 
 from perfkit import safe_pickle
 from perfkit.apis.base import as_json
-from perfkit.apis.binding import prompt_of
+from perfkit.apis.bodies import prompt_columns
 from perfkit.engine.plan import Planned
 from perfkit.engine.reading import Reading, Tally, failure
 from perfkit.errors import PluginFailure
@@ -18,7 +17,6 @@ from perfkit.store.writer import Row
 from perfkit.transport.clock import RunClock
 from perfkit.transport.exchange import Exchange
 
-PROMPT_TEXT = 4000
 UNCONNECTED = ("connect", "connect_timeout", "tls")
 KEPT_HEADERS = frozenset(
     {"content-type", "server", "date", "retry-after", "x-request-id", "request-id", "via", "location"}
@@ -93,7 +91,6 @@ class Decoder:
 
     def _plan_columns(self, planned: Planned) -> Row:
         prompt, body = planned.prompt, planned.body or {}
-        text = prompt_of(body)
         return {
             "request": self._body_cell(body) if planned.body is not None else None,
             "request_id": prompt.request_id or (f"{self.run_id}-{planned.seq}" if planned.seq is not None else None),
@@ -105,8 +102,7 @@ class Decoder:
             "worker": self.worker,
             "scheduled_time": self.clock.unix(planned.scheduled),
             "dataset_row": prompt.row,
-            "prompt_hash": hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest(),
-            "prompt_text": _last_user_text(body, text)[:PROMPT_TEXT],
+            **prompt_columns(body),
         }
 
     def _wire_columns(self, exchange: Exchange) -> Row:
@@ -155,11 +151,3 @@ class Decoder:
 def _kept_headers(exchange: Exchange) -> dict[str, str]:
     decoded = ((k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in exchange.response_headers)
     return {name: value for name, value in decoded if name in KEPT_HEADERS}
-
-
-def _last_user_text(body: dict[str, Json], whole: str) -> str:
-    messages = body.get("messages")
-    if not isinstance(messages, list):
-        return whole
-    user = [message for message in messages if isinstance(message, dict) and message.get("role") == "user"]
-    return prompt_of({"messages": user[-1:]}) if user else whole

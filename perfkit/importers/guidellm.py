@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from perfkit.apis.bodies import prompt_columns
 from perfkit.errors import UnsafeFile
 from perfkit.evalscope import whole
 from perfkit.importers.registry import ImportedRun, importer
@@ -78,8 +79,10 @@ def _result(status: str, item: dict[str, Any]) -> dict[str, Json]:
         "prompt_tokens": whole(item.get("prompt_tokens")),
         "completion_tokens": count,
     }
+    body = _body(item.get("request_args"))
     return {
-        "request": _body(item.get("request_args")),
+        "request": json.dumps(body) if body else None,
+        **prompt_columns(body),
         "success": int(succeeded),
         "start_time": seconds(item.get("request_start_time")),
         "completed_time": seconds(item.get("request_end_time")),
@@ -98,11 +101,10 @@ def _result(status: str, item: dict[str, Any]) -> dict[str, Json]:
     }
 
 
-def _body(arguments: Json) -> str | None:
-    """Return the body that was sent, as JSON text, from the arguments of the HTTP call."""
+def _body(arguments: Json) -> dict[str, Json]:
+    """Return the body that was sent, from the arguments of the HTTP call; empty when they do not tell."""
     try:
         call = json.loads(arguments) if isinstance(arguments, str) else arguments
     except (ValueError, RecursionError):
-        return None
-    body = section(call, "body")
-    return json.dumps(body) if body else None
+        return {}
+    return section(call, "body")

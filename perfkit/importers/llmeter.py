@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from perfkit.apis.bodies import prompt_columns
 from perfkit.evalscope import whole
 from perfkit.importers.registry import ImportedRun, importer
 from perfkit.importers.text import beside, json_lines, seconds, section, unix, without_secrets
@@ -69,7 +70,7 @@ def _result(response: dict[str, Json]) -> dict[str, Json]:
         "start_time": start,
         "is_stream": int(first is not None) if succeeded else None,
         "server_request_id": response.get("id"),
-        "prompt_text": prompt[:4000] if isinstance(prompt, str) else None,
+        **(prompt_columns(payload if isinstance(payload, dict) else {}) or prompt_columns({"prompt": prompt})),
         "output_text": response.get("response_text"),
         "error": None if error is None else str(error),
         **(measured if succeeded else {}),

@@ -1,6 +1,6 @@
 import pytest
 
-from perfkit.apis.bodies import as_text, from_template, prompt_of
+from perfkit.apis.bodies import as_text, from_template, prompt_columns, prompt_of
 from perfkit.apis.custom import Custom
 from perfkit.arguments import Arguments
 from perfkit.errors import UsageError
@@ -68,3 +68,10 @@ def test_a_body_of_no_known_shape_asks_some_text_and_raises_nothing(body: dict[s
 
 def test_the_text_of_messages_has_a_blank_line_between_two() -> None:
     assert as_text([{"role": "user", "content": "a"}, {"role": "assistant", "content": None}]) == "a\n\n"
+
+
+def test_prompts_that_differ_before_the_last_turn_only_have_other_hashes_and_the_same_text() -> None:
+    bodies = [{"messages": [{"role": "system", "content": rule}, {"role": "user", "content": "hi"}]} for rule in "ab"]
+    first, second = map(prompt_columns, bodies)
+    assert first["prompt_hash"] != second["prompt_hash"]
+    assert first["prompt_text"] == second["prompt_text"] == "hi"
