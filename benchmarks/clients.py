@@ -205,6 +205,43 @@ def _llmeter_report(output: Path) -> Report:
     return Report(told["total_requests"] - told["failed_requests"], figures)
 
 
+# vLLM and sglang ---------------------------------------------------------------------------------------------------
+
+RANDOM = ("--tokenizer", str(TOKENIZER), "--random-input-len", "16", "--random-output-len")
+
+
+def _vllm_command(folder: Path, load: Load, output: Path) -> list[str]:
+    words = [str(folder / "vllm"), "bench", "serve", "--backend", "openai-chat", "--base-url", load.url]
+    words += ["--endpoint", "/v1/chat/completions", "--model", MODEL, "--dataset-name", "random", *RANDOM]
+    words += [str(load.tokens), "--max-concurrency", str(load.streams), "--num-prompts", str(load.number)]
+    words += ["--percentile-metrics", "ttft,tpot,itl,e2el", "--metric-percentiles", "50,99"]
+    return [*words, "--save-result", "--save-detailed", "--result-dir", str(output), "--result-filename", "result.json"]
+
+
+def _vllm_report(output: Path) -> Report:
+    return _flat_report(json.loads((output / "result.json").read_text()), "e2el", "p50")
+
+
+def _sglang_command(folder: Path, load: Load, output: Path) -> list[str]:
+    words = [str(folder / "python"), "-m", "sglang.bench_serving", "--backend", "sglang-oai-chat"]
+    words += ["--base-url", load.url, "--model", MODEL, "--dataset-name", "random-ids", *RANDOM, str(load.tokens)]
+    words += ["--random-range-ratio", "1", "--max-concurrency", str(load.streams), "--num-prompts", str(load.number)]
+    return [*words, "--output-details", "--output-file", str(output / "result.jsonl")]
+
+
+def _sglang_report(output: Path) -> Report:
+    return _flat_report(json.loads((output / "result.jsonl").read_text()), "e2e_latency", "median")
+
+
+def _flat_report(told: Mapping[str, Any], e2e: str, median: str) -> Report:
+    names = dict(zip(METRICS, ("ttft", "itl", "tpot", e2e), strict=True))
+    figures = {
+        metric: Figures(*(told[f"{which}_{name}_ms"] for which in ("mean", median, "p99"))).times(1e-3)
+        for metric, name in names.items()
+    }
+    return Report(told["completed"], figures)
+
+
 CLIENTS: Mapping[str, Client] = {
     client.name: client
     for client in (
@@ -214,9 +251,11 @@ CLIENTS: Mapping[str, Client] = {
         # Offline, this one refuses a tokenizer in a folder.
         Client("aiperf", ("aiperf==0.13.0",), _aiperf_command, _aiperf_report),
         Client("llmeter", ("llmeter[openai]==0.2.0", "httpx"), _llmeter_command, _llmeter_report),
+        Client("vllm", (), _vllm_command, _vllm_report, OFFLINE | {"VLLM_NO_USAGE_STATS": "1"}),
+        Client("sglang", (), _sglang_command, _sglang_report, OFFLINE),
     )
 }
-"""Every client by name. vLLM's is missing: it comes only with vLLM itself, several GB of CUDA libraries."""
+"""Every client by name; without packages those that come only with a whole server, see ``benchmarks/README.md``."""
 
 
 def install(name: str, folder: Path, patience: float = 300) -> Path:
@@ -251,14 +290,16 @@ def located(given: Sequence[str], folder: Path | None) -> tuple[dict[str, Path],
         A name is unknown.
     """
     found = {"perfkit": Path(sys.executable).parent}
-    skipped = ["vllm skipped: its client comes only with vLLM itself, too large to install for a comparison."]
+    skipped = []
     for word in given:
         name, _, place = word.partition("=")
         if name not in CLIENTS or not place:
             raise ValueError(f"--peer takes NAME=BIN with a name of {', '.join(CLIENTS)}; got {word!r}")
         found[name] = Path(place).absolute()
-    for name in CLIENTS:
-        if name not in found and folder is None:
+    for name, client in CLIENTS.items():
+        if name not in found and not client.packages:
+            skipped.append(f"{name} skipped: it comes only with a whole server; --peer {name}=BIN names one installed.")
+        elif name not in found and folder is None:
             skipped.append(f"{name} skipped: neither --peer {name}=BIN nor --install FOLDER was given.")
         elif name not in found and folder is not None:
             try:

@@ -22,6 +22,7 @@ HELD: Final[tuple[Held, ...]] = ("nothing", "ends", "visible", "choices", "event
 ANSWER: Final = frozenset({Kind.CONTENT})
 VISIBLE: Final = frozenset(TOKEN_KINDS)
 CHOICES: Final = VISIBLE | {Kind.ROLE, Kind.FINISH, Kind.OTHER}
+OUTPUT: Final = CHOICES - {Kind.ROLE}
 EVENTS: Final = CHOICES | {Kind.USAGE, Kind.ERROR}
 
 
@@ -129,7 +130,7 @@ def _level(kinds: frozenset[Kind], enough: Held) -> Held:
     """Return which chunks must be kept to tell these apart; ``enough`` when only output matters."""
     if Kind.USAGE in kinds:
         return "events"
-    return "choices" if Kind.ROLE in kinds else enough if kinds else "nothing"
+    return "choices" if kinds & {Kind.ROLE, Kind.FINISH} else enough if kinds else "nothing"
 
 
 _FIXTURES: Final = "the stamps and reports that these releases wrote"
@@ -211,20 +212,33 @@ DEFINITIONS: Final[Mapping[str, Definition]] = {
         Definition(
             name="vllm",
             tool="vllm",
-            releases="main of September 2026",
-            reference="vllm/benchmarks/serve.py and lib/endpoint_request_func.py",
-            checked="",
-            first=CHOICES,
-            end=CHOICES,
-            gaps=CHOICES,
+            releases="0.33.0",
+            reference="vllm/benchmarks/lib/endpoint_request_func.py and serve.py in the 0.33.0 wheel",
+            checked=_REPORTS,
+            first=VISIBLE,
+            end=OUTPUT,
+            gaps=OUTPUT,
             per_token="after first",
             percentile="linear",
             causes={
-                "ttft": _ROLE,
-                "itl": "gaps to role and finish chunks count",
-                "tpot": "starts at the role chunk, ends at the finish chunk",
+                "ttft": "reasoning counts only as vLLM's servers call it, `reasoning`",
+                "itl": "the gap to the finish chunk counts (vLLM's has an empty text)",
+                "tpot": "ends at the finish chunk",
                 "e2e": "ends at the finish chunk",
             },
+        ),
+        Definition(
+            name="sglang",
+            tool="sglang",
+            releases="0.5.23",
+            reference="sglang/benchmark/serving.py in the 0.5.23 wheel, backend sglang-oai-chat",
+            checked=_REPORTS,
+            first=VISIBLE,
+            end=None,
+            gaps=VISIBLE,
+            per_token="after first",
+            percentile="linear",
+            causes={"tpot": "ends at the last byte instead of the last token"},
         ),
         Definition(
             name="guidellm",

@@ -47,11 +47,12 @@ def test_perfkit_alone_is_measured_and_the_missing_peers_are_named() -> None:
     assert abs(float(row["TTFT error p50"])) < 10
     assert float(row["ITL mean"]) == pytest.approx(float(row["true ITL mean [ms]"]), rel=0.2)
     assert [line.split()[0] for line in output.splitlines() if "skipped" in line] == [
-        "vllm",
         "evalscope",
         "guidellm",
         "aiperf",
         "llmeter",
+        "vllm",
+        "sglang",
     ]
 
 

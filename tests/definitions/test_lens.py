@@ -69,17 +69,17 @@ def test_aiperfs_definition_on_its_own_file_gives_its_report():
 
 def test_the_lens_counts_the_requests_whose_role_chunk_came_first():
     table = lens(opened("evalscope/evalscope-0.17.1__sweep"), "ttft")
-    assert table.loc["vllm", "mean"] < table.loc["perfkit", "mean"]
-    assert table.loc["vllm", "changed"] == 11
+    assert table.loc["evalscope-1.10", "mean"] < table.loc["perfkit", "mean"]
+    assert table.loc["evalscope-1.10", "changed"] == 11
     assert table.loc["perfkit", "changed"] == 0
-    assert "role chunk" in table.loc["vllm", "cause"]
+    assert "role chunk" in table.loc["evalscope-1.10", "cause"]
 
 
 def test_a_definition_that_the_file_cannot_give_is_refused_with_the_reason():
     run = opened("evalscope/evalscope-1.14.1__doc002_api_dataset")
-    with pytest.raises(UsageError, match="vllm's ttft needs the arrival of role and finish chunks"):
-        measure(run, "ttft", "vllm")
-    assert lens(run, "ttft").loc["vllm", ["n", "cause"]].tolist()[0] == 0
+    with pytest.raises(UsageError, match="evalscope-1.10's ttft needs the arrival of role and finish chunks"):
+        measure(run, "ttft", "evalscope-1.10")
+    assert lens(run, "ttft").loc["evalscope-1.10", ["n", "cause"]].tolist()[0] == 0
 
 
 def test_a_file_without_stamps_is_refused_whatever_the_definition():

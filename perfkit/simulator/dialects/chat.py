@@ -56,7 +56,7 @@ class ChatScript:
         self._tool = _tool_name(ask.body)
         self._passages = [ask.passage(choice) for choice in range(ask.choices)]
         self._content = self._templates({"content": TEXT} if not self._tool else _tool_delta({"arguments": TEXT}))
-        self._reasoning = self._templates({"reasoning_content": TEXT}) if ask.reasoning_tokens else []
+        self._reasoning = self._templates({self._shape.reasoning: TEXT}) if ask.reasoning_tokens else []
 
     def opening(self) -> list[bytes]:
         """Return the role chunks."""
@@ -117,7 +117,7 @@ class ChatScript:
         reasoning, length = self._ask.reasoning_tokens, self._ask.output_tokens
         message: dict[str, Json] = {"role": "assistant", "content": self._passages[choice].text(reasoning, length)}
         if reasoning:
-            message["reasoning_content"] = self._passages[choice].text(0, reasoning)
+            message[self._shape.reasoning] = self._passages[choice].text(0, reasoning)
         if self._tool:
             arguments = orjson.dumps({"query": message["content"]}).decode()
             call: dict[str, Json] = {"id": self._call_id(choice), "type": "function"}

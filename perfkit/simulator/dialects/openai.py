@@ -14,7 +14,7 @@ class Shape:
     """How a server's chat and completion streams look.
 
     ``role`` and ``last`` are the deltas of the role chunk and of the finish chunk; ``usage_in_last`` puts usage into
-    the finish chunk, whether it was asked for or not.
+    the finish chunk, whether it was asked for or not; ``reasoning`` is the field of thoughts.
     """
 
     role: dict[str, str]
@@ -22,10 +22,11 @@ class Shape:
     usage_in_last: bool = False
     usage_chunk: bool = True
     done: bool = True
+    reasoning: str = "reasoning_content"
 
 
 SHAPES: dict[Style, Shape] = {
-    "vllm": Shape(role={"role": "assistant", "content": ""}, last={"content": ""}),
+    "vllm": Shape(role={"role": "assistant", "content": ""}, last={"content": ""}, reasoning="reasoning"),
     "transformers": Shape(role={"role": "assistant"}, last={}, usage_in_last=True, usage_chunk=False, done=False),
     "llama.cpp": Shape(role={"role": "assistant", "content": ""}, last={}, usage_chunk=False),
 }

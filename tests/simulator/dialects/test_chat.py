@@ -65,14 +65,14 @@ def test_several_choices_are_streamed_side_by_side(server):
 def test_reasoning_comes_first_and_is_counted(thinker):
     events = stream(thinker, max_tokens=5, stream_options={"include_usage": True})
     kinds = [next(iter(delta)) for delta in deltas(events)]
-    assert kinds == ["role", *["reasoning_content"] * 3, *["content"] * 2, "content"]
+    assert kinds == ["role", *["reasoning"] * 3, *["content"] * 2, "content"]
     assert events[-2]["usage"]["completion_tokens_details"] == {"reasoning_tokens": 3}
     assert events[-2]["usage"]["prompt_tokens_details"] == {"cached_tokens": 1}
 
 
 def test_reasoning_is_apart_in_a_whole_answer(thinker):
     message = json.loads(chat(thinker, max_tokens=5))["choices"][0]["message"]
-    assert (len(message["reasoning_content"].split()), len(message["content"].split())) == (3, 2)
+    assert (len(message["reasoning"].split()), len(message["content"].split())) == (3, 2)
 
 
 def test_a_tool_offered_is_called_with_arguments_that_are_json(server):
