@@ -126,6 +126,11 @@ def test_the_worker_loads_nothing_that_it_does_not_need():
     assert loaded_by("import perfkit.workers.program") & {*HEAVY, "numpy", "transformers", "aiohttp"} == set()
 
 
+def test_the_driver_loads_neither_the_engine_nor_a_loop():
+    rooms = {"perfkit.engine.session", "perfkit.engine.desk", "perfkit.transport", "perfkit.simulator"}
+    assert loaded_by("import perfkit.measure, perfkit.cli.run") & {*rooms, *HEAVY, *LOOPS, "numpy"} == set()
+
+
 def test_import_perfkit_costs_under_a_seventh_of_a_second_more_than_asyncio():
     code = (
         "import time; began = time.perf_counter(); import asyncio; middle = time.perf_counter(); import perfkit; "

@@ -9,9 +9,11 @@ from typing import Final, Protocol, TypeVar
 
 from perfkit.errors import UnsafeFile
 from perfkit.records import Json
+from perfkit.store.schema import APPLICATION_ID
 
 HEAD: Final = 1 << 16
 """Bytes of a file that an importer sees to recognise it."""
+_ID_AT = 68  # in the header of a sqlite file
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ def recognise(path: str | Path) -> str | None:
             head = file.read(HEAD)
     except OSError:
         return None
+    if head[_ID_AT : _ID_AT + 4] == APPLICATION_ID.to_bytes(4, "big"):
+        return None  # ours: known before any importer is loaded
     _load_built_in()
     return next((name for name, reader in reversed(IMPORTERS.items()) if reader.matches(path, head)), None)
 

@@ -7,7 +7,9 @@ Far from its driver it finds a ``Call`` on standard input instead, and connects:
 these connections, and the end of standard input says that what started it here is gone.
 """
 
+import atexit
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -76,6 +78,7 @@ class Surroundings:
 
 def main() -> None:
     """Read the work, carry it out, exit."""
+    atexit.register(gc.freeze)  # the driver waits for the exit, which need not look for cycles
     events = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a plugin prints must not stand between our events
     orders = os.fdopen(os.dup(0), "rb")
