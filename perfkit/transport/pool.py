@@ -205,11 +205,15 @@ class Pool:
 
     async def _keep(self) -> None:
         """Enforce time limits, drop connections that idled too long, keep spares, follow the kernel's clock."""
+        # Looking at every stream takes its time from those that have something to read.
+        every, looked = max(int(LOOK_EVERY * 1e9), min(*self._limits[1:]) // 20), 0
         while True:
             await asyncio.sleep(LOOK_EVERY)
             now = perf_counter_ns()
             self._offset = unix_offset(1)
-            self._enforce_limits(now)
+            if now - looked >= every:
+                looked = now
+                self._enforce_limits(now)
             self._drop_idle(now)
             missing = min(self.spare - len(self._idle), OPENING_AT_ONCE)
             if missing > 0:
