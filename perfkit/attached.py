@@ -1,7 +1,6 @@
 """A measurement that another process started, found again by its run file."""
 
 import json
-import platform
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -9,9 +8,9 @@ from pathlib import Path
 from time import monotonic, sleep, time
 from typing import TYPE_CHECKING, Any
 
-from perfkit.engine.record import process_start
 from perfkit.errors import NothingSucceeded, UsageError
 from perfkit.job import STOP_WAIT, Progress
+from perfkit.store.process import lives, status
 from perfkit.store.schema import APPLICATION_ID
 from perfkit.store.writer import order_stop
 
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from perfkit.runs import Runs
 
 LOOK_EVERY = 0.1
-SAME_START = 2.0  # s: the clock may have been set since
-FRESH = 5.0  # s since the last heartbeat, where the process cannot be looked at; there is one a second
 
 _JOB = "(run_id = :job OR sweep_id = :job)"
 _RECORD = f"SELECT * FROM run WHERE {_JOB} ORDER BY rowid DESC LIMIT 1"
@@ -65,7 +62,7 @@ class AttachedJob:
             done=done,
             failed=int(failed),
             in_flight=in_flight,
-            elapsed=max(0.0, (time() if running else record["end_time"] or time()) - record["start_time"]),
+            elapsed=max(0.0, (time() if running else record["end_time"] or record["heartbeat"]) - record["start_time"]),
             expected=record["number"],
             duration=record["duration"],
             path=str(self.path),
@@ -75,7 +72,7 @@ class AttachedJob:
     def done(self) -> bool:
         """Tell whether it has ended, by itself or because its process died."""
         record, points = self._record(), self._points()
-        if not _lives(record):
+        if not lives(record):
             return True
         finished = {point for _, point, status in points if status == "finished"}
         between = record["status"] == "finished" and len(finished) < _planned(record)
@@ -122,8 +119,7 @@ class AttachedJob:
     @property
     def problem(self) -> str | None:
         """Why it was ended before its end, where that was nobody's wish: one sentence."""
-        record = dict(self._record())
-        return record.get("problem")  # a column that files of an earlier perfkit lack
+        return self._record().get("problem")  # a column that files of an earlier perfkit lack
 
     @property
     def runs(self) -> "Runs":
@@ -143,8 +139,10 @@ class AttachedJob:
                 raise TimeoutError(f"the job of {self.path} is still running after {timeout:g} s")
             sleep(LOOK_EVERY)
 
-    def _record(self) -> sqlite3.Row:
-        return self._rows(_RECORD, {"job": self._job})[0]
+    def _record(self) -> dict[str, Any]:
+        """Return the record of its last run, with the status as it is."""
+        record = dict(self._rows(_RECORD, {"job": self._job})[0])
+        return {**record, "status": status(record)}
 
     def _points(self) -> list[tuple[str, int, str]]:
         return [tuple(row) for row in self._rows(_POINTS, {"job": self._job})]
@@ -195,7 +193,7 @@ def attach(path: str | Path) -> AttachedJob:
         raise UsageError(f"{path} is no run file: {error}") from None
     if not records:
         raise UsageError(f"{path} holds no run that perfkit measured")
-    running = [record for record in records if record["status"] == "running" and _lives(record)]
+    running = [record for record in records if status(dict(record)) == "running"]
     chosen = (running or records)[0]
     return AttachedJob(path, str(chosen["sweep_id"] or chosen["run_id"]))
 
@@ -207,15 +205,6 @@ def _rows(path: Path, query: str, values: Any = ()) -> list[sqlite3.Row]:
         return file.execute(query, values).fetchall()
 
 
-def _planned(record: sqlite3.Row) -> int:
+def _planned(record: dict[str, Any]) -> int:
     """Return how many points the job has."""
     return int(json.loads(record["plan"])["points"]) if record["plan"] else 1
-
-
-def _lives(record: sqlite3.Row) -> bool:
-    """Tell whether the process that writes a run is there; another one may have its number now."""
-    elsewhere = json.loads(record["host"] or "{}").get("name") != platform.node()
-    if elsewhere or record["pid_time"] is None:
-        return record["status"] == "running" and time() - (record["heartbeat"] or 0.0) < FRESH
-    began = process_start(record["pid"])
-    return began is not None and abs(began - record["pid_time"]) < SAME_START

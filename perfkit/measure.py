@@ -204,7 +204,7 @@ def resume(path: str | Path, **given: Any) -> Job:
     Raises
     ------
     UsageError
-        The file holds no sweep, or nothing of it is missing.
+        The file holds no sweep, it is still under way, or nothing of it is missing.
 
     Examples
     --------
@@ -222,6 +222,8 @@ def resume(path: str | Path, **given: Any) -> Job:
     if not sweeps:
         raise UsageError(f"{path} holds no sweep; a sweep is a run with several values of parallel or rate")
     of_sweep = [record for record in records if record.get("sweep_id") == sweeps[-1]]
+    if any(record.get("status") == "running" for record in of_sweep):
+        raise UsageError(f"the sweep of {path} is still under way; wait for it, or end it with: perfkit stop {path}")
     plan = json.loads(of_sweep[-1]["plan"])
     finished = {record["point"] for record in of_sweep if record.get("status") == "finished"}
     missing = [index for index in range(plan["points"]) if index not in finished]

@@ -16,6 +16,7 @@ from perfkit.labels import Candidate, labels
 from perfkit.records import Json
 from perfkit.safe_file import open_live, quoted, stored_columns
 from perfkit.safe_pickle import decode_cell
+from perfkit.store.process import status
 from perfkit.store.schema import APPLICATION_ID, RESULT_NAMES, RUN, SCHEMA_VERSION
 
 SUFFIXES = (".db", ".sqlite", ".sqlite3")
@@ -179,9 +180,22 @@ def runs_of(source: Source) -> list[Run]:
 
 
 def _run(source: Source, record: dict[str, Json]) -> Run:
+    record |= _ended(source, record)
     tags = {str(key): str(value) for key, value in _object(record, "tags").items()}
     run = Run(source, record, "", _object(record, "arguments"), tags)
     return replace(run, origin=_origin(run))
+
+
+def _ended(source: Source, record: Mapping[str, Json]) -> dict[str, Json]:
+    """Return what the record of a killed run should say; the file itself is left as it is."""
+    if (now := status(record)) == record.get("status"):
+        return {}
+    query = """
+        SELECT count(*), count(CASE WHEN success THEN 1 END) FROM result
+        WHERE run_id = ? AND phase IS NOT 'preflight'"""
+    sent, succeeded = source.connection.execute(query, [record["run_id"]]).fetchone()
+    counts = {"sent": sent, "succeeded": succeeded, "failed": sent - succeeded}
+    return {"status": now, "end_time": record.get("heartbeat"), **counts}
 
 
 def _object(record: Mapping[str, Json], column: str) -> dict[str, Json]:

@@ -102,6 +102,50 @@ def test_one_that_is_not_detached_can_be_attached_to_and_still_ends_with_its_dri
     assert job.interrupted
 
 
+def killed(folder: Path, server: Simulated, *words: object) -> Path:
+    """Start a detached job, and kill every process that measures."""
+    process, path = begun(folder, server, *words, "detached", "leave")
+    process.wait(30)
+    kill_all(path)
+    return path
+
+
+def kill_all(path: Path) -> None:
+    writer = int(stored(path, "SELECT pid FROM run ORDER BY rowid")[-1]["pid"])
+    os.killpg(os.getpgid(writer), signal.SIGKILL)
+    until(lambda: not lives(writer))
+
+
+def test_a_run_whose_every_process_was_killed_is_shown_interrupted_and_its_file_left_as_it_is(
+    server: Simulated, tmp_path: Path
+) -> None:
+    path = killed(tmp_path, server, 4, 10**6)
+    log = path.with_name("run.db-wal")
+    before = (path.read_bytes(), log.read_bytes())
+    job, runs = attach(path), pk.open(path)
+    assert job.done()
+    assert job.interrupted
+    assert (job.progress.in_flight, job.progress.done) == (0, rows(path) - 1)
+    (record,) = runs.table.to_dict("records")
+    assert (record["status"], record["sent"], record["failed"]) == ("interrupted", rows(path) - 1, 0)
+    assert "was interrupted" in perfkit("show", path, folder=tmp_path).stdout
+    assert "interrupted" in perfkit("ls", path, folder=tmp_path).stdout
+    assert "nothing is under way" in perfkit("stop", path, folder=tmp_path).stderr
+    assert (path.read_bytes(), log.read_bytes()) == before
+    assert stored(path, "SELECT status FROM run")[0]["status"] == "running"
+
+
+def test_a_killed_sweep_goes_on_and_a_living_one_is_not_measured_twice(server: Simulated, tmp_path: Path) -> None:
+    process, path = begun(tmp_path, server, [4, 2], 200, "detached", "leave")
+    process.wait(30)
+    with pytest.raises(UsageError, match="is still under way"):
+        pk.resume(path)
+    kill_all(path)
+    resumed = pk.resume(path).wait(60)
+    assert sorted(resumed.table["parallel"]) == [2, 4]
+    assert set(resumed.table["status"]) == {"finished"}
+
+
 def test_a_stopped_sweep_goes_to_no_further_point(server: Simulated, tmp_path: Path) -> None:
     process, path = begun(tmp_path, server, [4, 2, 1], 10**6, "detached", "leave")
     process.wait(30)

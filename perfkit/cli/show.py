@@ -81,7 +81,8 @@ def list_files(options: argparse.Namespace) -> int:
     else:
         print(
             as_text(
-                ["run", "model", "load", "requests", "failed", "started", "verdict", "file"], list(map(_line, records))
+                ["run", "model", "load", "requests", "failed", "started", "status", "verdict", "file"],
+                list(map(_line, records)),
             )
         )
     for problem in runs.problems:
@@ -101,7 +102,8 @@ def _line(record: dict[str, Json]) -> Sequence[Cell]:
     date = datetime.fromtimestamp(started).strftime("%Y-%m-%d %H:%M") if started and started > _SINCE_2001 else ""
     counts = [Cell(number(record[name])) for name in ("sent", "failed")]
     texts = [record["run"], record["model"] or "", load]
-    return [*map(label, texts), *counts, *map(label, [date, record["verdict"] or "", record["path"]])]
+    rest = [date, record["status"] or "", record["verdict"] or "", record["path"]]
+    return [*map(label, texts), *counts, *map(label, rest)]
 
 
 def _known(value: Json) -> Json:

@@ -12,6 +12,7 @@ from time import time, time_ns
 
 from perfkit.arguments import Arguments
 from perfkit.secrets import shown_url
+from perfkit.store.process import machine, process_start
 from perfkit.store.writer import Row
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -118,6 +119,7 @@ def _host() -> dict[str, object]:
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     return {
         "name": platform.node(),
+        "processes": machine(),
         "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
@@ -140,26 +142,3 @@ def _git() -> dict[str, object] | None:
     lines = told.splitlines()
     commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid")), None)
     return {"commit": commit, "changed": any(not line.startswith("#") for line in lines)}
-
-
-def process_start(pid: int | None = None) -> float | None:
-    """Return when a process began (Unix seconds); None where the system does not tell, or it has ended.
-
-    Parameters
-    ----------
-    pid : int, optional
-        Default: this process.
-
-    Examples
-    --------
-    >>> process_start(os.getpid()) is None or process_start(os.getpid()) < time()
-    True
-    """
-    try:
-        stat = Path(f"/proc/{pid or 'self'}/stat").read_text().rpartition(")")[2].split()
-        uptime = float(Path("/proc/uptime").read_text().split()[0])
-    except OSError:
-        return None
-    if stat[0] in "ZX":  # dead, and nobody has buried it
-        return None
-    return time() - uptime + int(stat[19]) / os.sysconf("SC_CLK_TCK")
