@@ -6,7 +6,8 @@ Nothing is assumed of latency but that more load does not make it better.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import inf, sqrt
+from itertools import accumulate
+from math import inf, log, sqrt
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,9 @@ Holds = Literal["yes", "no", "unsure"]
 
 NARROW = 0.05
 """Share by which two neighbouring loads may differ before a point between them tells nothing a person needs."""
+
+SPARE = 1
+"""Runs kept beyond one for each end that is not certain yet: a repeat may say less than the run it repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,79 +127,33 @@ class Tried:
         # That any of several is broken is the easier to say wrongly the more of them there are.
         return "no" if self.chance <= error / len(self.chances) else "unsure"
 
+    def weight(self, error: float) -> float:
+        """Return what this run says as a share of one judged at ``error``: 1 for yes, -1 for no, less where unsure.
 
-def next_load(tried: Iterable[Tried], low: float, high: float = inf, *, whole: bool = False) -> float | None:
-    """Choose the load to measure next, to three digits: where it is least certain that the objectives hold.
-
-    Parameters
-    ----------
-    tried : iterable of Tried
-        What has been measured. A load at which the client was the limit is measured again; if it is the limit
-        again, that load is a wall like ``high``.
-    low, high : float
-        The least and the largest load to try.
-    whole : bool
-        Loads are whole numbers, such as users.
-
-    Returns
-    -------
-    float or None
-        None when the edge is known closely enough.
-
-    Notes
-    -----
-    By the fall of the chance from one load to the next, made monotone, each gap has a probability that the edge lies
-    in it. The likeliest gap is halved (in logarithms); beyond the largest load so far the load is doubled.
-
-    Examples
-    --------
-    >>> good, bad = Tried(2, (1.0,)), Tried(8, (0.0,))
-    >>> next_load([], low=2), next_load([good], low=2), next_load([good, bad], low=2)
-    (2, 4, 4.0)
-    """
-    every = list(tried)
-    points = sorted((each for each in every if each.counts), key=lambda each: each.load)
-    uncounted = Counter(each.load for each in every if not each.counts)
-    for load, times in uncounted.items():
-        # Once may be a busy neighbour's doing; twice is the client.
-        if times == 1 and load not in [each.load for each in points]:
-            return load
-    wall = min([high, *(load for load, times in uncounted.items() if times > 1)])
-    if not points:
-        return None if uncounted else low
-    loads = [*(each.load for each in points), wall]
-    chances = _falling([each.chance for each in points])
-    gaps = [
-        (before - after, right / left, left, right)
-        for before, after, left, right in zip(chances, [*chances[1:], 0.0], loads, loads[1:], strict=False)
-        if right > left * (1 + NARROW) and (not whole or right - left > 1)
-    ]
-    likeliest = max(gaps, default=(0.0, 1.0, low, low))
-    return _between(*likeliest[2:], last=points[-1].load, high=high, whole=whole) if likeliest[0] > 0.01 else None
-
-
-def _falling(chances: Sequence[float]) -> list[float]:
-    """Return chances that nowhere rise: the middle between the largest falling line below and the least above."""
-    below = np.minimum.accumulate(chances)
-    above = np.maximum.accumulate(chances[::-1])[::-1]
-    return [float(chance) for chance in (below + above) / 2]
-
-
-def _between(left: float, right: float, *, last: float, high: float, whole: bool) -> float:
-    if left == last and 2 * left < right:
-        return 2 * left
-    if left == last and right == high:
-        return right
-    middle = sqrt(left * right)
-    return min(max(round(middle), left + 1), right - 1) if whole else float(f"{middle:.3g}")
+        Examples
+        --------
+        >>> [round(Tried(8, (chance,)).weight(0.01), 2) for chance in (0.999, 0.9, 0.5, 0.0)]
+        [1, 0.48, 0.0, -1]
+        """
+        holds = self.holds(error)
+        if holds != "unsure":
+            return 1 if holds == "yes" else -1
+        odds = log(self.chance / (1 - self.chance))
+        odds = odds if odds > 0 else min(0.0, odds + log(len(self.chances)))
+        return odds / log((1 - error) / error)
 
 
 @dataclass(frozen=True, slots=True)
 class Bracket:
     """The largest load known to meet the objectives, and the least known not to; None where there is none.
 
-    Each end rests on two runs: two at or above ``lower`` met the objectives, two at or below ``upper`` did not. One
-    run near saturation may be lucky as a whole, which nothing inside it shows: its queue remembers as long as it lasts.
+    Each end rests on as much evidence as two runs give that are judged at ``error``, of two runs or more. One run near
+    saturation may be lucky as a whole, which nothing inside it shows: its queue remembers as long as it lasts.
+
+    Notes
+    -----
+    Each run's chance counts as log odds, and for no more than those of ``error``. What holds at a load holds below, so
+    the odds of runs at the next loads above ``lower``, as many as strengthen it, are multiplied; below ``upper`` too.
     """
 
     lower: float | None
@@ -210,12 +168,14 @@ class Bracket:
         >>> Bracket.of([Tried(4, (1.0,)), Tried(6, (0.5,)), Tried(4, (1.0,)), Tried(8, (0.0,))], 0.01)
         Bracket(lower=4, upper=None)
         """
-        good, bad = _judged(tried, error)
-        lower = good[1] if len(good) > 1 else None
-        upper = bad[1] if len(bad) > 1 else None
+        found = _Evidence.of(tried, error)
+        good = [load for load in found.loads if found.holds[load] >= 2]
+        bad = [load for load in found.loads if found.fails[load] >= 2]
+        lower, upper = max(good, default=None), min(bad, default=None)
         if lower is not None and upper is not None and lower >= upper:
-            lower = next((load for load in good if load < bad[0]), None)
-            upper = next((load for load in bad if load > good[0]), None)
+            return cls(
+                max((at for at in good if at < bad[0]), default=None), next((at for at in bad if at > good[-1]), None)
+            )
         return cls(lower, upper)
 
     def __contains__(self, load: float) -> bool:
@@ -223,50 +183,125 @@ class Bracket:
         return (self.lower or 0.0) <= load <= (self.upper if self.upper is not None else inf)
 
 
-def unconfirmed(tried: Iterable[Tried], error: float) -> list[float]:
-    """Return the loads, none to two, that would be ends of the bracket if a second run agreed.
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """What the runs that count say of each load, in runs judged at ``error``: 2 is what an end of the bracket takes."""
 
-    Examples
-    --------
-    >>> unconfirmed([Tried(4, (1.0,)), Tried(4, (1.0,)), Tried(8, (0.0,))], 0.01)
-    [8]
-    """
-    return [loads[0] for loads in _judged(tried, error) if loads and loads.count(loads[0]) == 1]
+    own: dict[float, float]
+    """Of the runs at this load alone, in order of load; below 0 that the objectives fail."""
+    holds: dict[float, float]
+    """That they hold: of the runs here and at as many of the next loads above as strengthen it."""
+    fails: dict[float, float]
+    """That they fail: of the runs here and at as many of the next loads below."""
+
+    @classmethod
+    def of(cls, tried: Iterable[Tried], error: float) -> "_Evidence":
+        own: dict[float, float] = {}
+        for each in sorted((each for each in tried if each.counts), key=lambda each: each.load):
+            own[each.load] = own.get(each.load, 0.0) + each.weight(error)
+        holds = _strongest([own[load] for load in reversed(own)])
+        fails = _strongest([-own[load] for load in own])
+        return cls(own, dict(zip(reversed(own), holds, strict=True)), dict(zip(own, fails, strict=True)))
+
+    @property
+    def loads(self) -> list[float]:
+        """Every load, from the least."""
+        return list(self.own)
+
+    @property
+    def bad(self) -> float | None:
+        """The least load whose own runs show it to be too much."""
+        return next((load for load in self.own if self.own[load] <= -1), None)
+
+    @property
+    def good(self) -> float | None:
+        """The largest load below it whose own runs show it to be little enough."""
+        bad = inf if self.bad is None else self.bad
+        return max((load for load in self.own if self.own[load] >= 1 and load < bad), default=None)
+
+    @property
+    def doubtful(self) -> list[float]:
+        """What would be an end of the bracket with more runs; the least load where nothing is known to be good."""
+        bad, least = self.bad, self.loads[0]
+        good = least if self.good is None and bad != least else self.good
+        return [
+            *([bad] if bad is not None and self.fails[bad] < 2 else []),
+            *([good] if good is not None and self.holds[good] < 2 else []),
+        ]
+
+    def gaps(self, wall: float) -> list[tuple[float, float]]:
+        """Return the gap above the last good load and that below the first bad one, or below the wall."""
+        loads, bad, good = self.loads, self.bad, self.good
+        under = [load for load in loads if bad is None or load < bad]
+        below = [(under[-1], wall if bad is None else bad)] if under else []
+        above = [] if good is None else [(good, load) for load in loads if load > good][:1]
+        return below + above
 
 
-def _judged(tried: Iterable[Tried], error: float) -> tuple[list[float], list[float]]:
-    """Return the loads whose runs met the objectives, from the largest, and those whose did not, from the least."""
-    judged = [(each.load, each.holds(error)) for each in tried if each.counts]
-    good = sorted((load for load, holds in judged if holds == "yes"), reverse=True)
-    return good, sorted(load for load, holds in judged if holds == "no")
+def _strongest(weights: Sequence[float]) -> list[float]:
+    """Return for each place the largest sum of weights that ends there."""
+    return list(accumulate(weights, lambda before, weight: weight + max(0.0, before)))
 
 
 def plan_next(
     tried: Iterable[Tried], error: float, left: int, low: float, high: float = inf, *, whole: bool = False
 ) -> float | None:
-    """Choose the load of the next run: one to learn from, or an end of the bracket again while runs are left for it.
+    """Choose the load of the next run, to three digits: where an end of the bracket is least certain.
 
     Parameters
     ----------
-    tried, low, high, whole
-        As for ``next_load``.
+    tried : iterable of Tried
+        What has been measured. A load at which the client was the limit is measured again; if it is the limit
+        again, that load is a wall like ``high``.
     error : float
         The chance that one run is judged wrongly, at most.
     left : int
         Runs that may still be made.
+    low, high : float
+        The least and the largest load to try.
+    whole : bool
+        Loads are whole numbers, such as users.
 
     Returns
     -------
     float or None
         None when all is known, or no run is left.
 
+    Notes
+    -----
+    Loads double until one is too much. Then there is a largest load that is good, a least one that is bad, and loads
+    between of which one run cannot tell. The wider of the gaps on the far side of these two is halved (in
+    logarithms): what lies between is not looked at again, since a run there tells nothing. The last runs, one to
+    spare, repeat the two loads until each is known as the bracket wants it.
+
     Examples
     --------
     >>> good, bad = Tried(2, (1.0,)), Tried(8, (0.0,))
-    >>> [plan_next([good, bad], 0.01, left, low=2) for left in (3, 2, 0)]
-    [4.0, 2, None]
+    >>> [plan_next([good, bad], 0.01, left, low=2) for left in (4, 2, 0)]
+    [4.0, 8, None]
     """
+    if left <= 0:
+        return None
     every = list(tried)
-    doubtful = unconfirmed(every, error)
-    load = next_load(every, low, high, whole=whole) if left > len(doubtful) else None
-    return load if load is not None else next(iter(doubtful[:left]), None)
+    uncounted = Counter(each.load for each in every if not each.counts)
+    found = _Evidence.of(every, error)
+    for load, times in uncounted.items():
+        # Once may be a busy neighbour's doing; twice is the client.
+        if times == 1 and load not in found.own:
+            return load
+    if not found.loads:
+        return None if uncounted else low
+    wall = min([high, *(load for load, times in uncounted.items() if times > 1)])
+    if found.bad is None and 2 * found.loads[-1] < wall:
+        return 2 * found.loads[-1]
+    if found.bad is None and found.loads[-1] < wall == high:
+        return high
+    doubtful = found.doubtful
+    if found.good is None and doubtful and doubtful[-1] == found.loads[0] and left >= len(doubtful):
+        return found.loads[0]
+    gaps = [gap for gap in found.gaps(wall) if gap[1] > gap[0] * (1 + NARROW) and (not whole or gap[1] - gap[0] > 1)]
+    if not gaps or (doubtful and left <= len(doubtful) + SPARE):
+        return doubtful[0] if doubtful else None
+    left_end, right_end = max(gaps, key=lambda gap: gap[1] / gap[0])
+    middle = sqrt(left_end * right_end)
+    return min(max(round(middle), left_end + 1), right_end - 1) if whole else float(f"{middle:.3g}")

@@ -222,16 +222,16 @@ def capacity(
 
     Notes
     -----
-    Loads double from ``low`` until one is too much; then the gap in which the objectives most probably stop to hold
-    is halved, until the neighbours are within 5 %. The last runs repeat the ends of the bracket. Each run is a point
-    of one sweep, with arrivals of its own seed.
+    Loads double from ``low`` until one is too much. Then the largest load known to be good moves up and the least one
+    known to be too much down, the one with the wider gap first, until both gaps are within 5 %. The last runs repeat
+    the ends of the bracket. Each run is a point of one sweep, with arrivals of its own seed.
 
     In each run the share of requests beyond a bound is held against the share allowed; a request that failed is
     beyond every bound. That posterior (see ``Objective.chance``) says "yes" or "no" only when wrong with a chance of
     at most (1 - confidence) / points, or else "unsure"; so by the union bound all runs are judged rightly with the
     confidence stated, as far as a run's effective number of requests is estimated rightly. Near saturation it is
-    not: a queue there may be lucky for a whole run, so each end of the bracket rests on two runs that agree. What is
-    assumed beyond that is only that more load is never better.
+    not: a queue there may be lucky for a whole run, so each end of the bracket rests on the evidence of two runs so
+    judged (see ``Bracket``). What is assumed beyond that is only that more load is never better.
 
     What holds is said of runs as long as these: an open model just above what a server can take gets worse slowly.
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from perfkit.bracketing import Bracket, Objective, Tried, next_load, plan_next, unconfirmed
+from perfkit.bracketing import Bracket, Objective, Tried, plan_next
 from perfkit.errors import UsageError
 
 YES, NO = (1.0,), (0.0,)
@@ -20,7 +20,7 @@ def searched(capacity, low, high=float("inf"), whole=False, client=float("inf"))
 
 def test_loads_double_until_one_is_too_much_and_then_the_gap_is_halved_and_the_ends_repeated():
     loads = [each.load for each in searched(100, low=10)]
-    assert loads[:6] == [10, 20, 40, 80, 160, 113.0]
+    assert loads[:7] == [10, 20, 40, 80, 160, 113.0, 95.1]
     assert sorted(loads[-2:]) == [99.5, 104.0]
     assert len(loads) == 11
 
@@ -56,23 +56,51 @@ def test_a_load_that_bound_the_client_is_measured_again_and_then_a_wall():
 
 def test_where_points_are_unsure_their_edges_are_looked_at():
     tried = [Tried(10, YES), Tried(20, (0.5,)), Tried(40, NO)]
-    assert next_load(tried, 10) in (14.1, 28.3)
+    assert plan_next(tried, 0.01, 9, 10) == 28.3
+    tried += [Tried(28.3, NO)]
+    assert plan_next(tried, 0.01, 9, 10) == 14.1
+
+
+def test_loads_grow_until_one_is_too_much_whatever_is_unsure_below():
+    assert plan_next([Tried(10, YES), Tried(20, (0.2,))], 0.01, 9, 10) == 40
+
+
+def test_the_least_load_is_measured_until_it_is_known():
+    tried = [Tried(10, (0.9,)), Tried(20, NO)]
+    assert plan_next(tried, 0.01, 9, 10) == 10
+    assert plan_next([*tried, Tried(10, YES)], 0.01, 9, 10) == 14.1
 
 
 def test_points_that_contradict_each_other_widen_the_bracket():
-    tried = [Tried(10, YES), Tried(20, NO), Tried(22, NO), Tried(25, YES), Tried(30, YES), Tried(40, NO)]
-    assert Bracket.of(tried, 0.01) == Bracket(10, 40)
+    tried = [Tried(10, YES), Tried(10, YES), Tried(20, NO), Tried(20, NO), Tried(30, YES), Tried(30, YES)]
+    assert Bracket.of(tried, 0.01) == Bracket(10, None)
+    assert Bracket.of([*tried, Tried(40, NO), Tried(40, NO)], 0.01) == Bracket(10, 40)
+
+
+def test_several_runs_that_are_almost_sure_say_as_much_as_two_that_are():
+    almost = [Tried(10, (0.98,)) for _ in range(3)]
+    assert Bracket.of(almost[:2], 0.01).lower is None
+    assert Bracket.of(almost, 0.01).lower == 10
+
+
+def test_a_run_that_says_the_opposite_takes_back_what_another_said():
+    tried = [Tried(10, YES), Tried(10, YES), Tried(10, (0.2,))]
+    assert Bracket.of(tried, 0.01).lower is None
+
+
+def test_runs_at_larger_loads_count_for_smaller_ones():
+    assert Bracket.of([Tried(10, YES), Tried(20, YES), Tried(30, NO), Tried(60, NO)], 0.01) == Bracket(10, 60)
 
 
 def test_one_lucky_run_moves_no_end():
     tried = [Tried(10, YES), Tried(20, YES), Tried(20, (0.5,)), Tried(40, NO), Tried(80, NO)]
     assert Bracket.of(tried, 0.01) == Bracket(10, 80)
-    assert unconfirmed(tried, 0.01) == [20, 40]
 
 
 def test_the_last_runs_are_kept_for_the_ends():
     tried = [Tried(10, YES), Tried(40, NO)]
-    assert [plan_next(tried, 0.01, left, 10) for left in (3, 2, 1)] == [20, 10, 10]
+    assert [plan_next(tried, 0.01, left, 10) for left in (4, 3, 2, 1)] == [20, 40, 40, 40]
+    assert plan_next([*tried, Tried(40, NO)], 0.01, 2, 10) == 10
 
 
 def test_several_objectives_hold_together_or_not_at_all():
