@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -274,13 +275,30 @@ def install(name: str, folder: Path, patience: float = 300) -> Path:
     return place / "bin"
 
 
+def named(given: Sequence[str] = ()) -> dict[str, Path]:
+    """Return the bin folders that words ``NAME=BIN`` name, those of ``PERFKIT_PEERS`` first.
+
+    Raises
+    ------
+    ValueError
+        A name is unknown.
+    """
+    found = {}
+    for word in [*os.environ.get("PERFKIT_PEERS", "").split(), *given]:
+        name, _, place = word.partition("=")
+        if name not in CLIENTS or not place:
+            raise ValueError(f"a peer is NAME=BIN with a name of {', '.join(CLIENTS)}; got {word!r}")
+        found[name] = Path(place).absolute()
+    return found
+
+
 def located(given: Sequence[str], folder: Path | None) -> tuple[dict[str, Path], list[str]]:
     """Return the bin folder of each client, and a sentence for each that is skipped.
 
     Parameters
     ----------
     given : sequence of str
-        ``NAME=BIN``.
+        ``NAME=BIN``, beside those of ``PERFKIT_PEERS``.
     folder : Path, optional
         Where to install those that were not given; without it they are skipped.
 
@@ -289,18 +307,13 @@ def located(given: Sequence[str], folder: Path | None) -> tuple[dict[str, Path],
     ValueError
         A name is unknown.
     """
-    found = {"perfkit": Path(sys.executable).parent}
+    found = {"perfkit": Path(sys.executable).parent, **named(given)}
     skipped = []
-    for word in given:
-        name, _, place = word.partition("=")
-        if name not in CLIENTS or not place:
-            raise ValueError(f"--peer takes NAME=BIN with a name of {', '.join(CLIENTS)}; got {word!r}")
-        found[name] = Path(place).absolute()
     for name, client in CLIENTS.items():
         if name not in found and not client.packages:
             skipped.append(f"{name} skipped: it comes only with a whole server; --peer {name}=BIN names one installed.")
         elif name not in found and folder is None:
-            skipped.append(f"{name} skipped: neither --peer {name}=BIN nor --install FOLDER was given.")
+            skipped.append(f"{name} skipped: neither --peer {name}=BIN (or PERFKIT_PEERS) nor --install was given.")
         elif name not in found and folder is not None:
             try:
                 found[name] = install(name, folder.absolute())

@@ -30,7 +30,7 @@ from perfkit.definitions.evalscope import (
     throughput,
     timeline,
 )
-from perfkit.definitions.peers import aiperf, guidellm, llmeter
+from perfkit.definitions.peers import aiperf, guidellm, llmeter, serving
 from perfkit.importers import open_imported, recognise
 from perfkit.importers.evalscope import readings
 
@@ -38,10 +38,12 @@ RELEASE = re.compile(r"(?:evalscope|llmuses)-(?:git)?(?P<version>[\w.]+?)__(?P<p
 PEER_TOLERANCE = 1e-7
 """Relative. Canonical stamps are Unix seconds in 64 bits, which resolve 0.2 us; printed digits go further."""
 
+PEERS = ("guidellm", "aiperf", "llmeter", "vllm", "sglang")
 SUM_TOLERANCE = 1e-12
 """Relative. These files print all 17 digits, the last of which depend on the order of adding up."""
 
 SERVER_CACHE = "the server's cached_tokens came in the usage chunk, which the tool does not store"
+LAST_BYTE = "ends at the last byte, of which the file does not tell"
 LAST_SUCCESS = "divided by the time of the last success, which is not stored"
 
 
@@ -134,7 +136,7 @@ def llmuses_figures(path: Path) -> Iterator[Figure]:
 
 
 def peer_figures(path: Path, tool: str) -> Iterator[Figure]:
-    """Compare the report of guidellm, aiperf or llmeter."""
+    """Compare the report of one of the other tools."""
     connection = open_imported(path)
     connection.row_factory = sqlite3.Row
     rows = [dict(row) for row in connection.execute("SELECT * FROM result WHERE success = 1 ORDER BY rowid")]
@@ -143,6 +145,13 @@ def peer_figures(path: Path, tool: str) -> Iterator[Figure]:
         theirs = json.loads(path.with_name("stats.json").read_text())
         for name, ours in llmeter(rows).items():
             yield Figure(name, theirs[name], ours, PEER_TOLERANCE)
+    elif tool in ("vllm", "sglang"):
+        theirs = json.loads(path.read_text())
+        for name, ours in serving(rows, theirs["duration"]).items():
+            name = name.replace("e2el", "e2e_latency") if tool == "sglang" else name
+            cause = LAST_BYTE if tool == "sglang" and ("tpot" in name or "e2e" in name) else ""
+            if name in theirs:
+                yield Figure(name, theirs[name], ours, PEER_TOLERANCE, cause=cause)
     elif tool == "aiperf":
         report = json.loads(path.with_name("profile_export_aiperf.json").read_text())
         start, end = (datetime.fromisoformat(report[name]) for name in ("start_time", "end_time"))
@@ -168,7 +177,7 @@ def figures_of(path: Path) -> list[Figure]:
         return list(evalscope_figures(path))
     if tool == "evalscope" and path.with_name("summary_stdout.txt").exists():
         return list(llmuses_figures(path))
-    return list(peer_figures(path, tool)) if tool in ("guidellm", "aiperf", "llmeter") else []
+    return list(peer_figures(path, tool)) if tool in PEERS else []
 
 
 def main() -> int:

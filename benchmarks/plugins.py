@@ -1,7 +1,7 @@
 """Are the stamps of a user's own plugin as true as those of a built-in API?
 
     python benchmarks/plugins.py [--streams 64]
-    PERFKIT_EVALSCOPE=venv/bin/evalscope python benchmarks/plugins.py     # beside evalscope's own transport
+    PERFKIT_PEERS=evalscope=venv/bin python benchmarks/plugins.py     # beside evalscope's own transport
 
 The plugins are of the generations the first users wrote: one that gives bodies and counts (A), one that inherits
 the default transport (C), one that sends by itself and yields what it reads (B).
@@ -9,7 +9,6 @@ the default transport (C), one that sends by itself and yields what it reads (B)
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from clients import named
 
 import perfkit as pk
 from perfkit.apis.base import ApiPluginBase, DefaultApiPlugin
@@ -116,9 +116,8 @@ def main(words: list[str] | None = None) -> list[Row]:
         "generation B": Sending,
     }
     rows = [measure(way, api, options.streams, options.rounds) for way, api in ways.items()]
-    peer = os.environ.get("PERFKIT_EVALSCOPE")
-    if peer:
-        rows.append(evalscope(peer, options.streams, options.rounds))
+    if place := named().get("evalscope"):
+        rows.append(evalscope(str(place / "evalscope"), options.streams, options.rounds))
     lines = ["| sender | n | chunks late p50 [ms] | p99 [ms] | TTFT error, mean [ms] |", "|---|---|---|---|---|"]
     lines += [f"| {r.way} | {r.requests} | {r.late_p50:.3f} | {r.late_p99:.3f} | {r.ttft_error:.3f} |" for r in rows]
     sys.stdout.write("\n".join(lines) + "\n")

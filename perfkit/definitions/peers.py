@@ -1,4 +1,4 @@
-"""What guidellm, aiperf and llmeter print in their reports, recomputed from the canonical columns of their files.
+"""What guidellm, aiperf, llmeter, vLLM and sglang report, recomputed from the canonical columns of their files.
 
 Each tool has its samples (what a line is a statistic of) and its statistics (means, percentile rule, spread). Verified
 against the tools' own reports by ``benchmarks/fixtures.py``.
@@ -30,6 +30,11 @@ def per_second(rows: Sequence[Row], *columns: str, start: str = "start_time", en
     duration = max(row[end] for row in rows) - min(row[start] for row in rows)
     total = sum(sum(row[name] or 0 for name in columns) for row in rows) if columns else len(rows)
     return float(total / duration)
+
+
+def gaps(rows: Sequence[Row]) -> Samples:
+    """Return the gaps between the chunks of all rows, in ms."""
+    return [gap * MS for row in rows for gap in json.loads(row["inter_token_latencies"])]
 
 
 # llmeter -----------------------------------------------------------------------------------------------------------
@@ -82,7 +87,7 @@ AIPERF: Final[Mapping[str, Callable[[Sequence[Row]], Samples]]] = {
     "time_to_first_token": column("first_chunk_latency", MS),
     "decode_duration": lambda rows: [_decode_time(row) * MS for row in rows],
     "inter_token_latency": _divided(lambda row: _decode_time(row) * MS, lambda row: row["completion_tokens"] - 1),
-    "inter_chunk_latency": lambda rows: [gap * MS for row in rows for gap in json.loads(row["inter_token_latencies"])],
+    "inter_chunk_latency": gaps,
     "output_token_throughput_per_user": _divided(lambda row: row["completion_tokens"] - 1, _decode_time),
     "e2e_output_token_throughput": _divided(lambda row: row["completion_tokens"], lambda row: row["latency"]),
     "usage_prompt_tokens": column("prompt_tokens"),
@@ -117,6 +122,42 @@ def _aiperf_statistics(samples: Samples) -> dict[str, float]:
     percents = (1, 5, 10, 25, 50, 75, 90, 95, 99)
     spread = {"avg": float(np.mean(values)), "std": float(np.std(values)), "min": values[0], "max": values[-1]}
     return spread | {f"p{percent}": linear(values, percent) for percent in percents}
+
+
+# vLLM and sglang ---------------------------------------------------------------------------------------------------
+
+SERVING: Final[Mapping[str, Callable[[Sequence[Row]], Samples]]] = {
+    "ttft": column("first_chunk_latency", MS),
+    "tpot": column("time_per_output_token", MS),
+    "itl": gaps,
+    "e2el": column("latency", MS),
+}
+"""Metrics of both tools, by vLLM's names; sglang calls the last one ``e2e_latency``."""
+
+
+def serving(rows: Sequence[Row], duration: float) -> dict[str, float]:
+    """Recompute the summary in the result files of ``vllm bench serve`` and sglang's ``bench_serving``.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Canonical rows of the requests that succeeded.
+    duration : float
+        Seconds, as the file says.
+
+    Returns
+    -------
+    dict
+        By vLLM's names, milliseconds and rates. sglang ends TPOT and E2E at the last byte, which its file lacks.
+    """
+    tokens = sum(row["completion_tokens"] or 0 for row in rows)
+    found = {"request_throughput": len(rows) / duration, "output_throughput": tokens / duration}
+    for name, samples in SERVING.items():
+        values = sorted(samples(rows))
+        found |= {f"mean_{name}_ms": float(np.mean(values)), f"std_{name}_ms": float(np.std(values))}
+        found |= {f"p{percent}_{name}_ms": linear(values, percent) for percent in (50, 90, 95, 99)}
+        found[f"median_{name}_ms"] = found[f"p50_{name}_ms"]
+    return found
 
 
 # guidellm ----------------------------------------------------------------------------------------------------------

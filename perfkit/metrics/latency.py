@@ -21,7 +21,7 @@ def ttft(requests: pd.DataFrame) -> pd.Series:
 
     Notes
     -----
-    first token - start. evalscope before 1.11 and vLLM count the empty role chunk that some servers send at once;
+    first token - start. evalscope before 1.11 counts the empty role chunk that some servers send at once;
     llmeter and inference-perf wait for text of the answer proper, past all reasoning [1]_.
 
     References
@@ -52,8 +52,8 @@ def e2e(requests: pd.DataFrame) -> pd.Series:
 
     Notes
     -----
-    last byte - start, so trailing usage and ``[DONE]`` events count. vLLM, aiperf and llmeter stop at the last
-    chunk of content; evalscope, guidellm and genai-bench end as perfkit does.
+    last byte - start, so trailing usage and ``[DONE]`` events count. aiperf and llmeter stop at the last chunk
+    of content, vLLM at the finish chunk; evalscope, guidellm, sglang and genai-bench end as perfkit does.
 
     Examples
     --------
@@ -85,8 +85,8 @@ def tpot(requests: pd.DataFrame) -> pd.Series:
 
     Notes
     -----
-    evalscope and vLLM end at the last event, and guidellm divides the whole latency by the tokens, TTFT
-    included [1]_: 19.1 ms where others say 10.0 ms, for 32 tokens 10 ms apart after a TTFT of 300 ms.
+    evalscope and sglang end at the last event, vLLM at the finish chunk, and guidellm divides the whole latency by the
+    tokens, TTFT included [1]_: 19.1 ms where others say 10.0 ms, for 32 tokens 10 ms apart after a TTFT of 300 ms.
 
     References
     ----------

@@ -72,8 +72,8 @@ def itl(requests: pd.DataFrame) -> pd.Series:
 
     Notes
     -----
-    Per chunk, as evalscope and vLLM count. sglang divides each gap by the tokens of its chunk, guidellm and aiperf
-    report the mean of each request, inference-perf gives the tokens of one chunk gaps of zero [1]_.
+    Per chunk, as evalscope and vLLM count. sglang's native API divides each gap by the tokens of its chunk, guidellm
+    and aiperf report the mean of each request, inference-perf gives the tokens of one chunk gaps of zero [1]_.
 
     References
     ----------

@@ -20,7 +20,8 @@ def test_every_figure_that_the_tools_printed_beside_the_fixtures_is_recomputed()
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     equal, close, explained, different = map(int, re.search(r"^all +(.*)$", ended.stdout, re.MULTILINE)[1].split())
-    assert (different, explained) == (0, 0)
+    # sglang's TPOT and E2E end at the last byte, which its file does not keep.
+    assert (different, explained) == (0, 12)
     assert equal > 950
     assert close < 20
 

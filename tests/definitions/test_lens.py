@@ -77,7 +77,7 @@ def test_the_lens_counts_the_requests_whose_role_chunk_came_first():
 
 def test_a_definition_that_the_file_cannot_give_is_refused_with_the_reason():
     run = opened("evalscope/evalscope-1.14.1__doc002_api_dataset")
-    with pytest.raises(UsageError, match="evalscope-1.10's ttft needs the arrival of role and finish chunks"):
+    with pytest.raises(UsageError, match=r"evalscope-1\.10's ttft needs the arrival of role and finish chunks"):
         measure(run, "ttft", "evalscope-1.10")
     assert lens(run, "ttft").loc["evalscope-1.10", ["n", "cause"]].tolist()[0] == 0
 

@@ -14,6 +14,8 @@ PEERS = {
     "guidellm": FIXTURES / "peers/guidellm_4/report.json",
     "aiperf": FIXTURES / "peers/aiperf_4/profile_export.jsonl",
     "llmeter": FIXTURES / "peers/llmeter_4/20261120-2005/responses.jsonl",
+    "vllm": FIXTURES / "peers/vllm_4/result.json",
+    "sglang": FIXTURES / "peers/sglang_4/result.jsonl",
 }
 
 DETAILED = {
@@ -116,6 +118,8 @@ def test_the_peers_own_means_come_out_of_the_canonical_columns(tool, path):
         "guidellm": (0.10412481427192688, 0.735516220331192),
         "aiperf": (0.10569891875, 0.742662371375),
         "llmeter": (0.13744257737499765, 0.7684751278749786),
+        "vllm": (0.10671339675013769, 0.7085711693753183),
+        "sglang": (0.11024332750002941, 0.7116711),
     }
     assert (ttft, e2e, tokens) == (*map(pytest.approx, expected[tool]), 512)
 

@@ -10,9 +10,9 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 def test_a_folder_of_every_tools_files_opens_as_one_set_of_runs():
     runs = pk.open(FIXTURES)
     assert list(runs.problems) == []
-    assert set(runs.table["source"]) == {"evalscope", "guidellm", "aiperf", "llmeter"}
-    assert len(runs) == 12
-    assert len(set(runs.table.index)) == 12
+    assert set(runs.table["source"]) == {"evalscope", "guidellm", "aiperf", "llmeter", "vllm", "sglang"}
+    assert len(runs) == 14
+    assert len(set(runs.table.index)) == 14
 
 
 def test_one_filter_means_the_same_on_every_tools_file():
