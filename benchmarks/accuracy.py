@@ -6,13 +6,15 @@
         --client './epoll_client {port} {streams} {requests}'
 
 Any server with such logs will do (``perfkit.simulator.truth`` gives the format): a line per request and a record per
-content event, stamped on CLOCK_MONOTONIC right before the write. ``--client`` is another client to run beside ours
-against the same server; it prints a line of JSON with ``us_per_event`` and ``ttft_ms``.
+content event, stamped on CLOCK_MONOTONIC right before the write. ``--client`` is another client to run after ours
+against the same server; it prints a line of JSON with ``us_per_event`` and ``ttft_ms``. ``--busy`` keeps processors
+busy beside ours.
 """
 
 import argparse
 import contextlib
 import json
+import multiprocessing
 import shlex
 import socket
 import subprocess
@@ -59,6 +61,36 @@ def server(command: str | None, folder: Path, **options: Any) -> Iterator[int]:
         process.wait()
 
 
+@contextlib.contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Keep this many processors busy meanwhile."""
+    processes = [multiprocessing.Process(target=_spin, daemon=True) for _ in range(count)]
+    for process in processes:
+        process.start()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is the same for every size."""
+
+    rounds: int
+    workers: int
+    busy: int
+    server: str | None
+    client: str | None
+
+
 @dataclass(frozen=True)
 class Figures:
     """One size: what was stored against the truth, and another client's figures beside it."""
@@ -70,21 +102,24 @@ class Figures:
     their_us: float
 
 
-def measure(streams: int, rounds: int, stamps: str, command: str | None, client: str | None) -> Figures:
+def measure(streams: int, stamps: str, setting: Setting) -> Figures:
     """Measure one size with a server of its own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with server(command, folder) as port:
-            pk.start(
-                f"http://127.0.0.1:{port}",
-                parallel=streams,
-                number=streams * rounds,
-                max_tokens=TOKENS,
-                prompt="hello",
-                stamps=stamps,
-                db=str(folder / "run.db"),
-            ).wait()
-            other = run_client(client, port, streams, streams * rounds)
+        number = streams * setting.rounds
+        with server(setting.server, folder) as port:
+            with busy(setting.busy):
+                pk.start(
+                    f"http://127.0.0.1:{port}",
+                    parallel=streams,
+                    number=number,
+                    max_tokens=TOKENS,
+                    prompt="hello",
+                    stamps=stamps,
+                    workers=setting.workers,
+                    db=str(folder / "run.db"),
+                ).wait()
+            other = run_client(setting.client, port, streams, number)
         ours = lateness(folder / "run.db", folder / "log.csv", folder / "chunks.bin")
         error = their_ttft_error(other, folder / "log.csv", ours)
     return Figures(streams, stamps, ours, error, other.get("us_per_event", float("nan")))
@@ -150,14 +185,13 @@ def main(words: list[str] | None = None) -> list[Figures]:
     parser.add_argument("--streams", type=int, nargs="+", default=[32, 256])
     parser.add_argument("--rounds", type=int, default=4, help="requests per stream [4]")
     parser.add_argument("--stamps", nargs="+", default=["auto"], choices=["auto", "kernel", "user"])
+    parser.add_argument("--workers", type=int, default=1, help="worker processes [1]")
+    parser.add_argument("--busy", type=int, default=0, help="processors kept busy beside the run [0]")
     parser.add_argument("--server", help="command with {port}, {log} and {chunks}; default: the simulator")
     parser.add_argument("--client", help="another client's command with {port}, {streams} and {requests}")
     options = parser.parse_args(words)
-    figures = [
-        measure(streams, options.rounds, stamps, options.server, options.client)
-        for streams in options.streams
-        for stamps in options.stamps
-    ]
+    setting = Setting(options.rounds, options.workers, options.busy, options.server, options.client)
+    figures = [measure(streams, stamps, setting) for streams in options.streams for stamps in options.stamps]
     sys.stdout.write(table(figures) + "\n")
     return figures
 

@@ -75,7 +75,7 @@ class Lateness:
 
 
 def lateness(db: str | Path, log: str | Path, chunk_log: str | Path) -> Lateness:
-    """Compare the stamps of a run file's one run with the server's truth log.
+    """Compare the stamps of a run file's one run, of one worker or several, with the server's truth log.
 
     Parameters
     ----------
@@ -97,7 +97,8 @@ def lateness(db: str | Path, log: str | Path, chunk_log: str | Path) -> Lateness
     sent = chunks_by_request(chunk_log)
     with sqlite3.connect(f"file:{Path(db).resolve()}?mode=ro", uri=True) as connection:
         offset, verdict = connection.execute("SELECT clock_offset, verdict FROM run").fetchone()
-        costs = dict(connection.execute("SELECT name, value FROM sample WHERE name LIKE '%cpu_seconds'"))
+        summed = "SELECT name, sum(value) FROM sample WHERE name LIKE '%cpu_seconds' GROUP BY name"
+        costs = dict(connection.execute(summed))
         rows = connection.execute(
             "SELECT server_request_id, start_time, written_time, first_chunk_latency, time_per_output_token, chunks "
             "FROM result WHERE success AND phase <> 'preflight'"
