@@ -124,7 +124,7 @@ CLOCK = (
     Column("run_id", "TEXT", "", ""),
     Column("worker", "INTEGER", "", ""),
     Column("time", "REAL", "s", "Unix epoch"),
-    Column("offset", "REAL", "s", "this worker's clock minus the driver's"),
+    Column("offset", "REAL", "s", "this worker's clock minus the driver's; its times are on the driver's"),
     Column("bound", "REAL", "s", "largest error of the offset"),
 )
 
