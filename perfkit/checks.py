@@ -86,7 +86,7 @@ def evidence(run: Run) -> Evidence:
     is_open = run.record.get("load") == "open"
     capped = run.arguments.get("max_concurrency") is not None
     requests, unconnected, requested, achieved = _sent(whole)
-    first, gaps = _censored(whole, samples)
+    first, gaps, looked_at = _censored(whole, samples)
     found = cached_repeats(run.source.connection, run.run_id)
     return Evidence(
         requests=requests,
@@ -105,13 +105,13 @@ def evidence(run: Run) -> Evidence:
         connect_failures=unconnected / requests if requests else None,
         censored_first=first,
         censored_gaps=gaps,
+        gaps=looked_at,
         governor=_governor(run),
         no_socket=_largest(samples.get("no_socket")),
         commit=_largest(samples.get("commit")),
         calibrated=_largest(samples.get("calibrated")),
         littles_gap=_littles_gap(whole),
-        cached_repeats=found.cached_share if found else None,
-        repeated_in=found.where if found else "this run",
+        **(found.evidence if found else {}),
     )
 
 
@@ -213,19 +213,20 @@ def _largest(values: list[float] | None) -> float | None:
     return max(values) if values else None
 
 
-def _censored(run: Run, samples: dict[str, list[float]]) -> tuple[float | None, float | None]:
-    """Return the shares of first tokens and of gaps that ended in a read shared with a later chunk."""
+def _censored(run: Run, samples: dict[str, list[float]]) -> tuple[float | None, float | None, float | None]:
+    """Return the shares of first tokens and of gaps that ended in a read shared with a later chunk, and of how many."""
     if "censored_first" in samples and "censored_gaps" in samples:
-        return _largest(samples["censored_first"]), _largest(samples["censored_gaps"])
+        return _largest(samples["censored_first"]), _largest(samples["censored_gaps"]), sum(samples.get("gaps", []))
     every = chunks([_some(run)])
     tokens = every[every["kind"].isin(_TOKENS)]
     if tokens.empty:
-        return None, None
+        return None, None, None
     # Chunks of one token event (its role, its finish) share a read by nature: only a later *token* censors.
     shared = tokens.duplicated(["request", "read"], keep="last")
     is_first = ~tokens.duplicated("request")
     first = float(shared[is_first].mean())
-    return first, float(shared[~is_first].mean()) if (~is_first).any() else None
+    count = int((~is_first).sum())
+    return first, float(shared[~is_first].mean()) if count else None, count
 
 
 def _some(run: Run) -> Run:

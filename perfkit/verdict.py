@@ -5,7 +5,7 @@ check               evidence                                SUSPECT  CLIENT-BOUN
 =================== ======================================= ======== ============
 loop lag            99th percentile, s                      0.010    0.100
 stall               longest time the loop stood still, s    0.050    0.500
-processor wait      share of the time the loop was ready    0.05     0.50
+processor wait      share of the time the loop was ready    0.25     0.50
                     and another process ran
 cpu                 share of one core, busiest worker       0.80     0.95
 gc pause            longest, s                              0.020    0.200
@@ -29,14 +29,18 @@ Little's law        requests in flight as counted against   0.10     0.50
                     rate x E2E of the rows: share amiss
 cache               share of requests whose prompt was sent 0.01
                     before and that the server had cached
+shared prefixes     share of requests with a new prompt of      0.01
+                    which the server had a tenth cached
 governor            of the processor: powersave             always
 =================== ======================================= ======== ============
 
-Evidence that is unknown (None) is not judged. The limits are in ``LIMITS``; they are ours, not physics: ten
+Evidence that is unknown (None) is not judged, nor are shares of censored tokens that could be chance: one of fifty says
+nothing of the others. The limits are in ``LIMITS``; they are ours, not physics: ten
 milliseconds of loop lag is a tenth of a quick TTFT.
 """
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import Literal, NamedTuple
 
 Level = Literal["VALID", "SUSPECT", "CLIENT-BOUND"]
@@ -70,6 +74,8 @@ class Evidence:
     connect_failures: float | None = None
     censored_first: float | None = None
     censored_gaps: float | None = None
+    gaps: float | None = None
+    """Number of the gaps between tokens that these are a share of."""
     no_socket: float | None = None
     commit: float | None = None
     calibrated: float | None = None
@@ -79,6 +85,10 @@ class Evidence:
     cached_repeats: float | None = None
     repeated_in: str = "this run"
     """Where the prompts had been sent before."""
+    cached_prefixes: float | None = None
+    """Share of the requests with a new prompt of which the server had a tenth or more in its cache."""
+    prefixed_in: str = "others of this run"
+    """What had begun so before."""
     governor: str | None = None
     """Of the processor's frequency."""
     exact_clock: bool = True
@@ -119,7 +129,7 @@ LIMITS = {
     ),
     "cpu_wait": Limit(
         "processor wait",
-        0.05,
+        0.25,
         0.50,
         "the client waited for a processor {percent:.0f} % of the time",
         "close what else runs on this machine, or give the worker a core of its own",
@@ -229,6 +239,13 @@ LIMITS = {
         "{percent:.0f} % of the requests repeat prompts of {where} and came from the server's cache",
         "give more prompts, or others with dataset_offset",
     ),
+    "cached_prefixes": Limit(
+        "shared prefixes",
+        0.01,
+        float("inf"),
+        "{percent:.0f} % of the requests begin as {prefixes} and came in part from the server's cache",
+        "give prompts that begin differently, unless that is what you measure",
+    ),
 }
 
 
@@ -275,7 +292,7 @@ def verdict(evidence: Evidence) -> Verdict:
     >>> verdict(Evidence(cpu_share=0.97)).reasons
     ['the client used 97 % of its core; use more workers: workers=2']
     """
-    checks = [check for key in LIMITS if (check := _judge(key, getattr(evidence, key), evidence.repeated_in))]
+    checks = [check for key in LIMITS if (check := _judge(key, getattr(evidence, key), evidence))]
     if evidence.governor == "powersave":
         checks.append(_GOVERNOR)
     if not evidence.exact_clock:
@@ -296,10 +313,20 @@ _GOVERNOR = Check(
 )
 
 
-def _judge(key: str, value: float | None, where: str) -> Check | None:
+def _judge(key: str, value: float | None, evidence: Evidence) -> Check | None:
     limit = LIMITS[key]
     if value is None or not value >= limit.suspect:
         return None
+    counts = {"censored_first": evidence.requests, "censored_gaps": evidence.gaps}
+    if (count := counts.get(key)) and value < _beyond_chance(limit.suspect, count):
+        return None
     level: Level = "CLIENT-BOUND" if value >= limit.bound else "SUSPECT"
-    sentence = limit.sentence.format(value=value, ms=value * 1e3, percent=value * 100, where=where)
+    where = {"where": evidence.repeated_in, "prefixes": evidence.prefixed_in}
+    sentence = limit.sentence.format(value=value, ms=value * 1e3, percent=value * 100, **where)
     return Check(limit.name, level, sentence, limit.remedy)
+
+
+def _beyond_chance(share: float, count: float) -> float:
+    """Return the share of a sample that fewer than one in twenty exceed where the true share is ``share``."""
+    # The normal curve, half a case added: within one request of the exact binomial, from 1 to 10,000 of them.
+    return share + (1.645 * sqrt(count * share * (1 - share)) + 0.5) / count

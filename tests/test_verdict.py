@@ -20,6 +20,28 @@ def test_a_run_without_evidence_is_not_accused():
     assert verdict(Evidence()).level == "VALID"
 
 
+@pytest.mark.parametrize(
+    ("censored", "requests", "level"),
+    [
+        (1, 64, "VALID"),  # where 1 of 100 are: one or more in 47 of 100 runs
+        (2, 64, "VALID"),  # two or more in 13
+        (3, 64, "SUSPECT"),  # three or more in 3
+        (1, 2, "SUSPECT"),
+        (12, 1000, "VALID"),
+        (20, 1000, "SUSPECT"),
+    ],
+)
+def test_few_censored_first_tokens_must_be_more_than_chance(censored, requests, level):
+    found = verdict(Evidence(requests=requests, censored_first=censored / requests))
+    assert found.level == level
+
+
+def test_few_censored_gaps_must_be_more_than_chance_too():
+    assert verdict(Evidence(gaps=120, censored_gaps=8 / 120)).level == "VALID"
+    assert verdict(Evidence(gaps=120, censored_gaps=12 / 120)).level == "SUSPECT"
+    assert verdict(Evidence(gaps=100_000, censored_gaps=0.052)).level == "SUSPECT"
+
+
 def test_a_missed_rate_counts_unless_a_cap_held_it_back():
     assert verdict(Evidence(requested_rate=10, achieved_rate=9)).level == "SUSPECT"
     assert verdict(Evidence(requested_rate=10, achieved_rate=9, capped=True)).level == "VALID"

@@ -9,7 +9,7 @@ from perfkit.engine.reading import Tally
 from perfkit.store.repeats import Repeats
 from perfkit.store.writer import Row, Value
 
-STORED = ("no_socket", "commit", "calibrated", "censored_first", "censored_gaps")
+STORED = ("no_socket", "commit", "calibrated", "censored_first", "censored_gaps", "gaps")
 """Evidence that no row tells, or only the chunks of all: stored as samples, so that the verdict can be found anew."""
 
 
@@ -45,9 +45,10 @@ def seen(tally: Tally, stored: int, record: Row, found: Repeats | None) -> dict[
         "connect_failures": tally.unconnected / stored if stored else None,
         "censored_first": tally.first_censored / tally.first if tally.first else None,
         "censored_gaps": tally.gaps_censored / tally.gaps if tally.gaps else None,
+        "gaps": tally.gaps,
         "governor": json.loads(str(record["host"])).get("governor"),
     }
-    return shares if found is None else {**shares, "cached_repeats": found.cached_share, "repeated_in": found.where}
+    return shares if found is None else {**shares, **found.evidence}
 
 
 def calibrated(events: int, fields: Row) -> float | None:

@@ -1,15 +1,20 @@
-"""Prompts that a server had been sent before: counted in sqlite, so that no row is loaded."""
+"""Prompts and beginnings that a server had been sent before: counted in sqlite, so that no row is loaded."""
 
 import sqlite3
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """How many requests of a run repeated a prompt, and how often the server had it in its cache.
+    """How many requests of a run repeated a prompt or its beginning, and how often the server had it in its cache.
 
     ``requests`` leaves the preflight request out, but what that one sent counts as sent. ``cached`` are repeats that
     the server reported cached tokens for. ``runs`` are the names of the earlier runs whose prompts came again.
+
+    ``prefixed`` are requests whose prompt is new, and of which the server yet had a tenth or more in its cache; later
+    turns of a conversation are none, nor any where a shared prefix was asked for. ``prefix_runs`` are the earlier runs
+    that sent a prompt with the same first characters, and ``prefix_within`` tells whether this one did.
     """
 
     requests: int = 0
@@ -18,11 +23,21 @@ class Repeats:
     """Of these: of a prompt of the run itself, sent by no earlier one."""
     cached: int = 0
     runs: tuple[str, ...] = ()
+    prefixed: int = 0
+    prefix_within: bool = False
+    prefix_runs: tuple[str, ...] = ()
 
     @property
-    def cached_share(self) -> float | None:
-        """Share of the requests that came from the server's cache; None where nothing was sent."""
-        return self.cached / self.requests if self.requests else None
+    def evidence(self) -> dict[str, Any]:
+        """What a verdict asks, under the names of ``Evidence``; nothing where nothing was sent."""
+        if not self.requests:
+            return {}
+        return {
+            "cached_repeats": self.cached / self.requests,
+            "repeated_in": self.where,
+            "cached_prefixes": self.prefixed / self.requests,
+            "prefixed_in": self.prefix_where,
+        }
 
     @property
     def where(self) -> str:
@@ -33,9 +48,26 @@ class Repeats:
         >>> Repeats(repeated=4, within=1, runs=("a", "b", "c")).where
         'this run and of a, b and 1 more'
         """
-        more = len(self.runs) - 2
-        named = ", ".join(self.runs[:2]) + (f" and {more} more" if more > 0 else "")
+        named = _listed(self.runs)
         return " and of ".join(part for part in ("this run" if self.within or not named else "", named) if part)
+
+    @property
+    def prefix_where(self) -> str:
+        """What had begun so before, in words.
+
+        Examples
+        --------
+        >>> Repeats(prefixed=4, prefix_within=True, prefix_runs=("a",)).prefix_where
+        'others of this run and prompts of a'
+        """
+        named = f"prompts of {_listed(self.prefix_runs)}" if self.prefix_runs else ""
+        parts = ("others of this run" if self.prefix_within else "", named)
+        return " and ".join(part for part in parts if part) or "something that the server knew already"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = len(names) - 2
+    return ", ".join(names[:2]) + (f" and {more} more" if more > 0 else "")
 
 
 _EARLIER = """
@@ -61,6 +93,34 @@ _NAMES = f"""
         AND prompt_hash IN (SELECT prompt_hash FROM result WHERE run_id = :run_id))
     ORDER BY run_id"""
 
+HEAD = 64
+"""Characters by which beginnings are found again: some 16 tokens, a block of the caches in use."""
+
+_NEW = f"""
+    SELECT min(start_time), rowid AS place, phase, turn, cached_tokens, prompt_tokens FROM result
+    WHERE run_id = :run_id AND prompt_hash IS NOT NULL
+    AND prompt_hash NOT IN (SELECT prompt_hash FROM result WHERE prompt_hash IS NOT NULL AND run_id IN ({_EARLIER}))
+    GROUP BY prompt_hash"""
+
+_PREFIXED = f"""
+    SELECT place FROM ({_NEW})
+    WHERE phase IS NOT 'preflight' AND coalesce(turn, 1) = 1
+    AND cached_tokens > 0 AND cached_tokens >= 0.1 * coalesce(prompt_tokens, 0) AND NOT EXISTS (
+        SELECT 1 FROM run WHERE run_id = :run_id AND json_valid(arguments)
+        AND json_extract(arguments, '$.prefix_length') > 0)"""
+
+_HEADS = f"SELECT substr(prompt_text, 1, {HEAD}) AS head FROM result WHERE rowid IN ({_PREFIXED})"
+
+_PREFIX_WITHIN = f"""
+    SELECT count(*) > count(DISTINCT substr(prompt_text, 1, {HEAD})) FROM result
+    WHERE run_id = :run_id AND coalesce(turn, 1) = 1 AND substr(prompt_text, 1, {HEAD}) IN ({_HEADS})"""
+
+_PREFIX_NAMES = f"""
+    SELECT coalesce(run.name, run.run_id) FROM run
+    WHERE run_id IN ({_EARLIER}) AND EXISTS (
+        SELECT 1 FROM result WHERE result.run_id = run.run_id AND substr(prompt_text, 1, {HEAD}) IN ({_HEADS}))
+    ORDER BY run_id"""
+
 
 def repeats(connection: sqlite3.Connection, run_id: str) -> Repeats:
     """Count the prompts of a run that its target had been sent before, in this run or an earlier one of the file.
@@ -78,8 +138,17 @@ def repeats(connection: sqlite3.Connection, run_id: str) -> Repeats:
     key = {"run_id": run_id}
     counts = connection.execute(_COUNTS, key).fetchone()
     requests, repeated, within, cached = (int(count) for count in counts)
-    names = [str(name) for (name,) in connection.execute(_NAMES, key)] if repeated > within else []
-    return Repeats(requests, repeated, within, cached, tuple(dict.fromkeys(names)))
+    names = _names(connection, _NAMES, key) if repeated > within else ()
+    (prefixed,) = connection.execute(f"SELECT count(*) FROM ({_PREFIXED})", key).fetchone()
+    if not prefixed:  # the texts are read only where there is something to name
+        return Repeats(requests, repeated, within, cached, names)
+    (prefix_within,) = connection.execute(_PREFIX_WITHIN, key).fetchone()
+    prefix_runs = _names(connection, _PREFIX_NAMES, key)
+    return Repeats(requests, repeated, within, cached, names, prefixed, bool(prefix_within), prefix_runs)
+
+
+def _names(connection: sqlite3.Connection, query: str, key: dict[str, str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(name) for (name,) in connection.execute(query, key)))
 
 
 def cached_repeats(connection: sqlite3.Connection, run_id: str) -> Repeats | None:

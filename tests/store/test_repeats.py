@@ -7,6 +7,7 @@ import pytest
 
 import perfkit as pk
 from perfkit.store.repeats import Repeats, cached_repeats, repeats
+from perfkit.store.writer import Value
 from tests.run_files import request, write_run
 
 TARGET = "http://host/v1"
@@ -79,8 +80,46 @@ def test_the_verdict_names_the_run_whose_prompts_came_again(tmp_path: Path) -> N
     ]
 
 
-def test_cached_prefixes_of_new_prompts_are_no_repeats(tmp_path: Path) -> None:
-    run(tmp_path / "a.db", "1", "abcd", cached=range(4))
+LONG = "You are a helpful assistant that answers in one short sentence, always. "
+
+
+def asked(path: Path, run_id: str, *prompts: str, cached: int = 0, turn: int = 1, **record: Value) -> None:
+    """Add a run that sent these prompts of a hundred tokens, the server having ``cached`` of each in its cache."""
+    columns: dict[str, Value] = {"prompt_tokens": 100, "cached_tokens": cached, "turn": turn}
+    rows = [request(seq, seq, prompt_hash=text, prompt_text=text, **columns) for seq, text in enumerate(prompts)]
+    write_run(path, rows, name=f"run {run_id}", run_id=run_id, target=TARGET, **record)
+
+
+def test_cached_beginnings_of_new_prompts_are_no_repeats_but_told_as_what_they_are(tmp_path: Path) -> None:
+    asked(tmp_path / "a.db", "1", LONG + "One?", LONG + "Two?", cached=16)
+    assert found(tmp_path / "a.db", "1") == Repeats(2, prefixed=2, prefix_within=True)
+    assert pk.open(tmp_path / "a.db").verdicts["run 1"].reasons == [
+        "100 % of the requests begin as others of this run and came in part from the server's cache; "
+        "give prompts that begin differently, unless that is what you measure"
+    ]
+
+
+def test_the_earlier_runs_are_named_whose_prompts_began_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    asked(path, "1", LONG + "One?")
+    asked(path, "2", "Something else entirely, and long enough to be told apart from the rest of these?")
+    asked(path, "3", LONG + "Three?", cached=16)
+    assert found(path, "3") == Repeats(1, prefixed=1, prefix_runs=("run 1",))
+
+
+def test_a_beginning_that_nobody_here_sent_is_told_too(tmp_path: Path) -> None:
+    asked(tmp_path / "a.db", "1", "One?", "Two?", cached=16)
+    assert found(tmp_path / "a.db", "1").prefix_where == "something that the server knew already"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"cached": 9}, {"cached": 16, "turn": 2}, {"cached": 16, "arguments": {"prefix_length": 16}}],
+    ids=["less than a tenth", "a later turn", "asked for"],
+)
+def test_a_beginning_that_is_shared_by_nature_or_on_purpose_is_not_told(tmp_path: Path, given: dict[str, int]) -> None:
+    asked(tmp_path / "a.db", "1", LONG + "One?", LONG + "Two?", **given)
+    assert found(tmp_path / "a.db", "1").prefixed == 0
     assert pk.open(tmp_path / "a.db").verdicts["run 1"].level == "VALID"
 
 
