@@ -55,7 +55,7 @@ class Trial:
     def kept(self) -> bool:
         """True if every promise held."""
         in_time = self.kind == "worker" or self.ended_in <= ENDS_WITHIN
-        return self.opens and not self.missing and not self.sent_after and in_time
+        return self.opens and not self.missing and not self.sent_after and in_time and self.status == "interrupted"
 
 
 def trial(kind: str, moment: float, folder: Path) -> Trial:
@@ -95,7 +95,6 @@ def judge(kind: str, ended: int, ended_in: float, path: Path, truth: list[Reques
     with closing(sqlite3.connect(path)) as db:
         opens = opens and db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         told = db.execute("SELECT server_request_id FROM result WHERE success").fetchall()
-        (status,) = db.execute("SELECT status FROM run").fetchone()
     stored = {int(identity.rpartition("-")[2]) for (identity,) in told}
     limit = ended if kind == "interrupt" else ended - GRACE
     finished = [each for each in truth if each.outcome == "ok" and each.events and each.end_ns < ended]
@@ -103,6 +102,7 @@ def judge(kind: str, ended: int, ended_in: float, path: Path, truth: list[Reques
     missing = sum(each.end_ns < limit for each in lost)
     # A driver that is killed can tell nobody: its worker notices, and stops, on its own.
     late = sum(each.recv_start_ns > ended + HEARD_WITHIN for each in truth) if kind == "interrupt" else 0
+    (status,) = runs.table["status"]
     oldest = max(((ended - each.end_ns) / 1e9 for each in lost), default=0.0)
     return Trial(kind, len(finished), missing, len(lost) - missing, oldest, ended_in, late, opens, str(status))
 
