@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time, time_ns
+from types import NoneType
 from typing import Any
 
 from perfkit import errors
@@ -38,6 +39,16 @@ class FarStore:
         Puts a question to ``FarEnd.answer`` and returns its answer; raises OSError when nobody is there any more.
     path : str
         The run file, as the driver names it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = FarStore(FarEnd(folder).answer, "run.db")  # without a connection between them
+    ...     store.begin_run({"run_id": "R", "name": "first"})
+    ...     store.told_to_stop("R")
+    ...     store.close()
+    False
     """
 
     ask: Callable[[Question], Answer]
@@ -71,7 +82,7 @@ class FarStore:
 
     def add_results(self, rows: Iterable[Row]) -> None:
         """As ``Writer``."""
-        self._tell("add_results", list(rows))
+        self._tell("add_results", [_plain(row) for row in rows])
 
     def add_samples(self, rows: Iterable[tuple[str, int, float, str, float]]) -> None:
         """As ``Writer``, on the driver's clock; how far the clocks are apart is measured and stored as well."""
@@ -124,6 +135,30 @@ class FarStore:
             kind: type[PerfkitError] = getattr(errors, error)
             raise kind(said)
         return said
+
+
+_PLAIN = frozenset({str, bytes, int, float, bool, NoneType})
+
+
+def _plain(row: Row) -> Row:
+    """Return a row that holds plain values only: the driver takes no others from another machine.
+
+    Examples
+    --------
+    >>> from perfkit.secrets import Secret
+    >>> _plain({"seq": 1, "request_id": Secret("of a class of its own")})
+    {'seq': 1, 'request_id': 'of a class of its own'}
+    """
+    if all(type(value) in _PLAIN for value in row.values()):
+        return row
+    return {name: value if type(value) in _PLAIN else _plainly(value) for name, value in row.items()}
+
+
+def _plainly(value: Any) -> Value:
+    for kind in (str, bytes, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    return str(value)
 
 
 class FarEnd:

@@ -49,8 +49,12 @@ class DaskHosts:
     def __init__(self, cluster: Any) -> None:
         self._close_client: Callable[[], None] = lambda: None
         client = self._connected(cluster) if isinstance(cluster, str) else cluster
-        self._addresses = sorted(client.nthreads())
         try:
+            if client.asynchronous:
+                raise UsageError(
+                    "workers needs a Client that is not asynchronous; give the scheduler's address instead"
+                )
+            self._addresses = sorted(client.nthreads())
             if not self._addresses:
                 raise UsageError("the Dask cluster has no worker; start some and wait: client.wait_for_workers(2)")
             self._start_shares(client)

@@ -13,6 +13,7 @@ import ssl
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pickle import UnpicklingError
 from secrets import token_hex
 from typing import Any, BinaryIO, cast
 
@@ -85,11 +86,14 @@ class Link:
         return answer
 
     def serve(self, far: FarEnd) -> None:
-        """Answer what the share's store asks for, until it hangs up."""
-        with contextlib.suppress(OSError, ValueError):
+        """Answer what the share's store asks for, until it hangs up, or says what none of ours would."""
+        try:
             while (question := pipe.receive_plain(self.stream)) is not None:
                 pipe.send(self.stream, far.answer(question))
-        far.close()
+        except (OSError, ValueError, UnpicklingError):
+            self.close()
+        finally:
+            far.close()
 
 
 def dial(call: Call) -> dict[str, Link]:
