@@ -155,10 +155,9 @@ def _plain(row: Row) -> Row:
 
 
 def _plainly(value: Any) -> Value:
-    for kind in (str, bytes, int, float):
-        if isinstance(value, kind):
-            return kind(value)
-    return str(value)
+    kinds: tuple[Any, ...] = (str, bytes, int, float)
+    plain: Value = next((kind(value) for kind in kinds if isinstance(value, kind)), str(value))
+    return plain
 
 
 class FarEnd:
