@@ -5,7 +5,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -251,7 +251,10 @@ CLIENTS: Mapping[str, Client] = {
         Client("guidellm", ("guidellm==0.8.1",), _guidellm_command, _guidellm_report, OFFLINE),
         # Offline, this one refuses a tokenizer in a folder.
         Client("aiperf", ("aiperf==0.13.0",), _aiperf_command, _aiperf_report),
-        Client("llmeter", ("llmeter[openai]==0.2.0", "httpx"), _llmeter_command, _llmeter_report),
+        # aiobotocore names the boto3 that it fits; without it pip tries hundreds of pairs.
+        Client(
+            "llmeter", ("llmeter[openai]==0.2.0", "aiobotocore[boto3]>=3", "httpx"), _llmeter_command, _llmeter_report
+        ),
         Client("vllm", (), _vllm_command, _vllm_report, OFFLINE | {"VLLM_NO_USAGE_STATS": "1"}),
         Client("sglang", (), _sglang_command, _sglang_report, OFFLINE),
     )
@@ -259,19 +262,21 @@ CLIENTS: Mapping[str, Client] = {
 """Every client by name; without packages those that come only with a whole server, see ``benchmarks/README.md``."""
 
 
-def install(name: str, folder: Path, patience: float = 300) -> Path:
-    """Install a client in a virtual environment of its own; return its bin folder.
+def install(name: str, folder: Path, patience: float = 600) -> Path:
+    """Install a client in a virtual environment of its own, once; return its bin folder.
 
     Raises
     ------
     subprocess.SubprocessError
         It cannot be installed, or not in time.
     """
-    place = folder / name
-    if not place.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(place)], check=True, timeout=patience)
-        words = [str(place / "bin" / "pip"), "install", "--quiet", *CLIENTS[name].packages]
-        subprocess.run(words, check=True, timeout=patience, capture_output=True)
+    place, whole = folder / name, folder / name / "installed"
+    if not whole.exists():
+        venv = [sys.executable, "-m", "venv", "--without-pip", str(place)]
+        pip = [sys.executable, "-m", "pip", "--python", str(place / "bin" / "python"), "install", "--quiet"]
+        for words in (venv, [*pip, *CLIENTS[name].packages]):
+            subprocess.run(words, check=True, timeout=patience, capture_output=True)
+        whole.touch()
     return place / "bin"
 
 
@@ -292,7 +297,9 @@ def named(given: Sequence[str] = ()) -> dict[str, Path]:
     return found
 
 
-def located(given: Sequence[str], folder: Path | None) -> tuple[dict[str, Path], list[str]]:
+def located(
+    given: Sequence[str], folder: Path | None, wanted: Collection[str] = CLIENTS
+) -> tuple[dict[str, Path], list[str]]:
     """Return the bin folder of each client, and a sentence for each that is skipped.
 
     Parameters
@@ -301,6 +308,8 @@ def located(given: Sequence[str], folder: Path | None) -> tuple[dict[str, Path],
         ``NAME=BIN``, beside those of ``PERFKIT_PEERS``.
     folder : Path, optional
         Where to install those that were not given; without it they are skipped.
+    wanted : collection of str
+        Names of clients; the others are passed over without a word.
 
     Raises
     ------
@@ -310,6 +319,8 @@ def located(given: Sequence[str], folder: Path | None) -> tuple[dict[str, Path],
     found = {"perfkit": Path(sys.executable).parent, **named(given)}
     skipped = []
     for name, client in CLIENTS.items():
+        if name not in wanted:
+            continue
         if name not in found and not client.packages:
             skipped.append(f"{name} skipped: it comes only with a whole server; --peer {name}=BIN names one installed.")
         elif name not in found and folder is None:

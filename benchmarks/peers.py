@@ -137,7 +137,7 @@ def main(words: list[str] | None = None) -> list[Row]:
     parser.add_argument("--server", help="command with {port}, {log} and {chunks}; default: the simulator")
     parser.add_argument("--patience", type=float, default=180, help="seconds for one command [180]")
     options = parser.parse_args(words)
-    found, skipped = located(options.peer, options.install)
+    found, skipped = located(options.peer, options.install, options.only)
     rows = []
     for streams in options.streams:
         for name in (name for name in options.only if name in found):

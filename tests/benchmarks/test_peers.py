@@ -56,6 +56,14 @@ def test_perfkit_alone_is_measured_and_the_missing_peers_are_named() -> None:
     ]
 
 
+def test_nothing_is_said_of_tools_that_nobody_asked_for() -> None:
+    output = printed("peers.py", "--only", "perfkit", "--streams", "1", "--rounds", "1")
+    (row,) = cells(output)
+    assert float(row["start-up to first request [s]"]) > 0
+    assert float(row["tail [s]"]) > 0
+    assert "skipped" not in output
+
+
 def test_a_second_run_of_perfkit_agrees_with_the_lens_on_the_first() -> None:
     rows = cells(printed("lens.py", "--number", "3"))
     assert [row["metric"] for row in rows] == ["ttft", "itl", "tpot", "e2e"]
