@@ -10,6 +10,7 @@ import pandas as pd
 from perfkit import columns, opening, saving, showing
 from perfkit.comparing import QUANTITIES, Comparison, Plan, compared, planned, quantity, require_not_slower
 from perfkit.comparing.gate import Unsure
+from perfkit.comparing.judging import Test
 from perfkit.comparing.pairing import MATCH
 from perfkit.dataframe import runs_of_frame
 from perfkit.errors import UsageError
@@ -151,6 +152,7 @@ class Runs(Measured):
         by: str = "run",
         match: Sequence[str] = MATCH,
         quantities: Iterable[str] = QUANTITIES,
+        test: Test = "interval",
     ) -> Comparison:
         """Compare groups of runs with a baseline, at equal load.
 
@@ -164,6 +166,11 @@ class Runs(Measured):
             Settings that must be equal for two runs to be compared.
         quantities : iterable of str
             ``"ttft_p95"``, ``"tpot_mean"``, ``"output_throughput"``, ...
+        test : {"interval", "permutation"}
+            What p rests on: how far the interval of the ratio lies from 1, or how many of 1,999 exchanges between the
+            sides set them as far apart. Runs are exchanged where both sides have three or more (three a side cannot
+            fall below 0.1, four can reach 0.03), else the two requests of a prompt, else stretches of requests that
+            depend on each other.
 
         Returns
         -------
@@ -180,8 +187,8 @@ class Runs(Measured):
         quantities = list(quantities)
         if isinstance(baseline, Runs):
             apart = baseline.tag(side="baseline") + self.tag(side="these")
-            return apart.compare("baseline", by="side", match=match, quantities=quantities)
-        found = compared(self.members, baseline, by, match, quantities)
+            return apart.compare("baseline", by="side", match=match, quantities=quantities, test=test)
+        found = compared(self.members, baseline, by, match, quantities, test)
         return replace(found, notes=tuple(self._doubts(quantities)))
 
     def _doubts(self, quantities: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     compare.add_argument("--by", default="run", metavar="SETTING", help="setting or tag that tells groups apart")
     compare.add_argument("--match", nargs="+", metavar="SETTING", help="settings that must be equal")
     compare.add_argument("--quantity", nargs="+", metavar="NAME", help="ttft_p95, tpot_mean, output_throughput, ...")
+    compare.add_argument("--test", default="interval", help="what p rests on: interval (default) or permutation")
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.set_defaults(function=compare_files)
 
@@ -41,7 +42,7 @@ def compare_files(options: argparse.Namespace) -> int:
     """Print a comparison."""
     chosen = {"match": options.match, "quantities": options.quantity}
     given = {name: value for name, value in chosen.items() if value}
-    comparison = sources(options).compare(options.baseline, by=options.by, **given)
+    comparison = sources(options).compare(options.baseline, by=options.by, test=options.test, **given)
     print(as_json(comparison.to_dict()) if options.json else comparison)
     return 0
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from perfkit import columns
-from perfkit.comparing.judging import Result, at_load, judged
+from perfkit.comparing.judging import TESTS, Result, Test, at_load, judged
 from perfkit.comparing.pairing import pairings
 from perfkit.comparing.quantity import quantity
+from perfkit.errors import UsageError, nearest
 from perfkit.estimates import ENOUGH
 from perfkit.frame import Run
 from perfkit.metrics import Rate
@@ -22,8 +23,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def compared(runs: Sequence[Run], baseline: str, by: str, match: Sequence[str], names: Iterable[str]) -> "Comparison":
+def compared(
+    runs: Sequence[Run],
+    baseline: str,
+    by: str,
+    match: Sequence[str],
+    names: Iterable[str],
+    test: Test = "interval",
+) -> "Comparison":
     """Compare every group with the baseline; see ``Runs.compare``."""
+    if test not in TESTS:
+        raise UsageError(f"test is one of {', '.join(TESTS)}, got {test!r}{nearest(test, TESTS)}")
     quantities = [quantity(name) for name in names]
     needed_columns = {column for each in quantities for column in (*each.columns, "prompt_hash")}
     paired, unmatched = pairings(runs, baseline, by, match)
@@ -33,11 +43,11 @@ def compared(runs: Sequence[Run], baseline: str, by: str, match: Sequence[str], 
             [columns.load([run], needed_columns, "steady") for run in side]
             for side in (pairing.baseline_runs, pairing.other_runs)
         )
-        rows = [judged(pairing, each, ours, theirs) for each in quantities]
+        rows = [judged(pairing, each, ours, theirs, test) for each in quantities]
         present = [result for result in rows if result.baseline.n and result.other.n]
         corrected = holm([result.p for result in present])
         results += [replace(result, p_holm=p) for result, p in zip(present, corrected, strict=True)]
-    return Comparison(baseline, tuple(results), tuple(unmatched))
+    return Comparison(baseline, tuple(results), tuple(unmatched), test=test)
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,8 @@ class Comparison:
     unmatched: tuple[str, ...] = ()
     """Runs for which there is nothing of equal load on the other side."""
     notes: tuple[str, ...] = ()
+    test: Test = "interval"
+    """What p rests on."""
 
     @property
     def sentences(self) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from perfkit.comparing.pairing import Pairing
+from perfkit.comparing.permutation import p_of_pairs, p_of_requests, p_of_runs
 from perfkit.comparing.quantity import Quantity
 from perfkit.estimates import ENOUGH, Estimate, difference, needed, p_value, ratio, ratio_of_runs
 from perfkit.metrics import Rate
@@ -22,6 +23,9 @@ _PAIRED_SHARE = 0.8
 """Share of the requests of both sides that must have a partner of the same prompt for a paired comparison."""
 
 Method = Literal["runs", "pairs", "requests"]
+Test = Literal["interval", "permutation"]
+TESTS: tuple[Test, ...] = ("interval", "permutation")
+"""What p rests on: how far the interval of the ratio lies from 1, or exchanges of runs, pairs or requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +41,9 @@ class Result:
     method: Method
     noise: float
     """Largest difference between repeats of one setting, as a share; NaN without repeats."""
+    p: float
+    """How likely so large a difference is when there is none."""
     p_holm: float = float("nan")
-
-    @property
-    def p(self) -> float:
-        """How likely so large a difference is when there is none."""
-        return p_value(self.ratio)
 
     @property
     def judgement(self) -> str:
@@ -96,7 +97,7 @@ Side = Sequence[pd.DataFrame]
 """The steady requests of each run of a side."""
 
 
-def judged(pairing: Pairing, wanted: Quantity, ours: Side, theirs: Side) -> Result:
+def judged(pairing: Pairing, wanted: Quantity, ours: Side, theirs: Side, test: Test = "interval") -> Result:
     """Estimate a quantity on both sides and hold them against each other.
 
     Parameters
@@ -107,6 +108,8 @@ def judged(pairing: Pairing, wanted: Quantity, ours: Side, theirs: Side) -> Resu
         What is compared.
     ours, theirs : sequence of DataFrame
         The steady requests of each run of the baseline and of the other group.
+    test : {"interval", "permutation"}
+        What p rests on.
 
     Returns
     -------
@@ -121,12 +124,17 @@ def judged(pairing: Pairing, wanted: Quantity, ours: Side, theirs: Side) -> Resu
         unit = float(np.exp(np.log(each_before).mean()))
         value, low, high = (unit * (end - 1) for end in (quotient.value, quotient.low, quotient.high))
         apart = Estimate(value, low, high, quotient.n)
-        return Result(pairing, wanted, before, after, quotient, apart, "runs", noise)
-    correlation = _correlation(wanted, ours, theirs)
-    method: Method = "requests" if correlation is None else "pairs"
-    shared = correlation or 0.0
+        p = p_of_runs(each_before, each_after) if test == "permutation" else p_value(quotient)
+        return Result(pairing, wanted, before, after, quotient, apart, "runs", noise, p)
+    pairs = _pairs(wanted, ours, theirs)
+    method: Method = "requests" if pairs is None else "pairs"
+    shared = 0.0 if pairs is None else _correlation(wanted, pairs) * len(pairs) / max(before.n, after.n)
     quotient, apart = ratio(after, before, shared), difference(after, before, shared)
-    return Result(pairing, wanted, before, after, quotient, apart, method, noise)
+    if test == "interval":
+        p = p_value(quotient)
+    else:
+        p = p_of_requests(wanted, ours, theirs) if pairs is None else p_of_pairs(wanted, pairs)
+    return Result(pairing, wanted, before, after, quotient, apart, method, noise, p)
 
 
 def _spread(wanted: Quantity, side: Side) -> float:
@@ -135,8 +143,8 @@ def _spread(wanted: Quantity, side: Side) -> float:
     return max(values) / min(values) - 1 if len(values) > 1 and min(values) > 0 else float("nan")
 
 
-def _correlation(wanted: Quantity, ours: Side, theirs: Side) -> float | None:
-    """Return how requests of the same prompt go together on the two sides; None when they are not paired.
+def _pairs(wanted: Quantity, ours: Side, theirs: Side) -> pd.DataFrame | None:
+    """Return the values of requests of the same prompt, ``before`` and ``after``; None when sides are not paired.
 
     Neighbours that depend on each other carry over from prompt to prompt what pairing would take out, so then the
     sides count as unpaired, which is the wider interval.
@@ -149,15 +157,16 @@ def _correlation(wanted: Quantity, ours: Side, theirs: Side) -> float | None:
     sizes = [len(each) for each in values]
     if len(pairs) < 20 or len(pairs) < _PAIRED_SHARE * max(sizes):
         return None
-    if (
-        min(wanted.estimate(side).effective / side_size for side, side_size in zip((ours, theirs), sizes, strict=True))
-        < _PAIRED_SHARE
-    ):
+    effective = [wanted.estimate(side).effective for side in (ours, theirs)]
+    if min(size / n for size, n in zip(effective, sizes, strict=True)) < _PAIRED_SHARE:
         return None
-    first, second = wanted.deviations(pairs["before"]), wanted.deviations(pairs["after"])
-    if first.std() == 0 or second.std() == 0:
-        return None
-    return float(np.corrcoef(first, second)[0, 1]) * len(pairs) / max(sizes)
+    varied = all(wanted.deviations(pairs[name]).std() > 0 for name in ("before", "after"))
+    return pairs if varied else None
+
+
+def _correlation(wanted: Quantity, pairs: pd.DataFrame) -> float:
+    """Return how far requests of the same prompt go together on the two sides."""
+    return float(np.corrcoef(wanted.deviations(pairs["before"]), wanted.deviations(pairs["after"]))[0, 1])
 
 
 def _by_prompt(values: pd.Series, hashes: pd.Series) -> pd.Series:

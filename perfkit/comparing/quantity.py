@@ -66,11 +66,24 @@ class Quantity:
 
     def estimate(self, runs: Sequence[pd.DataFrame]) -> Estimate:
         """Return the quantity of some runs taken together, with its interval."""
+        series = self.series(runs)
         if isinstance(self.metric, Rate):
-            amounts, durations = zip(*(self._steps(rows) for rows in runs), strict=True)
-            return rate_estimate(np.concatenate(amounts), np.concatenate(durations))
-        values = np.concatenate([present(self.values(rows)) for rows in runs])
-        return mean_estimate(values) if self.q is None else percentile_estimate(values, self.q)
+            return rate_estimate(series[:, 0], series[:, 1])
+        return mean_estimate(series) if self.q is None else percentile_estimate(series, self.q)
+
+    def series(self, runs: Sequence[pd.DataFrame]) -> Floats:
+        """Return what the quantity is computed from, in order of time: values, or rows (amount, duration) of a rate."""
+        if isinstance(self.metric, Rate):
+            return np.concatenate([np.column_stack(self._steps(rows)) for rows in runs])
+        return np.concatenate([present(self.values(rows)) for rows in runs])
+
+    def statistic(self, units: Floats) -> Floats:
+        """Return the quantity of units along leading axes (..., units, width): values, or sums (amount, duration)."""
+        if isinstance(self.metric, Rate):
+            amounts, durations = np.moveaxis(units.sum(axis=-2), -1, 0)
+            return np.asarray(amounts / durations, dtype=float)
+        flat = units.reshape(*units.shape[:-2], -1)
+        return np.asarray(flat.mean(axis=-1) if self.q is None else np.percentile(flat, self.q, axis=-1))
 
     def deviations(self, values: pd.Series) -> npt.NDArray[np.float64]:
         """Return what each request adds to the quantity's error: how far it is off, or on which side it lies."""

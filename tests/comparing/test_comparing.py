@@ -121,6 +121,37 @@ def test_p_values_of_several_quantities_are_corrected(tmp_path):
     assert (table["p_holm"] >= table["p"]).all()
 
 
+def test_exchanging_requests_calls_a_slow_down_and_no_noise(tmp_path):
+    slower = file(tmp_path, a=(rows(1), {}), b=(rows(2, 1.5), {}))
+    table = slower.compare("a", quantities=["ttft_p50", "ttft_mean", "output_throughput"], test="permutation").table
+    assert table["judgement"].tolist() == ["slower", "slower", "no clear difference"]
+    # The smallest that 1,999 exchanges can show.
+    assert table["p"].tolist()[:2] == [2 / 2000] * 2
+    same = file(tmp_path / "same", a=(rows(1), {}), b=(rows(2), {}))
+    assert only(same.compare("a", quantities=["ttft_p95"], test="permutation")).p > 0.1
+
+
+def test_exchanging_partners_sees_what_exchanging_requests_does_not(tmp_path):
+    paired = file(tmp_path, a=(rows(1, noise=0.05, prompts=True), {}), b=(rows(2, 1.03, noise=0.05, prompts=True), {}))
+    result = only(paired.compare("a", quantities=["ttft_mean"], test="permutation"))
+    assert (result.method, result.judgement) == ("pairs", "slower")
+
+
+def test_four_runs_a_side_of_which_all_are_slower_are_two_of_seventy_splits(tmp_path):
+    sides = {
+        **{f"a__{i}": (rows(i, f, noise=0.02), {}) for i, f in enumerate((0.9, 1.0, 1.1, 1.2))},
+        **{f"b__{i}": (rows(9 + i, f, noise=0.02), {}) for i, f in enumerate((1.5, 1.6, 1.7, 1.8))},
+    }
+    result = only(file(tmp_path, **sides).compare("a", quantities=["ttft_mean"], test="permutation"))
+    assert (result.method, result.p) == ("runs", pytest.approx(2 / 70))
+
+
+def test_an_unknown_test_is_refused_with_those_there_are(tmp_path):
+    runs = file(tmp_path, a=(rows(1), {}), b=(rows(2), {}))
+    with pytest.raises(UsageError, match="test is one of interval, permutation, got 'permutations'; did you mean"):
+        runs.compare("a", test="permutations")
+
+
 def test_quantities_that_nobody_measured_are_left_out(tmp_path):
     unstreamed = [request(i, i, ttft=None, gaps=()) for i in range(50)]
     comparison = file(tmp_path, a=(unstreamed, {}), b=(unstreamed, {})).compare("a")
