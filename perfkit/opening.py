@@ -140,7 +140,20 @@ def open_source(path: str, base: int = 0) -> Source:
     UnsafeFile
         It cannot be opened safely, or holds no results that perfkit knows.
     """
-    return source_of(path, open_imported(path) if recognise(path) else open_live(path), base)
+    if recognise(path):
+        return source_of(path, open_imported(path), base)
+    try:
+        return source_of(path, open_live(path), base)
+    except UnsafeFile as error:
+        raise UnsafeFile(f"{error}{_results_beside(Path(path))}") from None
+
+
+def _results_beside(path: Path) -> str:
+    """Say where the results are, when a file is one of those that tools write beside them: its input, a summary."""
+    if path.suffix in SUFFIXES or not path.is_file():
+        return ""
+    found = ((name, recognise(name)) for name in sorted(path.parent.iterdir()) if name != path)
+    return next((f"; the results of {tool} are in {name.name} beside it" for name, tool in found if tool), "")
 
 
 def source_of(path: str, connection: sqlite3.Connection, base: int = 0) -> Source:

@@ -1,4 +1,5 @@
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -7,6 +8,8 @@ from perfkit.errors import UnsafeFile, UsageError
 from perfkit.store.schema import RESULT_NAMES
 from perfkit.store.writer import Writer
 from tests.run_files import request, write_run
+
+FIXTURES = Path(__file__).parent / "fixtures" / "peers"
 
 
 @pytest.fixture
@@ -96,3 +99,18 @@ def test_tags_are_read_from_the_parts_of_a_path(tmp_path):
 def test_a_pattern_without_plain_names_is_an_error(folder, pattern):
     with pytest.raises(UsageError, match="tags is a pattern"):
         pk.open(folder, tags=pattern)
+
+
+@pytest.mark.parametrize(
+    ("tool", "results", "side"),
+    [
+        ("aiperf", "aiperf_4/profile_export.jsonl", "inputs.json"),
+        ("llmeter", "llmeter_4/20261120-2005/responses.jsonl", "payload.jsonl"),
+    ],
+)
+def test_a_tools_side_file_says_where_its_results_are(tmp_path, tool, results, side):
+    source = FIXTURES / results
+    (tmp_path / source.name).write_bytes(source.read_bytes())
+    (tmp_path / side).write_text('{"messages": []}')
+    with pytest.raises(UnsafeFile, match=f"the results of {tool} are in {source.name} beside it"):
+        pk.open(tmp_path / side)
