@@ -132,7 +132,7 @@ class Measured(Selection):
         unfinished = [
             f"{run.label} is {status}"
             if status == "running"
-            else f"{run.label} {run.record.get('problem') or f'was {status}'}: rates count what was sent"
+            else f"{run.label} {run.record.get('problem') or f'was {status}: rates count what was sent'}"
             for run in self.members
             if (status := run.record.get("status")) in ("running", "interrupted")
         ]

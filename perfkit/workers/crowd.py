@@ -120,7 +120,7 @@ class Crowd:
 
     def _on_ended(self, index: int, event: Event) -> None:
         self._ended[index] = event
-        if "error" in event and event["error"] != "WorkerLost":
+        if event.get("problem") or event.get("error", "WorkerLost") != "WorkerLost":
             self.stop()  # what ends one for good (nobody answers, the disk is full) ends them all
         if len(self._ended) < len(self._members):
             for run_id in list(self._ready):
@@ -129,6 +129,7 @@ class Crowd:
         lost = [index for index, event in self._ended.items() if event.get("error") == "WorkerLost"]
         errors = [event for event in self._ended.values() if "error" in event and event["error"] != "WorkerLost"]
         fine = [event for event in self._ended.values() if "error" not in event]
+        fine.sort(key=lambda event: not event.get("problem"))
         for each in lost:
             self._mark_lost(each)
         self._hosts.close()

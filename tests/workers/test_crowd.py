@@ -141,3 +141,13 @@ def test_prompts_that_come_in_batches_are_all_dealt(server, tmp_path):
     given = {"parallel": 64, "workers": 2, "preflight": False, "max_tokens": 1}
     pk.start(server.url, dataset=prompts, db=str(db), **given).wait()
     assert [text for (text,) in rows_of(db, "prompt_text")] == prompts
+
+
+def test_too_many_errors_of_one_share_end_the_load_and_are_told(tmp_path):
+    with pk.simulate(ttft=0.005, itl=0.001, output_tokens=2, fail_every=3) as failing:
+        given = {"parallel": [8, 4], "number": 100_000, "prompt": "hi", "max_error_rate": 0.1, "workers": 2}
+        job = pk.start(failing.url, **given, db=f"{tmp_path}/r.db")
+        runs = job.wait(60)
+    assert job.problem.startswith("ended early: ")
+    assert "ended early: " in str(runs.summary())
+    assert [run.record["status"] for run in runs] == ["interrupted"]  # and no second point
