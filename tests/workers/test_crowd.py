@@ -150,4 +150,4 @@ def test_too_many_errors_of_one_share_end_the_load_and_are_told(tmp_path):
         runs = job.wait(60)
     assert job.problem.startswith("ended early: ")
     assert "ended early: " in str(runs.summary())
-    assert [run.record["status"] for run in runs] == ["interrupted"]  # and no second point
+    assert list(runs.table["status"]) == ["interrupted"]  # and no second point
