@@ -7,17 +7,16 @@ from pandas import DataFrame
 from perfkit.plots import notes
 from perfkit.plots.canvas import canvas
 from perfkit.plots.catalogue import chart
-from perfkit.plots.groups import Group, groups, legend, stacked
-from perfkit.plots.lines import body, ranks, samples
-from perfkit.plots.quantity import Quantity, percent, quantity, scale, widely_spread
+from perfkit.plots.groups import Group, legend, stacked
+from perfkit.plots.lines import body, ranks, sampled
+from perfkit.plots.quantity import Quantity, percent, scale, widely_spread
 from perfkit.stats import Floats
 
 
 def ecdf_table(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run") -> DataFrame:
     """Return the steps drawn: columns group, the metric in its shown unit, share of requests, requests beyond."""
-    shown = quantity(metric)
-    parts = groups(notes.measured(requests), by)
-    return stacked(_steps(group, values, shown) for group, values in zip(parts, samples(parts, shown), strict=True))
+    shown, parts, values = sampled(requests, metric, by)
+    return stacked(_steps(group, each, shown) for group, each in zip(parts, values, strict=True))
 
 
 @chart("ecdf", columns=(), table=ecdf_table)
@@ -51,10 +50,8 @@ def ecdf(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", a
     >>> ecdf(frame, "ttft").get_xlabel()
     'time to first token [ms]'
     """
-    shown = quantity(metric)
-    parts = groups(notes.measured(requests), by)
+    shown, parts, values = sampled(requests, metric, by)
     with canvas(ax) as ax:
-        values = samples(parts, shown)
         for group, each in zip(parts, values, strict=True):
             _draw(ax, group, each)
         if not any(each.size for each in values):

@@ -7,9 +7,9 @@ from pandas import DataFrame
 from perfkit.plots import notes
 from perfkit.plots.canvas import canvas
 from perfkit.plots.catalogue import chart
-from perfkit.plots.groups import Group, groups, legend, stacked
-from perfkit.plots.lines import samples
-from perfkit.plots.quantity import Quantity, percent, quantity, scale, widely_spread
+from perfkit.plots.groups import Group, legend, stacked
+from perfkit.plots.lines import sampled
+from perfkit.plots.quantity import Quantity, percent, scale, widely_spread
 from perfkit.stats import Floats
 
 FEWEST, MOST = 8, 60
@@ -17,9 +17,7 @@ FEWEST, MOST = 8, 60
 
 def hist_table(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run") -> DataFrame:
     """Return the bars of a histogram: columns group, from, to, requests, share of requests."""
-    shown = quantity(metric)
-    parts = groups(notes.measured(requests), by)
-    values = samples(parts, shown)
+    shown, parts, values = sampled(requests, metric, by)
     edges = _edges(values)
     return stacked(_bars(group, each, shown, edges) for group, each in zip(parts, values, strict=True))
 
@@ -55,10 +53,8 @@ def hist(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", a
     >>> hist(frame, "ttft").get_ylabel()
     'share of requests'
     """
-    shown = quantity(metric)
-    parts = groups(notes.measured(requests), by)
+    shown, parts, values = sampled(requests, metric, by)
     with canvas(ax) as ax:
-        values = samples(parts, shown)
         edges = _edges(values)
         for group, each in zip(parts, values, strict=True):
             _draw(ax, group, _bars(group, each, shown, edges), filled=len(parts) <= 3)

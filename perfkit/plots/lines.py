@@ -4,9 +4,11 @@ from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
+from pandas import DataFrame
 
-from perfkit.plots.groups import Group
-from perfkit.plots.quantity import Quantity
+from perfkit.plots import notes
+from perfkit.plots.groups import Group, groups
+from perfkit.plots.quantity import Quantity, quantity
 from perfkit.stats import BEYOND, Floats, present
 
 VERTICES = 2000
@@ -17,6 +19,13 @@ Ranks = npt.NDArray[np.intp]
 def samples(parts: Iterable[Group], shown: Quantity) -> list[Floats]:
     """Return the values of each group, sorted, without those that are missing."""
     return [np.sort(present(shown.of(group.rows))) for group in parts]
+
+
+def sampled(requests: DataFrame, metric: str, by: str | None) -> tuple[Quantity, list[Group], list[Floats]]:
+    """Return what a chart of a metric is made of: the quantity shown, the groups, and the values of each, sorted."""
+    shown = quantity(metric)
+    parts = groups(notes.measured(requests), by)
+    return shown, parts, samples(parts, shown)
 
 
 def ranks(n: int) -> Ranks:

@@ -7,9 +7,9 @@ from pandas import DataFrame
 from perfkit.plots import notes
 from perfkit.plots.canvas import canvas
 from perfkit.plots.catalogue import chart
-from perfkit.plots.groups import Group, groups, legend, stacked
-from perfkit.plots.lines import body, ranks, samples
-from perfkit.plots.quantity import Quantity, quantity, scale, widely_spread
+from perfkit.plots.groups import Group, legend, stacked
+from perfkit.plots.lines import body, ranks, sampled
+from perfkit.plots.quantity import Quantity, scale, widely_spread
 from perfkit.stats import Floats
 
 TICKS = (0, 50, 75, 90, 95, 99, 99.9, 99.99, 99.999)
@@ -17,9 +17,8 @@ TICKS = (0, 50, 75, 90, 95, 99, 99.9, 99.99, 99.999)
 
 def percentiles_table(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run") -> DataFrame:
     """Return the points of a percentile curve: columns group, percentile, the metric, requests beyond."""
-    shown = quantity(metric)
-    parts = groups(notes.measured(requests), by)
-    return stacked(_points(group, values, shown) for group, values in zip(parts, samples(parts, shown), strict=True))
+    shown, parts, values = sampled(requests, metric, by)
+    return stacked(_points(group, each, shown) for group, each in zip(parts, values, strict=True))
 
 
 @chart("percentiles", columns=(), table=percentiles_table)
@@ -53,10 +52,8 @@ def percentiles(requests: DataFrame, metric: str = "ttft", *, by: str | None = "
     >>> [tick.get_text() for tick in percentiles(frame).get_xticklabels()]
     ['0', '50', '75', '90', '95', '99']
     """
-    shown = quantity(metric)
-    parts = groups(notes.measured(requests), by)
+    shown, parts, values = sampled(requests, metric, by)
     with canvas(ax) as ax:
-        values = samples(parts, shown)
         for group, each in zip(parts, values, strict=True):
             _draw(ax, group, each)
         if not any(each.size for each in values):
