@@ -205,7 +205,12 @@ class Session:
         if load.start:
             # Of this process alone; what the desk used meanwhile runs beside it, at lower priority.
             self.desk.samples([(time(), "cpu_seconds", process_time() - heartbeat.cpu_at_start)])
-        fields: Row = {"status": self.status, "problem": self.problem, "end_time": self._clock.unix(perf_counter_ns()), "sent": load.sent}
+        fields: Row = {
+            "status": self.status,
+            "problem": self.problem,
+            "end_time": self._clock.unix(perf_counter_ns()),
+            "sent": load.sent,
+        }
         if load.start:
             fields["start_time"] = self._clock.unix(load.start)
         await self.desk.finish(fields, self._evidence(load, heartbeat))
