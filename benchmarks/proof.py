@@ -61,15 +61,6 @@ SECTIONS = (
         with_server=True,
     ),
     Section(
-        "command",
-        "The whole command at 256 users, 4,096 requests of 64 chunks, three times: start-up to the first request (it "
-        "tries the connection) at most 0.7 s, tail from the last byte served to the end of the command at most 0.5 s. "
-        "Both grow with what else runs on the machine, whose load stands beside them.",
-        "peers.py",
-        ("--only", "perfkit", "--streams", "256", "256", "256", "--rounds", "16"),
-        with_server=True,
-    ),
-    Section(
         "durability",
         "30 runs killed with SIGKILL at random moments: nothing whose answer ended more than 250 ms before is missing, "
         "every file opens. 10 runs ended with Ctrl-C: nothing missing, ended within 2 s, nothing sent afterwards.",
@@ -83,6 +74,12 @@ SECTIONS = (
         "that are not VALID are counted; the line says how busy others kept the machine.",
         "verdicts.py",
         ("--good", "20", "--bad", "20"),
+    ),
+    Section(
+        "waits",
+        "What a wait for a processor does to the numbers, by the server's log: the limits of the check rest on it.",
+        "waits.py",
+        ("--rounds", "2"),
     ),
     Section(
         "notebook",
