@@ -130,7 +130,7 @@ SECTIONS = (
         "four tokens an event, half of the answer reasoning, a usage chunk. Within 5 ms or the tool's own spread "
         "(p99 - p50), for each tool that PERFKIT_PEERS names.",
         "lens.py",
-        ("--reasoning", "32"),
+        ("--reasoning", "32", "--patience", "300"),
     ),
     Section(
         "figure",
