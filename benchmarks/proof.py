@@ -98,9 +98,8 @@ SECTIONS = (
     Section(
         "arrivals",
         "What the servers' logs say of 20 s of Poisson, gamma and constant arrivals: each passes the goodness-of-fit "
-        "test of its own law and of no other (at 500/s as the C server saw them: bursts queue in the simulator), "
-        "its rate is within 1 % of its schedule's, and no request is missing. What the test sees and what it does not "
-        "is in the first table; gaps below 1 ms are one class.",
+        "test of its own law and of no other, its rate is within 1 % of its schedule's, and no request is missing. "
+        "What the test sees and what it does not is in the first table; gaps below 1 ms are one class.",
         "arrivals.py",
         with_server=True,
         pace="--ttft-ms 10 --itl-ms 5 --chunks 2",
