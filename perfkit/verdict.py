@@ -5,7 +5,7 @@ check               evidence                                SUSPECT  CLIENT-BOUN
 =================== ======================================= ======== ============
 loop lag            99th percentile, s                      0.010    0.100
 stall               longest time the loop stood still, s    0.050    0.500
-processor wait      share of the time the loop was ready    0.25     0.50
+processor wait      share of the time the loop was ready    0.15     0.50
                     and another process ran
 cpu                 share of one core, busiest worker       0.80     0.95
 gc pause            longest, s                              0.020    0.200
@@ -129,7 +129,7 @@ LIMITS = {
     ),
     "cpu_wait": Limit(
         "processor wait",
-        0.25,
+        0.15,
         0.50,
         "the client waited for a processor {percent:.0f} % of the time",
         "close what else runs on this machine, or give the worker a core of its own",
