@@ -23,8 +23,8 @@ run is judged as each law, and the shapes nearest to its own that the test refus
 is to be within 1 % of its schedule's, whose own draw of a random process differs from the mean. *As sent* is the same
 test on the client's own stamps.
 
-The simulator takes 0.4 ms of a processor for a request: on a busy machine bursts at 500/s queue in it, and gamma 0.5 is
-refused as received though not as sent. A quicker server tells the two apart.
+The simulator takes 0.4 ms of a processor for a request. On a busy machine gamma 0.5 at 500/s was once refused by its
+log and not by a quicker server's.
 
 Client and server run at real-time priority where the user may: judged is perfkit, not what else the machine does.
 """
