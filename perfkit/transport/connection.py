@@ -1,7 +1,8 @@
 """One kept-alive HTTP/1.1 connection on a bare socket: the hot path.
 
-The loop tells us that the socket is readable; we read into one shared buffer, stamp, and let httptools find the
-end of the message. The bytes are kept and nothing is decoded: JSON, text and tokens wait until the stream has ended.
+The loop tells us that the socket is readable; we read into one shared buffer, stamp, and keep the bytes. httptools
+finds the end of the answer; of a chunked one it is asked only where that end could be, since looking at each chunk
+took a seventh of the loop. Nothing else is decoded: framing, JSON, text and tokens wait until the stream has ended.
 Reading this way costs the same as asyncio's ``BufferedProtocol``, and the kernel's receive stamps, TLS and plain
 TCP all come through the same few lines.
 """
@@ -23,6 +24,8 @@ from perfkit.transport.tls import TlsLayer
 SO_TIMESTAMPNS = getattr(socket, "SO_TIMESTAMPNS", 35)  # not named by Python; 35 on Linux for all common machines
 ANCILLARY = 64  # room for one timespec
 LARGEST_BODY = 32 * 2**20
+LARGEST_UNSEEN = 2**20  # of a chunked answer, not shown to the parser yet
+CHUNKS_END = b"\r\n\r\n"  # how every chunked answer ends, and hardly another read of one
 LARGEST_HEAD = 2**20
 TOO_LARGE = f"the answer is larger than {LARGEST_BODY >> 20} MiB"
 
@@ -69,8 +72,8 @@ class Connection:
         self._exchange: Exchange | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._complete = self._excess = self._keep = False
-        self._stamp = self._head = 0
+        self._complete = self._excess = self._keep = self._chunked = False
+        self._stamp = self._seen = 0
         self._unsent = memoryview(b"")
         loop.add_reader(sock.fileno(), self._on_readable)
 
@@ -82,7 +85,7 @@ class Connection:
         self.uses += 1
         exchange.connection, exchange.connection_use = self.number, self.uses
         exchange.dns, exchange.connect, exchange.tls = self.durations
-        self._exchange, self._head = exchange, 0
+        self._exchange, self._seen, self._chunked = exchange, 0, False
         self._waiter = self._loop.create_future()
         data = self._tls.seal(request) if self._tls else request
         # Stamped right before the one write: whatever happened earlier is the client's lag, not the server's time.
@@ -102,11 +105,27 @@ class Connection:
         return self._waiter
 
     def give_up(self, kind: ErrorKind, error: str) -> None:
-        """End the exchange under way with an error of ours (a time limit, an interruption) and close."""
-        if self._exchange is not None:
-            self._exchange.fail(kind, error, perf_counter_ns())
+        """End the exchange under way with an error (a time limit, an interruption) and close.
+
+        Not with that error if its end has come already, unseen, or if what has come is no HTTP.
+        """
+        exchange = self._exchange
+        if exchange is not None:
+            stamp = perf_counter_ns()
+            broken = self._show(exchange)
+            if self._complete:
+                exchange.end = exchange.stamps[-1]
+            elif broken is not None:
+                exchange.fail("protocol", f"not an HTTP answer: {broken}", stamp)
+            else:
+                exchange.fail(kind, error, stamp)
         self.close()
         self._finish()
+
+    def look(self) -> None:
+        """Look for the end of the answer where none was expected: a server may say more than it should behind it."""
+        if self._exchange is not None and self._exchange.wire:
+            self._see(self._exchange)
 
     def close(self) -> None:
         """Close the socket; safe to repeat."""
@@ -158,7 +177,7 @@ class Connection:
             exchange.kernel += stamp_bytes
         exchange.stamps.append(stamp)
         if self._tls is None:
-            self._parse(exchange, _view[:size])
+            self._take(exchange, _view[:size])
         else:
             self._feed(exchange, self._tls, _view[:size])
 
@@ -176,7 +195,7 @@ class Connection:
             if self._exchange is not None:
                 self._exchange.written = perf_counter_ns()
 
-    # Called by httptools, within _parse.
+    # Called by httptools, within _show.
 
     def on_message_begin(self) -> None:
         """Note that bytes follow a whole answer: they belong to none of ours."""
@@ -189,14 +208,11 @@ class Connection:
 
     def on_headers_complete(self) -> None:
         """Stamp the end of the headers."""
-        if self._exchange is not None:
-            self._exchange.headers = self._stamp
-            self._exchange.status = self._parser.get_status_code()
-
-    def on_body(self, data: bytes) -> None:
-        """Keep a piece of the body."""
-        if self._exchange is not None:
-            self._exchange.body += data
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.headers = self._stamp
+            exchange.status = self._parser.get_status_code()
+            self._chunked = exchange.status >= 200 and _is_chunked(exchange)
 
     def on_message_complete(self) -> None:
         """Note that the answer is whole, unless it was an interim one (1xx)."""
@@ -220,35 +236,46 @@ class Connection:
             self.give_up("tls", f"the TLS record could not be read: {error}")
             return
         if plain:
-            self._parse(exchange, plain)
+            self._take(exchange, plain)
         else:  # a part of a record, or a ticket: no byte of the answer has come
             exchange.unread()
         if tls.ended and self.alive:
             self._ended()
 
-    def _parse(self, exchange: Exchange, plain: bytes | memoryview) -> None:
-        broken = None
-        try:
-            self._parser.feed_data(plain)
-        except httptools.HttpParserError as error:
-            broken = error
-        exchange.ends.append(len(exchange.body))
+    def _take(self, exchange: Exchange, plain: bytes | memoryview) -> None:
+        wire = exchange.wire
+        wire += plain
+        size = len(wire)
+        exchange.ends.append(size)
+        # Nearly every read of nearly every stream is a chunk that is not the last.
+        if not self._chunked or wire.endswith(CHUNKS_END) or size - self._seen > LARGEST_UNSEEN:
+            self._see(exchange)
+
+    def _see(self, exchange: Exchange) -> None:
+        """Look whether the answer has ended, is no answer, or is too large."""
+        broken = self._show(exchange)
         if self._complete:
             self._complete = False
-            exchange.end = self._stamp
+            exchange.end = exchange.stamps[-1]
             if broken or self._excess or self._unsent or not self._keep:
                 self.close()  # what is left of this request must not stand before the next
             self._finish()
         elif broken:
             self.give_up("protocol", f"not an HTTP answer: {broken}")
-        elif exchange.headers is None and self._head_is_too_large(len(plain)):
+        elif exchange.headers is None and len(exchange.wire) > LARGEST_HEAD:
             self.give_up("too_large", f"the answer's head is larger than {LARGEST_HEAD >> 10} KiB")
-        elif len(exchange.body) > LARGEST_BODY:
+        elif len(exchange.wire) > LARGEST_BODY:
             self.give_up("too_large", TOO_LARGE)
 
-    def _head_is_too_large(self, size: int) -> bool:
-        self._head += size
-        return self._head > LARGEST_HEAD
+    def _show(self, exchange: Exchange) -> httptools.HttpParserError | None:
+        """Show the parser what has come since it last looked; return what is wrong with it."""
+        seen, self._seen = self._seen, len(exchange.wire)
+        try:
+            with memoryview(exchange.wire) as view:
+                self._parser.feed_data(view[seen:])
+        except httptools.HttpParserError as error:
+            return error
+        return None
 
     def _idle_bytes(self, size: int) -> None:
         """Handle what comes between exchanges: a TLS ticket is welcome, anything else ends the connection."""
@@ -270,10 +297,7 @@ class Connection:
             self._lost("the server closed the connection before the answer was complete")
 
     def _lost(self, sentence: str) -> None:
-        if self._exchange is not None:
-            self._exchange.fail("reset", sentence, perf_counter_ns())
-        self.close()
-        self._finish()
+        self.give_up("reset", sentence)
 
     def _finish(self) -> None:
         waiter, self._waiter, self._exchange = self._waiter, None, None
@@ -286,6 +310,11 @@ def _done(loop: asyncio.AbstractEventLoop) -> "asyncio.Future[None]":
     future = loop.create_future()
     future.set_result(None)
     return future
+
+
+def _is_chunked(exchange: Exchange) -> bool:
+    codings = (value for name, value in exchange.response_headers if name.lower() == b"transfer-encoding")
+    return any(b"chunked" in value.lower() for value in codings)
 
 
 def _ends_with_connection(exchange: Exchange) -> bool:

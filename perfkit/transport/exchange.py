@@ -9,15 +9,17 @@ from perfkit.errors import UsageError
 from perfkit.records import ErrorKind
 from perfkit.secrets import basic_credentials, shown_url
 from perfkit.transport.clock import TIMESPEC
+from perfkit.transport.framing import unframed
 
 
 @dataclass(slots=True)
 class Exchange:
     """One request and its answer as the wire gave it: integer nanoseconds of ``perf_counter`` and raw bytes.
 
-    ``stamps[i]`` is when read i of the answer returned and ``ends[i]`` how many bytes of the body had come by then,
-    so the arrival of any byte is found later by bisection. ``kernel`` has the 16 bytes of each read's kernel stamp;
-    it is too short where the kernel gave none, and then counts for nothing.
+    ``stamps[i]`` is when read i of the answer returned and ``ends[i]`` how many bytes had come by then: of the wire at
+    first, of the body once ``unframe`` was called. So the arrival of any byte is found later by bisection. ``kernel``
+    has the 16 bytes of each read's kernel stamp; it is too short where the kernel gave none, and counts for nothing
+    then.
     """
 
     start: int = 0
@@ -26,6 +28,8 @@ class Exchange:
     end: int | None = None
     status: int | None = None
     response_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    wire: bytearray = field(default_factory=bytearray)
+    """Everything that came, HTTP framing included; empty once it is taken off, or where another transport did."""
     body: bytearray = field(default_factory=bytearray)
     stamps: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
@@ -52,6 +56,7 @@ class Exchange:
         """Return it as a tuple of plain values, the quickest form to send to another process."""
         return (
             *(getattr(self, name) for name in _PLAIN),
+            bytes(self.wire),
             bytes(self.body),
             array("q", self.stamps).tobytes(),
             array("q", self.ends).tobytes(),
@@ -59,11 +64,18 @@ class Exchange:
 
     @classmethod
     def unpacked(cls, packed: tuple[Any, ...]) -> "Exchange":
-        """Return the exchange that ``packed`` gave."""
-        *plain, body, stamps, ends = packed
-        exchange = cls(**dict(zip(_PLAIN, plain, strict=True)), body=bytearray(body))
+        """Return the exchange that ``packed`` gave, its framing taken off."""
+        *plain, wire, body, stamps, ends = packed
+        exchange = cls(**dict(zip(_PLAIN, plain, strict=True)), wire=wire, body=bytearray(body))
         exchange.stamps, exchange.ends = array("q", stamps).tolist(), array("q", ends).tolist()
+        exchange.unframe()
         return exchange
+
+    def unframe(self) -> None:
+        """Take the HTTP framing off: what came becomes the body; safe to repeat."""
+        if self.wire:
+            self.body, self.ends = unframed(self.wire, self.ends)
+            self.wire = bytearray()
 
     def fail(self, kind: ErrorKind, error: str, at: int) -> None:
         """Note why and when it failed; the first reason stands."""
@@ -87,7 +99,7 @@ class Exchange:
         return ""
 
 
-_PLAIN = tuple(each.name for each in fields(Exchange) if each.name not in ("body", "stamps", "ends"))
+_PLAIN = tuple(each.name for each in fields(Exchange) if each.name not in ("wire", "body", "stamps", "ends"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ def _models_url(url: str) -> str:
 
 def _names(exchange: Exchange) -> list[str]:
     try:
+        exchange.unframe()
         told = orjson.loads(exchange.body)
         return [str(model["id"]) for model in told["data"]] if exchange.status == 200 else []
     except (orjson.JSONDecodeError, KeyError, TypeError):

@@ -19,6 +19,7 @@ from perfkit.transport.tls import TlsLayer, tls_context
 IDLE_LIMIT = 4_000_000_000  # ns; common servers close idle connections after 5 s
 OPENING_AT_ONCE = 64  # a listen backlog is 128 on many servers
 STOPPED = "the run was stopped"
+SILENCE = 1_000_000_000  # ns without a word after which the end of an answer may have been missed
 LOOK_EVERY = 0.1  # s between two looks at time limits and idle connections
 
 _Address = tuple[socket.AddressFamily, Any]
@@ -222,6 +223,8 @@ class Pool:
 
     def _enforce_limits(self, now: int) -> None:
         _, read, total = self._limits
+        for connection in [c for c in self._busy if now - c.last_read > SILENCE]:
+            connection.look()
         for connection in [c for c in self._busy if now - c.last_read > read or now - c.started > total]:
             if now - connection.started > total:
                 connection.give_up("total_timeout", f"the answer took longer than {total / 1e9:g} s")

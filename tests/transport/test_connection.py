@@ -80,3 +80,37 @@ def test_an_answer_over_ipv6_is_an_answer(tmp_path: Path) -> None:
     with probe, scripted([READ, whole(BODY), HANG], listener=probe) as server:
         (row,) = rows_of(f"http://[::1]:{server.port}", tmp_path)
     assert row["success"] == 1
+
+
+def test_an_answer_whose_end_comes_with_more_than_it_should_is_whole(tmp_path: Path) -> None:
+    with scripted([READ, STREAM, chunk(ANSWER), LAST + b"HTTP/1.1 408 Late", HANG], [READ, whole(BODY)]) as server:
+        (row,) = rows_of(server.url, tmp_path, read_timeout=5)
+    assert (row["success"], row["connection_use"]) == (1, 1)
+    assert row["completed_time"] - row["start_time"] < 1  # when it came, not when it was noticed
+
+
+def test_an_answer_that_breaks_off_behind_its_end_is_whole(tmp_path: Path) -> None:
+    with scripted([READ, STREAM, chunk(ANSWER), LAST + b"HTTP/1.1 408 Late"]) as server:
+        (row,) = rows_of(server.url, tmp_path)
+    assert (row["success"], row["error_kind"]) == (1, None)
+
+
+def test_an_end_in_two_reads_is_an_end(tmp_path: Path) -> None:
+    with scripted([READ, STREAM, chunk(ANSWER), LAST[:-3], 0.05, LAST[-3:], HANG]) as server:
+        (row,) = rows_of(server.url, tmp_path)
+    assert row["success"] == 1
+
+
+def test_text_that_looks_like_an_end_is_none(tmp_path: Path) -> None:
+    lines = chunk(b": 0\r\n\r\n") + chunk(b"0\r\n") + chunk(b"\r\n\r\n")
+    with scripted([READ, STREAM, lines, 0.05, lines + chunk(ANSWER), 0.05, LAST, HANG]) as server:
+        (row,) = rows_of(server.url, tmp_path)
+    assert (row["success"], row["error_kind"]) == (1, None)
+
+
+def test_a_chunk_of_no_length_is_named_when_silence_follows(tmp_path: Path) -> None:
+    with scripted([READ, STREAM, chunk(delta("a")), 0.05, b"zz\r\nwhat\r\n", HANG]) as server:
+        (row,) = rows_of(server.url, tmp_path, read_timeout=0.5)
+    assert row["error_kind"] == "protocol"
+    assert row["error"].startswith("not an HTTP answer: ")
+    assert row["output_text"] == "a"
