@@ -4,8 +4,9 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,9 @@ from perfkit.datasets import open_dataset
 from perfkit.datasets import prompts as read_prompts
 from perfkit.engine.record import new_run_id
 from perfkit.errors import NothingSucceeded, PerfkitError, UsageError
-from perfkit.records import Prompt
+from perfkit.records import Pumped
 from perfkit.registry import APIS, DATASETS
-from perfkit.workers.conversation import Worker
+from perfkit.workers.conversation import ReadPrompts, Worker
 from perfkit.workers.crowd import Crowd, Hosts
 from perfkit.workers.local import LocalHosts, ProcessWorker
 from perfkit.workers.pipe import carry_by_value
@@ -168,17 +169,17 @@ class Job:
         return self.runs
 
     def _start(self, arguments: Arguments, resumed: Resumed | None, detach: bool) -> Worker:
-        given = arguments.dataset
-        pumped = given is not None and not isinstance(given, str)
+        pumped = _pumped(arguments.dataset)
         if detach:
-            _require_alone(arguments, pumped)
-        if pumped and arguments.number is None and arguments.duration is None:
-            # So that each point of a sweep gets all of it: the pump is one for all points.
-            arguments = arguments.replace(number=open_dataset(arguments).known_length)
+            _require_alone(arguments, pumped is not None)
+        prompts: ReadPrompts | None = None
+        if pumped is not None:
+            prompts = partial(read_prompts, arguments)
+            arguments = _counted(arguments, pumped)
         own = [*APIS.classes.values(), *DATASETS.classes.values()]
         carry_by_value(own)
         work = Work(
-            arguments.replace(dataset=None if pumped else given, workers=_spelt(arguments.workers)),
+            arguments.replace(dataset=_named(arguments.dataset), workers=_spelt(arguments.workers)),
             dict(APIS.classes),
             dict(DATASETS.classes),
             os.getcwd(),
@@ -188,9 +189,9 @@ class Job:
             tuple(sorted(new_run_id() for _ in arguments.points())),
         )
         if arguments.workers not in (0, 1):
-            again = _again(arguments) if pumped else None
-            return Crowd(work, _hosts(arguments.workers), self._on_event, again)
-        prompts = read_prompts(arguments) if pumped else None
+            if pumped == "once":
+                raise UsageError("several workers each read all prompts; give a list, or workers=1")
+            return Crowd(work, _hosts(arguments.workers), self._on_event, prompts)
         if arguments.workers == 0:
             from perfkit.workers.thread import ThreadWorker  # with the engine, which takes 0.2 s to load
 
@@ -248,8 +249,25 @@ def _spelt(workers: Any) -> int | str:
     return workers if isinstance(workers, (int, str)) else str(workers.scheduler.address)
 
 
-def _again(arguments: Arguments) -> Callable[[], Iterable[Prompt]]:
-    """Return what reads a notebook's prompts from their beginning, once for each worker."""
-    if iter(arguments.dataset) is arguments.dataset:
-        raise UsageError("several workers each read all prompts; give a list, or workers=1")
-    return lambda: read_prompts(arguments)
+def _pumped(dataset: Any) -> Pumped | None:
+    """Say whether prompts come from this process, and whether they can be read again for each point."""
+    if dataset is None or isinstance(dataset, str):
+        return None
+    return "once" if isinstance(dataset, Iterator) else "again"
+
+
+def _named(dataset: Any) -> str | None:
+    """Return the dataset as the run's record holds it: what comes from this process by its type, ``<list>``."""
+    return dataset if _pumped(dataset) is None else f"<{type(dataset).__name__}>"
+
+
+def _counted(arguments: Arguments, pumped: Pumped) -> Arguments:
+    """Return the arguments with the number of requests that a list of prompts makes, where none was given."""
+    dataset = open_dataset(arguments)
+    if arguments.number is not None or arguments.duration is not None:
+        return arguments
+    if pumped == "once" and len(arguments.points()) > 1:
+        raise UsageError("a sweep over prompts that can be read only once needs number; or give a list")
+    if dataset.known_length is None:
+        return arguments
+    return arguments.replace(number=max(1, dataset.known_length - arguments.dataset_offset))

@@ -194,7 +194,7 @@ def resume(path: str | Path, **given: Any) -> Job:
     path : str or Path
         The run file. Its last sweep is the one that goes on.
     **given
-        Fields of ``Arguments`` that the file does not hold: keys and secret headers.
+        Fields of ``Arguments`` that the file does not hold: keys and secret headers, a list of prompts.
 
     Returns
     -------
@@ -204,7 +204,8 @@ def resume(path: str | Path, **given: Any) -> Job:
     Raises
     ------
     UsageError
-        The file holds no sweep, it is still under way, or nothing of it is missing.
+        The file holds no sweep, it is still under way, nothing of it is missing, or its prompts came from the session
+        that began it: then ``dataset`` gives them again.
 
     Examples
     --------
@@ -229,6 +230,9 @@ def resume(path: str | Path, **given: Any) -> Job:
     missing = [index for index in range(plan["points"]) if index not in finished]
     if not missing:
         raise UsageError(f"nothing is missing: all {plan['points']} points of the sweep finished")
+    dataset = str(plan["arguments"].get("dataset", ""))
+    if dataset.startswith("<") and "dataset" not in given:
+        raise UsageError(f"the sweep's prompts were a {dataset.strip('<>')} of the session that began it; give dataset")
     arguments = Arguments.from_mapping({**plan["arguments"], **given, "db": str(path)})
     return Job(arguments, Resumed(sweeps[-1], tuple(missing)))
 

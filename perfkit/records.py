@@ -16,6 +16,8 @@ TokenSource = Literal["server", "tokenizer", "estimate", "plugin"]
 Status = Literal["running", "finished", "interrupted"]
 Arrival = Literal["poisson", "constant", "gamma"]
 RampShape = Literal["linear", "exponential"]
+Pumped = Literal["again", "once"]
+"""Prompts of the driver's iterable: it is read again for each point of a sweep, or once for all of them."""
 
 ErrorKind = Literal[
     "connect",  # no connection: refused, unreachable, name not found

@@ -1,6 +1,8 @@
 import asyncio
 import contextlib
+import re
 import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
@@ -12,10 +14,12 @@ import pytest
 from perfkit.errors import NothingSucceeded, PluginFailure, StorageError, UsageError
 from perfkit.job import Job, Progress
 from perfkit.measure import check, run, start
+from perfkit.records import Prompt
 from perfkit.safe_pickle import decode_cell
 from perfkit.simulator import Simulated, simulate
 from perfkit.simulator.truth import read_received, read_requests
 from tests.measured import Row, stored
+from tests.notebook.test_live import Screen
 from tests.scripted import BODY, HANG, READ, RESET, scripted, whole
 
 
@@ -67,7 +71,7 @@ def test_a_user_is_due_when_its_last_answer_ended_and_it_has_thought(server: Sim
     found = measured(server, tmp_path / "run.db", parallel=1, number=4, think_time=0.05)
     for previous, following in pairwise(found):
         assert following["scheduled_time"] == pytest.approx(previous["completed_time"] + 0.05, abs=1e-6)
-        assert 0 <= following["start_time"] - following["scheduled_time"] < 0.05
+        assert following["start_time"] >= following["scheduled_time"]
 
 
 def test_users_begin_over_the_ramp_and_rows_say_so(server: Simulated, tmp_path: Path) -> None:
@@ -79,7 +83,7 @@ def test_users_begin_over_the_ramp_and_rows_say_so(server: Simulated, tmp_path: 
     assert firsts == pytest.approx([0.0], abs=1e-6)
     assert all(row["start_time"] - began["start_time"] < 0.2 for row in ramp)
     assert all(row["start_time"] - began["start_time"] >= 0.2 for row in steady)
-    dues = {round(row["scheduled_time"] - began["start_time"], 3) for row in ramp}
+    dues = {round(row["scheduled_time"] - began["start_time"], 3) for row in ramp + steady}
     assert {0.0, 0.05, 0.1, 0.15} <= dues
 
 
@@ -89,7 +93,6 @@ def test_an_open_model_sends_at_its_times_whatever_has_come_back(tmp_path: Path)
     dues = [row["scheduled_time"] for row in found]
     assert [later - earlier for earlier, later in pairwise(dues)] == pytest.approx([0.02] * 9, abs=1e-5)
     assert all(row["start_time"] < found[0]["completed_time"] for row in found)
-    assert all(0 <= row["start_time"] - row["scheduled_time"] < 0.05 for row in found)
 
 
 def test_a_rate_goes_up_and_down_in_steps(server: Simulated, tmp_path: Path) -> None:
@@ -131,7 +134,7 @@ def test_a_duration_ends_sending_and_not_the_answers(server: Simulated, tmp_path
     assert record["status"] == "finished"
     assert record["sent"] == len(found) > 3
     assert all(row["success"] for row in found)
-    assert all(row["start_time"] - record["start_time"] < 0.35 for row in found)
+    assert all(row["scheduled_time"] - record["start_time"] < 0.3 for row in found)
 
 
 @pytest.mark.parametrize(("warmup", "expected"), [(3, 3), ("0.08s", None)])
@@ -186,6 +189,69 @@ def test_a_generator_is_pumped_to_the_worker_as_it_is_needed(server: Simulated, 
     start(server.url, dataset=prompts(), parallel=4, number=20, db=str(path), workers=workers).wait(60)
     assert sorted(row["prompt_text"] for row in rows(path)) == sorted(f"prompt {index}" for index in range(1, 21))
     assert len(drawn) < 3000
+
+
+def prompts_of_points(path: Path) -> list[list[str]]:
+    """Return the prompts of the load that each point of a sweep sent, in the order of the plan."""
+    found = stored(
+        path, "SELECT point, prompt_text FROM result JOIN run USING (run_id) WHERE seq >= 0 ORDER BY point, seq"
+    )
+    return [[row["prompt_text"] for row in found if row["point"] == point] for point in range(found[-1]["point"] + 1)]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_each_point_of_a_sweep_begins_a_list_anew(server: Simulated, tmp_path: Path, workers: int) -> None:
+    path = tmp_path / "run.db"
+    given = {"parallel": [1, 2, 3], "number": [2, 3, 4], "preflight": False, "workers": workers}
+    start(server.url, dataset=["q0", "q1", "q2"], db=str(path), **given).wait(60)
+    assert prompts_of_points(path) == [["q0", "q1"], ["q0", "q1", "q2"], ["q0", "q1", "q2", "q0"]]
+
+
+def test_each_point_of_a_sweep_sends_all_of_a_list_once(server: Simulated, tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    given = {"parallel": [1, 2], "dataset_offset": 1, "preflight": True, "workers": 0}
+    start(server.url, dataset=["q0", "q1", "q2", "q3"], db=str(path), **given).wait(60)
+    assert prompts_of_points(path) == [["q2", "q3", "q1"]] * 2  # the first goes with the preflight request, then last
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_point_goes_on_in_a_generator_where_the_one_before_it_ended(
+    server: Simulated, tmp_path: Path, workers: int
+) -> None:
+    path = tmp_path / "run.db"
+    given = {"parallel": [1, 2, 3], "number": [3, 1, 4], "preflight": False, "workers": workers}
+    start(server.url, dataset=(f"q{index}" for index in range(100)), db=str(path), **given).wait(60)
+    assert prompts_of_points(path) == [["q0", "q1", "q2"], ["q3"], ["q4", "q5", "q6", "q7"]]
+
+
+@pytest.mark.parametrize("load", [{"parallel": [2, 3]}, {"rate": [20, 40]}], ids=["closed", "open"])
+def test_no_prompt_of_a_generator_is_lost_when_time_ends_a_point(
+    server: Simulated, tmp_path: Path, load: dict[str, Any]
+) -> None:
+    path = tmp_path / "run.db"
+    prompts = (f"q{index}" for index in range(10**9))
+    start(server.url, dataset=prompts, duration=0.3, preflight=False, db=str(path), workers=0, **load).wait(60)
+    first, second = prompts_of_points(path)
+    assert first
+    assert second
+    assert first + second == [f"q{index}" for index in range(len(first) + len(second))]
+
+
+def test_conversations_of_a_generator_stay_whole_from_point_to_point(server: Simulated, tmp_path: Path) -> None:
+    def turns() -> Iterator[Prompt]:
+        for talk in "abcde":
+            for turn in (1, 2):
+                yield Prompt([{"role": "user", "content": f"{talk}{turn}"}], session_id=talk, turn=turn)
+
+    path = tmp_path / "run.db"
+    given = {"parallel": [1, 2], "number": [4, 6], "preflight": False, "workers": 0}
+    start(server.url, dataset=turns(), db=str(path), **given).wait(60)
+    assert prompts_of_points(path) == [["a1", "a2", "b1", "b2"], ["c1", "c2", "d1", "d2", "e1", "e2"]]
+
+
+def test_a_sweep_over_a_generator_wants_to_know_how_much_of_it_a_point_takes(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="read only once needs number; or give a list"):
+        start("http://127.0.0.1:1", dataset=iter(["q0"]), parallel=[1, 2], db=str(tmp_path / "run.db"))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -376,11 +442,13 @@ def test_check_sends_one_request(server: Simulated) -> None:
 
 
 def test_run_shows_its_progress_on_the_error_stream_only(
-    server: Simulated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: Simulated, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
     run(server.url, number=3, db=str(tmp_path / "run.db"), workers=0)
-    shown = capsys.readouterr()
-    assert shown.out == ""
+    assert re.search(r"\r100% .*\n$", screen.getvalue())
+    assert capsys.readouterr().out == ""
 
 
 def test_bodies_are_those_the_server_got(server: Simulated, tmp_path: Path) -> None:

@@ -76,6 +76,20 @@ def test_resume_measures_only_what_is_missing(tmp_path):
     assert len(sweeps) == 1
 
 
+def test_a_sweep_over_a_list_is_resumed_with_that_list_and_nothing_else(tmp_path):
+    db, prompts = tmp_path / "sweep.db", ["q0", "q1"]
+    with pk.simulate(ttft=0.005, itl=0.001) as server:
+        pk.start(server.url, dataset=prompts, parallel=[1, 2], max_tokens=2, workers=0, db=str(db)).wait()
+        with sqlite3.connect(db) as file:
+            file.execute("UPDATE run SET status = 'interrupted' WHERE point = 1")
+        with pytest.raises(UsageError, match="the sweep's prompts were a list of the session that began it"):
+            pk.resume(db)
+        again = pk.resume(db, dataset=prompts, workers=0).wait()
+    (run,) = again.members
+    assert run.record["dataset"] == "<list>"
+    assert sorted(again.decoded()["prompt"]) == prompts
+
+
 def test_a_key_never_stands_in_the_plan_of_a_sweep(tmp_path):
     db = tmp_path / "sweep.db"
     with pk.simulate(ttft=0.005, itl=0.001) as server:

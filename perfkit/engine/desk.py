@@ -8,7 +8,8 @@ what it has and ends.
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from time import monotonic, perf_counter_ns, process_time, time
 from typing import Any, Protocol
 
@@ -16,11 +17,12 @@ from perfkit.arguments import Arguments
 from perfkit.datasets import prompts as read_prompts
 from perfkit.engine.desk_run import SLICE, DeskRun, Pump
 from perfkit.engine.evidence import STORED, calibrated, seen
+from perfkit.engine.plan import conversations
 from perfkit.engine.record import run_row
 from perfkit.errors import PerfkitError, StorageError
 from perfkit.load import Share
 from perfkit.plugins import bind_api
-from perfkit.records import Phase, Prompt
+from perfkit.records import Phase, Prompt, Pumped
 from perfkit.store.far import FarStore
 from perfkit.store.writer import Row, Writer
 from perfkit.transport.clock import RunClock
@@ -65,15 +67,20 @@ class Desk:
         To the loop.
     api_class : type
         The API plugin.
-    pumped : bool
-        Prompts come over the channel, from a notebook's iterable.
+    pumped : {"again", "once"}, optional
+        Prompts come over the channel, from the driver's iterable; of one that is read once a run goes on where the
+        one before it ended.
     open_store : callable
         Opens the run file.
     """
 
-    def __init__(self, channel: Channel, api_class: type, pumped: bool = False, open_store: OpenStore = Writer) -> None:
-        self._channel, self._api_class, self._open_store = channel, api_class, open_store
-        self._pump = Pump(lambda: channel.send(("want prompts",)), self._take_in_prompts) if pumped else None
+    def __init__(
+        self, channel: Channel, api_class: type, pumped: Pumped | None = None, open_store: OpenStore = Writer
+    ) -> None:
+        self._channel, self._api_class, self._pumped, self._open_store = channel, api_class, pumped, open_store
+        self._pump: Pump | None = None
+        self._rest: Iterator[Sequence[Prompt]] = iter(())
+        """Of prompts that are read once: those that no run has sent."""
         self._writer: Writer | FarStore | None = None
         self._run: DeskRun | None = None
         self._rows: list[Row] = []
@@ -162,16 +169,25 @@ class Desk:
         row = {**run_row(arguments, run_id=run_id, url=api.url, model=arguments.model), **more}
         if share.index == 0:  # the first worker speaks for all
             self._store.begin_run({**row, "clock_offset": clock_offset})
-        prompts: Iterable[Prompt]
         if api.generation == "llmuses":
-            prompts = (Prompt(body, row=row) for row, body in enumerate(api.bodies(arguments)))
+            groups: Iterator[Sequence[Prompt]] = conversations(
+                Prompt(body, row=row) for row, body in enumerate(api.bodies(arguments))
+            )
         else:
-            prompts = self._pump if self._pump is not None else read_prompts(arguments)
-        self._run = DeskRun(arguments, run_id, api, prompts, RunClock(clock_offset), share, row)
+            groups = self._pumped_groups(run_id) if self._pumped else conversations(read_prompts(arguments))
+        self._run = DeskRun(arguments, run_id, api, groups, RunClock(clock_offset), share, row)
 
-    def _prompts(self, prompts: list[Prompt], ended: bool) -> None:
+    def _pumped_groups(self, run_id: str) -> Iterator[Sequence[Prompt]]:
+        if self._pump is None or self._pumped == "again":
+            self._pump = Pump(
+                run_id, lambda reading: self._channel.send(("want prompts", reading)), self._take_in_prompts
+            )
+            self._rest = conversations(self._pump)
+        return self._rest
+
+    def _prompts(self, reading: str, prompts: list[Prompt], ended: bool) -> None:
         if self._pump is not None:
-            self._pump.add(prompts, ended)
+            self._pump.add(reading, prompts, ended)
 
     def _more(self, wanted: int) -> None:
         self._current.wanted += wanted
@@ -221,6 +237,8 @@ class Desk:
                 "reasons": json.dumps(told.reasons, ensure_ascii=False),
             },
         )
+        if self._pumped == "once":
+            self._rest = chain(run.unsent(), self._rest)
         self._run = None
         self._channel.send(("finished", run.stored, run.failed, told.level))
 

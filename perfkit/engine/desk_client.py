@@ -13,7 +13,7 @@ from perfkit.engine.desk_run import AHEAD
 from perfkit.engine.plan import Ready
 from perfkit.errors import PerfkitError, WorkerLost
 from perfkit.load import Share
-from perfkit.records import Phase
+from perfkit.records import Phase, Prompt
 from perfkit.store.writer import Row
 from perfkit.transport.exchange import Exchange
 
@@ -38,10 +38,10 @@ class DeskClient:
     Parameters
     ----------
     want_prompts : callable, optional
-        Called when the desk wants more prompts from the driver's iterable.
+        Called when the desk wants more prompts from the driver's iterable, with the name of their reading.
     """
 
-    def __init__(self, want_prompts: Callable[[], None] | None = None) -> None:
+    def __init__(self, want_prompts: Callable[[str], None] | None = None) -> None:
         self.stored = self.failed = 0
         self.last_error: str | None = None
         self.failure: PerfkitError | None = None
@@ -149,9 +149,9 @@ class DeskClient:
         """Hand over samples: Unix time, name, value."""
         self._send("samples", rows)
 
-    def prompts(self, prompts: list[Any], ended: bool) -> None:
+    def prompts(self, reading: str, prompts: list[Prompt], ended: bool) -> None:
         """Pass on prompts of the driver's iterable."""
-        self._send("prompts", prompts, ended)
+        self._send("prompts", reading, prompts, ended)
 
     async def flush(self) -> None:
         """Wait until everything handed over so far is committed."""
@@ -224,9 +224,9 @@ class DeskClient:
     def _on_stop(self) -> None:
         self.told_to_stop = True
 
-    def _on_want_prompts(self) -> None:
+    def _on_want_prompts(self, reading: str) -> None:
         if self._want_prompts is not None:
-            self._want_prompts()
+            self._want_prompts(reading)
 
     def _on_answer(self) -> None:
         answer = self._answers.popleft() if self._answers else None  # a failure has answered them all

@@ -1,7 +1,7 @@
 """What the desk knows of the run under way, and where its prompts come from."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count, islice
 from time import monotonic, process_time
 
@@ -33,7 +33,8 @@ class DeskRun:
     run_id : str
     api : BoundApi
         Makes the bodies.
-    prompts : iterable of Prompt
+    groups : iterator of sequences of Prompt
+        Prompts, and conversations.
     clock : RunClock
     share : Share
         Which part of the plan is this worker's.
@@ -46,7 +47,7 @@ class DeskRun:
         arguments: Arguments,
         run_id: str,
         api: BoundApi,
-        prompts: Iterable[Prompt],
+        groups: Iterator[Sequence[Prompt]],
         clock: RunClock,
         share: Share,
         record: Row,
@@ -68,7 +69,7 @@ class DeskRun:
         self._api = api
         self._request = Target.of(api.url, dict(api.headers)).request
         preflight = arguments.preflight
-        self._plan = plan(prompts, api, self._request, number=number, preflight=preflight, share=share)
+        self._plan = plan(groups, api, self._request, number=number, preflight=preflight, share=share)
 
     def next_requests(self, most: int) -> list[Ready]:
         """Make up to ``most`` requests; fewer when the plan ends, which sets ``ended``."""
@@ -87,6 +88,10 @@ class DeskRun:
         made.seq = None if planned.seq is None else planned.seq + 1
         made.turns = planned.turns[1:]
         return self._ticketed(made)
+
+    def unsent(self) -> list[Sequence[Prompt]]:
+        """Return the prompts and conversations whose requests were made and not sent."""
+        return [planned.group for planned in self.tickets.values() if planned.group]
 
     def _ticketed(self, planned: Planned) -> Ready:
         ticket = next(self._numbers)
@@ -107,18 +112,20 @@ class DeskRun:
 
 
 class Pump:
-    """Prompts that come over the channel from the driver's iterable, in batches the desk asks for.
+    """One reading of the driver's prompts, which come over the channel in batches that the desk asks for.
 
     Parameters
     ----------
+    reading : str
+        Its name; the driver begins anew for each.
     want : callable
-        Asks the driver for a batch.
+        Asks the driver for a batch of a reading.
     wait : callable
         Waits until the driver has said something.
     """
 
-    def __init__(self, want: Callable[[], None], wait: Callable[[], None]) -> None:
-        self._want, self._wait = want, wait
+    def __init__(self, reading: str, want: Callable[[str], None], wait: Callable[[], None]) -> None:
+        self._reading, self._want, self._wait = reading, want, wait
         self._waiting: deque[Prompt] = deque()
         self._asked = self._ended = False
 
@@ -130,8 +137,10 @@ class Pump:
         self._ask()
         return False
 
-    def add(self, prompts: list[Prompt], ended: bool) -> None:
-        """Take a batch; ``ended`` says that it is the last."""
+    def add(self, reading: str, prompts: list[Prompt], ended: bool) -> None:
+        """Take a batch, unless it is of an earlier reading; ``ended`` says that it is the last."""
+        if reading != self._reading:
+            return
         self._waiting += prompts
         self._asked, self._ended = False, ended
 
@@ -147,4 +156,4 @@ class Pump:
     def _ask(self) -> None:
         if not self._asked:
             self._asked = True
-            self._want()
+            self._want(self._reading)

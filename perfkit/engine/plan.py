@@ -1,6 +1,6 @@
 """The plan of a run: its prompts made into requests, numbered, ready to be sent."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from operator import attrgetter
@@ -31,6 +31,8 @@ class Planned:
     """Where it stands among the arrivals: conversations count once."""
     turns: tuple[Prompt, ...] = ()
     """Of a conversation: the turns that follow, asked after this one's answer."""
+    group: Sequence[Prompt] = ()
+    """The prompts that sending it uses up: all of a conversation's with its first turn, none with later ones."""
 
 
 class Ready(NamedTuple):
@@ -51,7 +53,7 @@ class Ready(NamedTuple):
 
 
 def plan(
-    prompts: Iterable[Prompt],
+    groups: Iterator[Sequence[Prompt]],
     api: BoundApi,
     request: Callable[[bytes], bytes],
     *,
@@ -62,12 +64,13 @@ def plan(
     """Make requests of prompts, numbered from 0.
 
     What the plugin skips gets no number, unless several workers share the plan: then its number is left out, so that
-    all of them count alike. Prompts in a row that share a ``session_id`` are the turns of one conversation: its first
-    turn is made here and carries the others, whose numbers are kept for them.
+    all of them count alike. Of a conversation the first turn is made here and carries the others, whose numbers are
+    kept for them. No more is taken of ``groups`` than is needed.
 
     Parameters
     ----------
-    prompts : iterable of Prompt
+    groups : iterator of sequences of Prompt
+        As ``conversations`` makes them.
     api : BoundApi
         Builds the bodies.
     request : callable
@@ -79,18 +82,15 @@ def plan(
     share : Share
         Which part of the plan to yield.
     """
-    groups = _conversations(prompts)
     if preflight:
         first, groups = _with_preflight(groups, api, request)
         if first is not None and share.index == 0:
             yield first
     seq = position = 0
-    for group in groups:
-        if number is not None and seq >= number:
-            return
+    while (number is None or seq < number) and (group := next(groups, None)) is not None:
         planned = build(group[0], api, request) if share.mine(position) else None
         if planned is not None:
-            planned.seq, planned.position = seq, position
+            planned.seq, planned.position, planned.group = seq, position, group
             planned.turns = tuple(group[1 : None if number is None else number - seq])
             yield planned
         if planned is not None or share.count > 1:
@@ -98,8 +98,8 @@ def plan(
             position += 1
 
 
-def _conversations(prompts: Iterable[Prompt]) -> Iterator[list[Prompt]]:
-    """Yield prompts apart, and those of one conversation together."""
+def conversations(prompts: Iterable[Prompt]) -> Iterator[list[Prompt]]:
+    """Yield prompts apart, and those in a row that share a ``session_id`` together: the turns of one conversation."""
     for session_id, turns in groupby(prompts, key=attrgetter("session_id")):
         if session_id is not None:
             yield list(turns)
@@ -134,8 +134,8 @@ def following(planned: Planned, output: str) -> Prompt:
 
 
 def _with_preflight(
-    groups: Iterator[list[Prompt]], api: BoundApi, request: Callable[[bytes], bytes]
-) -> tuple[Planned | None, Iterator[list[Prompt]]]:
+    groups: Iterator[Sequence[Prompt]], api: BoundApi, request: Callable[[bytes], bytes]
+) -> tuple[Planned | None, Iterator[Sequence[Prompt]]]:
     """Make the preflight request of the first prompt; return it, and all prompts.
 
     Its prompt moves to the end, so that a run which does not use up its dataset sends no prompt that the server has

@@ -55,7 +55,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-_")[:100]
 
 
-def run_row(arguments: Arguments, *, run_id: str, url: str, model: str | None, worker: int = 0) -> Row:
+def run_row(arguments: Arguments, *, run_id: str, url: str, model: str | None) -> Row:
     """Return the row of ``run`` that a run begins with.
 
     Parameters
@@ -66,10 +66,7 @@ def run_row(arguments: Arguments, *, run_id: str, url: str, model: str | None, w
     url : str
         The endpoint in full; its secrets are removed here.
     model : str or None
-    worker : int
-        Number of this worker.
     """
-    dataset = arguments.dataset if isinstance(arguments.dataset, str) else None
     return {
         "run_id": run_id,
         "name": arguments.name or default_name(model),
@@ -86,7 +83,7 @@ def run_row(arguments: Arguments, *, run_id: str, url: str, model: str | None, w
         "rate": arguments.rate if isinstance(arguments.rate, (int, float)) else None,
         "number": arguments.number if isinstance(arguments.number, int) else None,
         "duration": arguments.duration,
-        "dataset": dataset or arguments.dataset_path or ("prompt" if arguments.prompt else "sample"),
+        "dataset": arguments.dataset or arguments.dataset_path or ("prompt" if arguments.prompt else "sample"),
         "prompt_seed": arguments.prompt_seed,
         "arrival_seed": arguments.arrival_seed,
         "request_seed": arguments.seed,

@@ -11,18 +11,17 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from secrets import token_hex
 from time import monotonic
 from typing import Any
 
 from perfkit.errors import UsageError, WorkerLost
-from perfkit.records import Prompt
 from perfkit.secrets import Secret
 from perfkit.store.far import FarEnd
 from perfkit.workers import pipe
-from perfkit.workers.conversation import Conversation, Listen
+from perfkit.workers.conversation import Conversation, Listen, ReadPrompts
 from perfkit.workers.link import PARTS, Call, gather
 from perfkit.workers.work import Work
 
@@ -65,7 +64,7 @@ class DaskHosts:
     def __len__(self) -> int:
         return len(self._addresses)
 
-    def start(self, index: int, work: Work, listen: Listen, prompts: Iterable[Prompt] | None) -> Conversation:
+    def start(self, index: int, work: Work, listen: Listen, prompts: ReadPrompts | None) -> Conversation:
         """Hand a share its work."""
         links = self._links[index]
         rows = threading.Thread(

@@ -3,7 +3,8 @@
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, BinaryIO, Protocol
 
@@ -14,6 +15,10 @@ from perfkit.workers.work import Work, failure_event
 
 Event = dict[str, Any]
 Listen = Callable[[Event], None]
+ReadPrompts = Callable[[], Iterable[Prompt]]
+"""Reads the driver's prompts from their beginning."""
+Batch = tuple[str, list[Prompt], bool]
+"""Some of the driver's prompts: the name of their reading, they, and whether they are its last."""
 
 
 class Worker(Protocol):
@@ -29,21 +34,31 @@ class Worker(Protocol):
 class Source:
     """A person's prompts, drawn from in batches; where they raise, the plan ends, and ``failure`` says why."""
 
-    def __init__(self, prompts: Iterable[Prompt]) -> None:
-        self._prompts = iter(prompts)
+    def __init__(self, read: ReadPrompts | None) -> None:
+        self._read = read or tuple
+        self._reading: str | None = None
+        self._prompts: Iterator[Prompt] = iter(())
         self.failure: Event = {}
 
-    def draw(self, count: int) -> tuple[list[Prompt], bool]:
-        """Return up to ``count`` prompts, and whether they are the last."""
+    def want(self, reading: str, count: int) -> Callable[[], Batch]:
+        """Return what draws up to ``count`` prompts of a reading; it begins anew where the one before had another name.
+
+        Called in the order of what the worker says; the drawing may take as long as it likes.
+        """
+        if reading != self._reading:
+            self._reading, self._prompts = reading, iter(self._read())
+        return partial(self._draw, reading, self._prompts, count)
+
+    def _draw(self, reading: str, prompts: Iterator[Prompt], count: int) -> Batch:
         batch: list[Prompt] = []
         try:
-            batch.extend(islice(self._prompts, count))
+            batch.extend(islice(prompts, count))
         except PerfkitError as error:
             self.failure = failure_event(error)
         except Exception as error:  # noqa: BLE001 - their code, not ours: told as what ended the job
             told = PluginFailure(f"the dataset raised {type(error).__name__}: {error}")
             self.failure = failure_event(told)
-        return batch, len(batch) < count
+        return reading, batch, len(batch) < count
 
 
 class Conversation:
@@ -56,8 +71,8 @@ class Conversation:
     work : Work
     listen : callable
         Takes its events, on a thread; the last one is ``ended``.
-    prompts : iterable of Prompt, optional
-        Pumped over as the worker asks for them.
+    prompts : callable, optional
+        Reads the driver's prompts. Pumped over as the worker asks for them.
     farewell : callable
         Called when its events have ended: waits until all of it is gone, and says how a program that said nothing
         more has ended.
@@ -71,14 +86,14 @@ class Conversation:
         events: BinaryIO,
         work: Work,
         listen: Listen,
-        prompts: Iterable[Prompt] | None,
+        prompts: ReadPrompts | None,
         farewell: Callable[[], str],
         *,
         detached: bool = False,
     ) -> None:
         self._orders, self._events, self._listen, self._farewell = orders, events, listen, farewell
         self._lock = threading.Lock()
-        self._source = Source(prompts or ())
+        self._source = Source(prompts)
         level = logging.getLogger("perfkit").getEffectiveLevel()
         self._order({"path": work.path, "folder": work.folder, "log_level": level, "detached": detached})
         self._order(work)
@@ -106,7 +121,8 @@ class Conversation:
         ended: Event | None = None
         for event in pipe.heard(self._events):
             if event["event"] == "want":
-                threading.Thread(target=self._pump, args=(event["count"],), daemon=True).start()
+                draw = self._source.want(event["reading"], event["count"])
+                threading.Thread(target=self._pump, args=(draw,), daemon=True).start()
             elif event["event"] == "ended":
                 ended = event
             else:
@@ -114,8 +130,8 @@ class Conversation:
         how = self._farewell()
         self._listen({**self._source.failure, **(ended or lost(how))})
 
-    def _pump(self, count: int) -> None:
-        self._order(("prompts", *self._source.draw(count)))
+    def _pump(self, draw: Callable[[], Batch]) -> None:
+        self._order(("prompts", *draw()))
 
 
 def lost(how: str) -> Event:

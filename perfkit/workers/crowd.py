@@ -7,15 +7,14 @@ it: the others go on, and the run says which share is missing.
 
 import json
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from time import time
 from typing import Protocol
 
 from perfkit.load import Share
-from perfkit.records import Prompt
 from perfkit.store.writer import Writer
-from perfkit.workers.conversation import Conversation, Event, Listen
+from perfkit.workers.conversation import Conversation, Event, Listen, ReadPrompts
 from perfkit.workers.work import Work
 
 GO_AHEAD = 0.2
@@ -30,7 +29,7 @@ class Hosts(Protocol):
     def __len__(self) -> int:
         """How many shares there are."""
 
-    def start(self, index: int, work: Work, listen: Listen, prompts: Iterable[Prompt] | None) -> Conversation:
+    def start(self, index: int, work: Work, listen: Listen, prompts: ReadPrompts | None) -> Conversation:
         """Start one share."""
 
     def name(self, index: int) -> str:
@@ -50,12 +49,10 @@ class Crowd:
     listen : callable
         Takes events, on a thread; counts are those of all workers together.
     prompts : callable, optional
-        Returns the driver's prompts from their beginning: each worker reads all and takes its share.
+        Reads the driver's prompts from their beginning: each worker reads all and takes its share.
     """
 
-    def __init__(
-        self, work: Work, hosts: Hosts, listen: Listen, prompts: Callable[[], Iterable[Prompt]] | None = None
-    ) -> None:
+    def __init__(self, work: Work, hosts: Hosts, listen: Listen, prompts: ReadPrompts | None = None) -> None:
         self._work, self._hosts, self._listen, self._prompts = work, hosts, listen, prompts
         self._lock = threading.RLock()
         self._members: dict[int, Conversation] = {}
@@ -81,8 +78,7 @@ class Crowd:
 
     def _start(self, index: int, work: Work) -> None:
         mine = replace(work, share=Share(index, len(self._hosts)))
-        prompts = self._prompts() if self._prompts is not None else None
-        self._members[index] = self._hosts.start(index, mine, lambda event: self._on_event(index, event), prompts)
+        self._members[index] = self._hosts.start(index, mine, lambda event: self._on_event(index, event), self._prompts)
 
     def _on_event(self, index: int, event: Event) -> None:
         with self._lock:

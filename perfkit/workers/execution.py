@@ -138,10 +138,10 @@ def carry_out(
         This process does nothing else: garbage collection may be frozen.
     """
     loop = _new_loop()
-    desk = DeskClient(lambda: report({"event": "want", "count": PUMP_BATCH}))
+    desk = DeskClient(lambda reading: report({"event": "want", "reading": reading, "count": PUMP_BATCH}))
     channel = LoopEnd(loop, desk_end, desk.on_message, desk.on_end)
     desk.connect(channel)
-    inbox.on_prompts(lambda prompts, ended: threadsafe(loop, desk.prompts, prompts, ended))
+    inbox.on_prompts(lambda *batch: threadsafe(loop, desk.prompts, *batch))
     try:
         asyncio.set_event_loop(loop)
         ended = loop.run_until_complete(_points(work, api, desk, report, inbox, alone))

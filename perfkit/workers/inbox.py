@@ -10,6 +10,8 @@ from perfkit.records import Prompt
 
 Report = Callable[[dict[str, Any]], None]
 """Takes an event for the driver."""
+TakePrompts = Callable[[str, list[Prompt], bool], None]
+"""Takes a batch of the driver's prompts: the name of its reading, the prompts, and whether they are the last."""
 
 
 class Inbox:
@@ -18,7 +20,7 @@ class Inbox:
     def __init__(self) -> None:
         self._stopped = False
         self._stop: Callable[[], None] | None = None
-        self._take_prompts: Callable[[list[Prompt], bool], None] | None = None
+        self._take_prompts: TakePrompts | None = None
         self._go: Callable[[str, float], None] | None = None
 
     def on_stop(self, stop: Callable[[], None]) -> None:
@@ -27,7 +29,7 @@ class Inbox:
         if self._stopped:
             stop()
 
-    def on_prompts(self, take: Callable[[list[Prompt], bool], None]) -> None:
+    def on_prompts(self, take: TakePrompts) -> None:
         """Say what takes the driver's prompts; it asks for them first, so none can come before this."""
         self._take_prompts = take
 
@@ -41,10 +43,10 @@ class Inbox:
         if self._stop is not None:
             self._stop()
 
-    def prompts(self, batch: list[Prompt], last: bool) -> None:
+    def prompts(self, reading: str, batch: list[Prompt], last: bool) -> None:
         """Pass on prompts of the driver's iterable."""
         if self._take_prompts is not None:
-            self._take_prompts(batch, last)
+            self._take_prompts(reading, batch, last)
 
     def go(self, run_id: str, begin: float) -> None:
         """Pass on when a run starts (Unix seconds)."""

@@ -4,11 +4,9 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
 from typing import Any, BinaryIO
 
-from perfkit.records import Prompt
-from perfkit.workers.conversation import Conversation, Listen
+from perfkit.workers.conversation import Conversation, Listen, ReadPrompts
 from perfkit.workers.work import Work
 
 
@@ -22,14 +20,14 @@ class ProcessWorker(Conversation):
     work : Work
     listen : callable
         Takes its events, on a thread; the last one is ``ended``.
-    prompts : iterable of Prompt, optional
-        Pumped over as the worker asks for them.
+    prompts : callable, optional
+        Reads the driver's prompts. Pumped over as the worker asks for them.
     detached : bool
         It outlives this process. What plugins print is dropped then, as there may be nobody to read it.
     """
 
     def __init__(
-        self, work: Work, listen: Listen, prompts: Iterable[Prompt] | None = None, *, detached: bool = False
+        self, work: Work, listen: Listen, prompts: ReadPrompts | None = None, *, detached: bool = False
     ) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "perfkit.workers.program"],
@@ -68,7 +66,7 @@ class LocalHosts:
     def __len__(self) -> int:
         return self._count
 
-    def start(self, index: int, work: Work, listen: Listen, prompts: Iterable[Prompt] | None) -> ProcessWorker:
+    def start(self, index: int, work: Work, listen: Listen, prompts: ReadPrompts | None) -> ProcessWorker:
         """Start one share."""
         return ProcessWorker(work, listen, prompts)
 

@@ -1,11 +1,9 @@
 """A worker on a thread of this process: loads the engine, which a driver of processes need not."""
 
 import threading
-from collections.abc import Iterable
 
 from perfkit.errors import PerfkitError
-from perfkit.records import Prompt
-from perfkit.workers.conversation import Event, Listen, Source, lost
+from perfkit.workers.conversation import Event, Listen, ReadPrompts, Source, lost
 from perfkit.workers.execution import api_of, carry_out, start_desk
 from perfkit.workers.inbox import Inbox
 from perfkit.workers.work import Work, failure_event
@@ -17,9 +15,9 @@ class ThreadWorker:
     For trying things and for tests: whatever else the process does disturbs the measurement.
     """
 
-    def __init__(self, work: Work, listen: Listen, prompts: Iterable[Prompt] | None = None) -> None:
+    def __init__(self, work: Work, listen: Listen, prompts: ReadPrompts | None = None) -> None:
         self._work, self._listen = work, listen
-        self._source = Source(prompts or ())
+        self._source = Source(prompts)
         self._ended = False
         self._inbox = Inbox()
         self._thread = threading.Thread(target=self._carry_out, name="perfkit-worker", daemon=True)
@@ -50,6 +48,6 @@ class ThreadWorker:
             self._ended = True
             self._listen({**self._source.failure, **event})
         elif event["event"] == "want":
-            self._inbox.prompts(*self._source.draw(event["count"]))
+            self._inbox.prompts(*self._source.want(event["reading"], event["count"])())
         else:
             self._listen(event)

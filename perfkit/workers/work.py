@@ -6,6 +6,7 @@ from typing import Any
 from perfkit.arguments import Arguments
 from perfkit.errors import PerfkitError
 from perfkit.load import WHOLE, Share
+from perfkit.records import Pumped
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Work:
         Working directory.
     path : list of str
         ``sys.path`` of the driver.
-    pumped : bool
+    pumped : {"again", "once"}, optional
         Prompts come over the pipe.
     resumed : Resumed, optional
         The sweep that goes on.
@@ -45,7 +46,7 @@ class Work:
     datasets: dict[str, type] = field(default_factory=dict)
     folder: str = "."
     path: list[str] = field(default_factory=list)
-    pumped: bool = False
+    pumped: Pumped | None = None
     resumed: Resumed | None = None
     run_ids: tuple[str, ...] = ()
     share: Share = WHOLE

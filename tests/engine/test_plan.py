@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from perfkit.arguments import Arguments
-from perfkit.engine.plan import Planned, plan
+from perfkit.engine.plan import Planned, conversations, plan
 from perfkit.plugins import ApiPluginBase, bind_api
 from perfkit.records import Prompt
 
@@ -26,7 +26,7 @@ API = bind_api(Letters, Arguments(model="m"))
 
 
 def planned(prompts: Iterable[Prompt], **given: Any) -> list[Planned]:
-    return list(plan(prompts, API, lambda body: b"POST " + body, **given))
+    return list(plan(conversations(prompts), API, lambda body: b"POST " + body, **given))
 
 
 def letters(text: str, **more: Any) -> list[Prompt]:
@@ -88,7 +88,5 @@ def test_prompts_are_taken_as_they_are_needed() -> None:
             taken.append(row)
             yield Prompt("a", row=row)
 
-    requests = plan(endless(), API, lambda body: body, number=None)
-    for _ in range(5):
-        next(requests)
-    assert len(taken) <= 6
+    requests = plan(conversations(endless()), API, lambda body: body, number=5)
+    assert len(list(requests)) == len(taken) == 5

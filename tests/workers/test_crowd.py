@@ -130,6 +130,22 @@ def test_a_worker_without_users_sits_a_point_out(server, tmp_path):
     assert counted.fetchall() == [(1, 0, 8), (4, 0, 4), (4, 1, 4)]
 
 
+def test_a_list_is_dealt_from_its_beginning_at_each_point_whoever_sat_one_out(server, tmp_path):
+    db = tmp_path / "r.db"
+    given = {"parallel": [1, 3, 2], "number": [2, 5, 4], "preflight": False, "workers": 3}
+    pk.start(server.url, dataset=["q0", "q1", "q2", "q3"], db=str(db), **given).wait()
+    found = (
+        sqlite3.connect(db)
+        .execute("SELECT point, worker, prompt_text FROM result JOIN run USING (run_id) ORDER BY point, seq")
+        .fetchall()
+    )
+    assert found == [
+        *[(0, 0, "q0"), (0, 0, "q1")],
+        *[(1, 0, "q0"), (1, 1, "q1"), (1, 2, "q2"), (1, 0, "q3"), (1, 1, "q0")],
+        *[(2, 0, "q0"), (2, 1, "q1"), (2, 0, "q2"), (2, 1, "q3")],
+    ]
+
+
 def test_nobody_answers_is_told_once(tmp_path):
     with pytest.raises(NothingSucceeded, match="cannot connect"):
         pk.start("http://127.0.0.1:9", model="m", workers=2, number=4, db=str(tmp_path / "r.db")).wait()
