@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import inf, isnan
+from math import inf, isfinite, isnan
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
@@ -251,6 +251,8 @@ def capacity(
         raise UsageError("an slo names at least one objective, such as {'ttft': ('p95', 0.5)}")
     search = _Search(_arguments(url, given), axis, objectives)
     error, whole = (1 - confidence) / points, axis == "parallel"
+    if whole:
+        low, high = int(low), int(high) if isfinite(high) else high
     found: list[Point] = []
     while (
         load := plan_next([each.tried for each in found], error, points - len(found), low, high, whole=whole)

@@ -38,8 +38,6 @@ def find_capacity(options: argparse.Namespace) -> int:
     words = given(options)
     slo = dict(_objective(text) for text in options.slo)
     search = {name: getattr(options, name) for name in ("axis", "low", "high", "confidence", "points")}
-    if options.axis == "parallel":
-        search["low"] = int(options.low) if options.low == int(options.low) else options.low
     with interruptible():
         from perfkit.slo import capacity
 
