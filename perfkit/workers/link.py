@@ -13,7 +13,6 @@ import ssl
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pickle import UnpicklingError
 from secrets import token_hex
 from typing import Any, BinaryIO, cast
 
@@ -90,7 +89,7 @@ class Link:
         try:
             while (question := pipe.receive_plain(self.stream)) is not None:
                 pipe.send(self.stream, far.answer(question))
-        except (OSError, ValueError, UnpicklingError):
+        except (OSError, ValueError):
             self.close()
         finally:
             far.close()

@@ -37,11 +37,14 @@ def receive_plain(stream: BinaryIO) -> Any:
 
     Raises
     ------
-    pickle.UnpicklingError
-        It names a class or function.
+    ValueError
+        It names a class or function, or is no pickle.
     """
     data = _frame(stream)
-    return None if data is None else _Plain(BytesIO(data)).load()
+    try:
+        return None if data is None else _Plain(BytesIO(data)).load()
+    except pickle.UnpicklingError as error:
+        raise ValueError(str(error)) from None
 
 
 class _Plain(pickle.Unpickler):
