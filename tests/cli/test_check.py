@@ -16,7 +16,7 @@ def test_check_says_what_the_endpoint_does(server, tmp_path):
 def test_check_json_is_for_scripts(server, tmp_path):
     found = json.loads(perfkit("check", server.url, "--max-tokens", 5, "--json", folder=tmp_path).stdout)
     assert (found["model"], found["completion_tokens"], found["role_chunk"]) == ("tiny", 5, True)
-    assert 0.01 <= found["ttft"] < 0.1
+    assert found["ttft"] >= 0.01
 
 
 def test_check_of_an_answer_that_is_not_streamed(server, tmp_path):

@@ -2,27 +2,12 @@ import io
 import math
 import sys
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
+from perfkit.job import Progress
 from perfkit.notebook.live import Line, Terminal, sentence, share, show
-
-
-@dataclass(frozen=True)
-class Progress:
-    point: int = 0
-    points: int = 1
-    done: int = 0
-    failed: int = 0
-    in_flight: int = 0
-    elapsed: float = 0.0
-    expected: int | None = None
-    duration: float | None = None
-
-    @property
-    def rate(self) -> float:
-        return self.done / self.elapsed if self.elapsed else math.nan
 
 
 class Job:

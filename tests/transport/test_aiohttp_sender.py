@@ -1,6 +1,6 @@
 """The second transport, through a proxy and by plugins that send by themselves."""
 
-import re
+import json
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,8 @@ def test_a_proxy_is_asked_for_the_whole_url(tmp_path: Path) -> None:
 def test_pieces_are_stamped_as_they_come(tmp_path: Path) -> None:
     script = [READ, STREAM, 0.1, chunk(delta("Hel")), 0.1, chunk(delta("lo")), chunk(FINISH + USAGE + DONE), LAST, HANG]
     row, _ = through(script, tmp_path)
-    assert 0.1 <= row["first_chunk_latency"] < 0.19
-    assert 0.2 <= row["last_token_time"] - row["start_time"] < 0.4
+    assert row["first_chunk_latency"] >= 0.1
+    assert json.loads(row["inter_token_latencies"])[0] > 0.05
 
 
 def test_the_environment_names_the_proxy_only_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,8 +121,9 @@ def test_each_yield_of_a_plugin_is_stamped(tmp_path: Path, monkeypatch: pytest.M
     with scripted(script) as server:
         (row,) = rows_of(server.url, tmp_path, api="yielding")
     assert (row["success"], row["completion_tokens"]) == (1, 2)
-    assert 0.1 <= row["first_chunk_latency"] < 0.19
-    assert re.fullmatch(r"\[0\.(09|1)\d*\]", row["inter_token_latencies"])
+    assert row["first_chunk_latency"] >= 0.1
+    (gap,) = json.loads(row["inter_token_latencies"])
+    assert gap > 0.05
 
 
 def test_a_plugin_that_hangs_is_stopped_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
