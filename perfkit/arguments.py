@@ -80,7 +80,9 @@ class Arguments:
         (), "open model: rates one after the other, RATE:SECONDS, such as 5:30 20:30", group="load", many=True
     )
     max_error_rate: float = option(
-        0.99, "end a run when more than this share of its requests has failed, 100 at least; 1: never", group="load"
+        0.99,
+        "end a run when more than this share of 100 or more requests has failed, or none succeeds for 10 s; 1: never",
+        group="load",
     )
     warmup: str | float = option(0, "first requests labelled warm-up: a count, or a time such as 10s", group="load")
     preflight: bool = option(True, "send one request first, of its own phase", group="load")

@@ -232,7 +232,10 @@ def resume(path: str | Path, **given: Any) -> Job:
         raise UsageError(f"nothing is missing: all {plan['points']} points of the sweep finished")
     dataset = str(plan["arguments"].get("dataset", ""))
     if dataset.startswith("<") and "dataset" not in given:
-        raise UsageError(f"the sweep's prompts were a {dataset.strip('<>')} of the session that began it; give dataset")
+        kind = dataset.strip("<>")
+        raise UsageError(
+            f"its prompts were a {kind} of the session that began it; give them again: resume(file, dataset=…)"
+        )
     arguments = Arguments.from_mapping({**plan["arguments"], **given, "db": str(path)})
     return Job(arguments, Resumed(sweeps[-1], tuple(missing)))
 

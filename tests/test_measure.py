@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from perfkit.engine import failing
 from perfkit.errors import NothingSucceeded, PluginFailure, StorageError, UsageError
 from perfkit.job import Job, Progress
 from perfkit.measure import check, run, start
@@ -388,6 +389,19 @@ def test_a_server_that_dies_is_not_asked_ten_thousand_times_a_second(tmp_path: P
     kinds = Counter(row["error_kind"] for row in rows(path))
     assert kinds[None] >= 8
     assert 4 <= kinds["connect"] <= 4 * 15  # each user waits at least 0.1 s after a refusal
+
+
+def test_a_run_whose_server_dies_for_good_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failing, "SECONDS", 0.5)
+    with simulate(ttft=0.01, itl=0.001, output_tokens=2) as dying:
+        job = start(dying.url, parallel=64, number=10**6, db=str(tmp_path / "run.db"), workers=0)
+        asyncio.run(until_done(job, 300))
+    (run,) = job.wait(30).members
+    assert re.match(r"ended early: \d+ requests failed and none succeeded for \d s", job.problem or "")
+    assert run.record["problem"] == job.problem
+    assert run.record["status"] == "interrupted"
+    assert run.record["succeeded"] >= 300
+    assert 100 <= run.record["failed"] < run.record["succeeded"] * 99
 
 
 def test_a_job_can_be_awaited(server: Simulated, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_sweep_over_a_list_is_resumed_with_that_list_and_nothing_else(tmp_path
         pk.start(server.url, dataset=prompts, parallel=[1, 2], max_tokens=2, workers=0, db=str(db)).wait()
         with sqlite3.connect(db) as file:
             file.execute("UPDATE run SET status = 'interrupted' WHERE point = 1")
-        with pytest.raises(UsageError, match="the sweep's prompts were a list of the session that began it"):
+        with pytest.raises(UsageError, match="its prompts were a list of the session that began it"):
             pk.resume(db)
         again = pk.resume(db, dataset=prompts, workers=0).wait()
     (run,) = again.members

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Callable, Iterable
-from time import perf_counter_ns, process_time, time
+from time import monotonic, perf_counter_ns, process_time, time
 from typing import Any
 
 from perfkit.arguments import Arguments
 from perfkit.engine.desk_client import DeskClient
 from perfkit.engine.drive import Load
+from perfkit.engine.failing import Failing
 from perfkit.engine.heartbeat import Heartbeat
 from perfkit.engine.orders import Place, Stop
 from perfkit.engine.plan import Ready
@@ -25,7 +26,6 @@ from perfkit.transport.sender import Sender, Wire
 REPORT_EVERY = 0.2
 GIVE_UP_AFTER = 1.0  # s from the order to stop until whatever still waits is dropped
 WARM_AT_MOST = 2000
-FEWEST_JUDGED = 100  # answers before a run is ended for its errors: fewer may be a server that is still waking up
 CONNECTIONS_AT_MOST = 65_536  # that an open model without a cap could need
 HOPELESS = frozenset({400, 401, 403, 404, 405, 415, 422})  # a preflight answered so will not get better under load
 NO_CONNECTION = ("connect", "connect_timeout", "tls", "protocol")
@@ -156,24 +156,17 @@ class Session:
                 await asyncio.wait_for(self.desk.changed.wait(), REPORT_EVERY)
 
     async def _watch(self, load: Load) -> None:
-        """Report progress, and stop when the desk fails or an order stands in the file."""
+        """Report progress, and stop when too many requests fail, the desk does, or an order stands in the file."""
+        failing = Failing(self.arguments.max_error_rate)
         while True:
             await asyncio.sleep(REPORT_EVERY)
             self.report({"event": "progress", **self._progress(load)})
-            self._judge_errors(load)
+            why = failing.why(self.desk.stored, self.desk.failed, monotonic())
+            if why is not None and self.problem is None and not self.desk.ended:
+                self.problem = f"ended early: {why}; the last: {self.desk.last_error}"
+                load.end()  # what is in flight is waited for, as the slow ones may be the good
             if self.desk.failure is not None or self.desk.told_to_stop:
                 self.stop.event.set()
-
-    def _judge_errors(self, load: Load) -> None:
-        """Send no more when too many have failed; what is in flight is waited for, as the slow ones may be the good."""
-        done, failed = self.desk.stored, self.desk.failed
-        over = done >= FEWEST_JUDGED and failed > done * self.arguments.max_error_rate
-        if over and self.problem is None and not self.desk.ended:
-            self.problem = (
-                f"ended early: {failed:,} of {done:,} requests failed, beyond max_error_rate "
-                f"{self.arguments.max_error_rate:g} (1: never end for errors); the last: {self.desk.last_error}"
-            )
-            load.end()
 
     def _progress(self, load: Load) -> dict[str, Any]:
         return {

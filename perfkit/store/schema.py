@@ -93,7 +93,7 @@ RUN = (
     Column("rate", "REAL", "1/s", "requests per second asked for in the open model; -1: all at time 0"),
     Column("number", "INTEGER", "", "requests planned"),
     Column("duration", "REAL", "s", "time limit of sending"),
-    Column("dataset", "TEXT", "", "name or path; <list>: prompts of the session that began the run"),
+    Column("dataset", "TEXT", "", "name or path; `<list>`: prompts of the session that began the run"),
     Column("dataset_hash", "TEXT", "", "hash of its file, where there is one"),
     Column("prompt_seed", "INTEGER", "", "seed of the order of prompts"),
     Column("arrival_seed", "INTEGER", "", "seed of the arrival process"),
