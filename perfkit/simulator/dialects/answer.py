@@ -4,9 +4,10 @@ A script is written when the request arrives; while tokens are due nothing is le
 prebuilt bytes.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeVar
 
 import orjson
 
@@ -26,11 +27,22 @@ COUNT = "@@COUNT@@"
 _TEXT = TEXT.encode()
 _COUNT = f'"{COUNT}"'.encode()
 _TOKENS_OF_A_PART = 256  # an image or a recording
-DEFAULT_LENGTH = 64
+_DEFAULT_LENGTH = 64
 
 T = TypeVar("T")
 Body = dict[str, Json]
 Headers = Mapping[str, str]
+
+
+class Wanted(NamedTuple):
+    """What a dialect reads from a body: tokens of the prompt, and how long, how and how often it is to be answered."""
+
+    prompt_tokens: int
+    limit: Json = None
+    stream: bool = False
+    choices: int = 1
+    generates: bool = True
+    """False: no text is asked for, and the answer counts as one token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,48 +69,69 @@ class Ask:
         """How many of the output tokens, from the first, are reasoning."""
         return min(self.simulation.reasoning_tokens, self.output_tokens)
 
-    def without_output(self) -> "Ask":
-        """Return the ask of a dialect that generates no text: its answer counts as one token."""
-        return replace(self, output_tokens=1, finish="stop")
+    @property
+    def cached_tokens(self) -> int:
+        """How many of the prompt's tokens usage calls cached."""
+        return min(self.simulation.cached_tokens or 0, self.prompt_tokens)
+
+    @property
+    def prompt_details(self) -> dict[str, Json]:
+        """What usage says of cached tokens: nothing, unless the server was told to."""
+        if self.simulation.cached_tokens is None:
+            return {}
+        return {"prompt_tokens_details": {"cached_tokens": self.cached_tokens}}
 
     def passage(self, choice: int = 0) -> Passage:
         """Return the text of a choice."""
         return Passage(self.simulation.text, self.simulation.seed + choice, self.number)
 
 
-class Script(Protocol):
-    """The bytes of one answer. Events are complete: ``data:`` lines and the empty line included."""
+class Script(ABC):
+    """The bytes of one answer. Events are complete: ``data:`` lines and the empty line included.
+
+    A dialect says what its events look like; one that is never streamed, only ``whole``.
+
+    Parameters
+    ----------
+    ask : Ask
+    """
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
 
     def opening(self) -> list[bytes]:
         """Return the events before the first token."""
+        return []
 
     def token(self, first: int, count: int) -> list[bytes]:
         """Return the events that carry tokens ``first`` to ``first + count - 1``."""
+        reasoning = min(max(self._ask.reasoning_tokens - first, 0), count)
+        if not reasoning:
+            return self._text(first, count)
+        events = self._reasoning(first, reasoning)
+        if first + reasoning == self._ask.reasoning_tokens:
+            events += self._turn()
+        return events + (self._text(first + reasoning, count - reasoning) if count > reasoning else [])
+
+    def _reasoning(self, first: int, count: int) -> list[bytes]:
+        """Return the events of tokens that are all reasoning."""
+        return self._text(first, count)
+
+    def _turn(self) -> list[bytes]:
+        """Return the events between reasoning and text."""
+        return []
+
+    def _text(self, first: int, count: int) -> list[bytes]:
+        """Return the events of tokens that are all text."""
+        return []
 
     def closing(self) -> list[bytes]:
         """Return the events after the last token."""
+        return []
 
+    @abstractmethod
     def whole(self) -> bytes:
         """Return the body of the answer that is not streamed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unstreamed:
-    """The script of a dialect that is never streamed: nothing but a body, made when it is due."""
-
-    whole: Callable[[], bytes]
-
-    def opening(self) -> list[bytes]:
-        """Return nothing."""
-        return []
-
-    def token(self, first: int, count: int) -> list[bytes]:
-        """Return nothing."""
-        return []
-
-    def closing(self) -> list[bytes]:
-        """Return nothing."""
-        return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +144,40 @@ class Dialect:
         What the truth log calls it.
     paths : tuple of str
         Where it is served, by POST.
-    ask : callable
-        (request number, body, headers by lower-case name, options) -> Ask; ValueError for a body it refuses.
+    read : callable
+        (body, headers by lower-case name) -> Wanted; ValueError for a body it refuses.
     script : callable
         Ask -> Script.
     """
 
     name: str
     paths: tuple[str, ...]
-    ask: Callable[[int, Body, Headers, Simulation], Ask]
+    read: Callable[[Body, Headers], Wanted]
     script: Callable[[Ask], Script]
+
+    def ask(self, number: int, body: Body, headers: Headers, simulation: Simulation) -> Ask:
+        """Read a request, and decide its length: the server's ``output_tokens``, else the limit asked for, else 64.
+
+        Raises
+        ------
+        ValueError
+            A field is missing or of the wrong kind.
+        """
+        prompt_tokens, limit, stream, choices, generates = self.read(body, headers)
+        if limit is not None and (not isinstance(limit, int) or limit < 1):
+            raise ValueError(f"max_tokens must be at least 1, got {limit}")
+        length = (simulation.output_tokens or limit or _DEFAULT_LENGTH) if generates else 1
+        return Ask(
+            number=number,
+            model=str(body.get("model") or simulation.model),
+            stream=stream,
+            prompt_tokens=prompt_tokens,
+            output_tokens=length,
+            finish="length" if length == limit else "stop",
+            choices=choices,
+            body=body,
+            simulation=simulation,
+        )
 
 
 def event(payload: Json, name: str = "") -> bytes:
@@ -168,32 +225,6 @@ def number(template: bytes, count: int) -> bytes:
     return template.replace(_COUNT, b"%d" % count)
 
 
-def ask(
-    request: int, body: Body, simulation: Simulation, *, prompt_tokens: int, stream: bool, limit: Json, choices: int = 1
-) -> Ask:
-    """Make an Ask, deciding the answer's length: the server's ``output_tokens``, else the limit asked for, else 64.
-
-    Raises
-    ------
-    ValueError
-        The limit is no positive integer.
-    """
-    if limit is not None and (not isinstance(limit, int) or limit < 1):
-        raise ValueError(f"max_tokens must be at least 1, got {limit}")
-    length = simulation.output_tokens or limit or DEFAULT_LENGTH
-    return Ask(
-        number=request,
-        model=str(body.get("model") or simulation.model),
-        stream=stream,
-        prompt_tokens=prompt_tokens,
-        output_tokens=length,
-        finish="length" if length == limit else "stop",
-        choices=choices,
-        body=body,
-        simulation=simulation,
-    )
-
-
 def required(body: Body, field: str) -> Json:
     """Return a field of the body.
 
@@ -221,20 +252,6 @@ def optional(body: Body, field: str, kind: type[T], default: T) -> T:
     if not isinstance(value, kind):
         raise ValueError(f"{field!r} must be {kind.__name__}, got {type(value).__name__}")
     return value
-
-
-def count_choices(body: Body) -> int:
-    """Return ``n``, how many choices are asked for.
-
-    Raises
-    ------
-    ValueError
-        It is not from 1 to 128.
-    """
-    choices = optional(body, "n", int, 1)
-    if not 1 <= choices <= 128:
-        raise ValueError(f"n must be from 1 to 128, got {choices}")
-    return choices
 
 
 def count_content(content: Json) -> int:

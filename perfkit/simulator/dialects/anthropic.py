@@ -9,37 +9,36 @@ from perfkit.simulator.dialects.answer import (
     Body,
     Dialect,
     Headers,
-    ask,
+    Script,
+    Wanted,
     count_content,
     cut,
     event,
     fill,
     required,
 )
-from perfkit.simulator.options import Simulation
 
 
-def read(request: int, body: Body, headers: Headers, simulation: Simulation) -> Ask:
+def read(body: Body, headers: Headers) -> Wanted:
     """Read a messages request; ``max_tokens`` is required there."""
-    return ask(
-        request,
-        body,
-        simulation,
-        prompt_tokens=count_content(required(body, "messages")) + count_content(body.get("system")),
-        stream=body.get("stream") is True,
+    return Wanted(
+        count_content(required(body, "messages")) + count_content(body.get("system")),
         limit=required(body, "max_tokens"),
+        stream=body.get("stream") is True,
     )
 
 
-class MessageScript:
+class MessageScript(Script):
     """The answer to one messages request: a thinking block, if any, then a text block."""
 
     def __init__(self, ask: Ask) -> None:
-        self._ask = ask
+        super().__init__(ask)
         self._passage = ask.passage()
+        self._signature = f"sig_{ask.id}"
+        self._stop_reason = "max_tokens" if ask.finish == "length" else "end_turn"
         self._text_index = 1 if ask.reasoning_tokens else 0
-        self._text = cut(self._delta(self._text_index, {"type": "text_delta", "text": TEXT}))
-        self._thinking = cut(self._delta(0, {"type": "thinking_delta", "thinking": TEXT}))
+        self._text_delta = cut(self._delta(self._text_index, {"type": "text_delta", "text": TEXT}))
+        self._thinking_delta = cut(self._delta(0, {"type": "thinking_delta", "thinking": TEXT}))
 
     def opening(self) -> list[bytes]:
         """Return ``message_start``, the start of the first block, and the ping that follows it."""
@@ -48,19 +47,15 @@ class MessageScript:
         block = thinking if self._ask.reasoning_tokens else {"type": "text", "text": ""}
         return [_typed("message_start", message=message), self._start(0, block), _typed("ping")]
 
-    def token(self, first: int, count: int) -> list[bytes]:
-        """Return delta events; where thinking ends, those that close its block and open the text."""
-        thinking = min(max(self._ask.reasoning_tokens - first, 0), count)
-        if not thinking:
-            return [fill(self._text, self._passage.tokens(first, count))]
-        events = [fill(self._thinking, self._passage.tokens(first, thinking))]
-        if first + thinking == self._ask.reasoning_tokens:
-            signature = {"type": "signature_delta", "signature": f"sig_{self._ask.id}"}
-            events += [self._delta(0, signature), _typed("content_block_stop", index=0)]
-            events.append(self._start(1, {"type": "text", "text": ""}))
-        if count > thinking:
-            events.append(fill(self._text, self._passage.tokens(first + thinking, count - thinking)))
-        return events
+    def _reasoning(self, first: int, count: int) -> list[bytes]:
+        return [fill(self._thinking_delta, self._passage.tokens(first, count))]
+
+    def _turn(self) -> list[bytes]:
+        signed = self._delta(0, {"type": "signature_delta", "signature": self._signature})
+        return [signed, _typed("content_block_stop", index=0), self._start(1, {"type": "text", "text": ""})]
+
+    def _text(self, first: int, count: int) -> list[bytes]:
+        return [fill(self._text_delta, self._passage.tokens(first, count))]
 
     def closing(self) -> list[bytes]:
         """Return the end of the block, ``message_delta`` with the output's usage, ``message_stop``."""
@@ -76,16 +71,12 @@ class MessageScript:
         reasoning, length = self._ask.reasoning_tokens, self._ask.output_tokens
         content: list[Json] = [{"type": "text", "text": self._passage.text(reasoning, length)}]
         if reasoning:
-            thought = {"thinking": self._passage.text(0, reasoning), "signature": f"sig_{self._ask.id}"}
+            thought = {"thinking": self._passage.text(0, reasoning), "signature": self._signature}
             content.insert(0, {"type": "thinking", **thought})
         return orjson.dumps(self._message(content, self._stop_reason, length))
 
-    @property
-    def _stop_reason(self) -> str:
-        return "max_tokens" if self._ask.finish == "length" else "end_turn"
-
     def _message(self, content: list[Json], stop: str | None, output_tokens: int) -> dict[str, Json]:
-        cached = min(self._ask.simulation.cached_tokens or 0, self._ask.prompt_tokens)
+        cached = self._ask.cached_tokens
         return {
             "id": f"msg_{self._ask.id}",
             "type": "message",

@@ -4,59 +4,46 @@ import orjson
 
 from perfkit.records import Json
 from perfkit.simulator.dialects.answer import (
-    CREATED,
     TEXT,
     Ask,
     Body,
     Dialect,
     Headers,
-    ask,
-    count_choices,
+    Wanted,
     count_content,
     cut,
-    event,
     fill,
     optional,
     required,
 )
-from perfkit.simulator.dialects.openai import DONE, SHAPES, usage, usage_wanted
-from perfkit.simulator.options import Simulation
+from perfkit.simulator.dialects.openai import ChoicesScript, count_choices
 
 _ARGUMENTS = (b'{\\"query\\":\\"', b'\\"}')
 """What stands around the words of a tool call, so that its arguments are JSON; itself escaped for JSON."""
 
 
-def read(request: int, body: Body, headers: Headers, simulation: Simulation) -> Ask:
-    """Read a chat request.
-
-    Raises
-    ------
-    ValueError
-        A field is missing or of the wrong kind.
-    """
-    optional(body, "stream_options", dict, {})
+def read(body: Body, headers: Headers) -> Wanted:
+    """Read a chat request."""
     _tool_name(body)
-    return ask(
-        request,
-        body,
-        simulation,
-        prompt_tokens=count_content(required(body, "messages")),
-        stream=body.get("stream") is True,
+    return Wanted(
+        count_content(required(body, "messages")),
         limit=body.get("max_completion_tokens") or body.get("max_tokens"),
+        stream=body.get("stream") is True,
         choices=count_choices(body),
     )
 
 
-class ChatScript:
+class ChatScript(ChoicesScript):
     """The answer to one chat request."""
 
+    prefix, kind, chunk_kind, field = "chatcmpl", "chat.completion", "chat.completion.chunk", "delta"
+
     def __init__(self, ask: Ask) -> None:
-        self._ask = ask
-        self._shape = SHAPES[ask.simulation.style]
+        super().__init__(ask)
         self._tool = _tool_name(ask.body)
-        self._passages = [ask.passage(choice) for choice in range(ask.choices)]
-        self._content = self._templates({"content": TEXT} if not self._tool else _tool_delta({"arguments": TEXT}))
-        self._reasoning = self._templates({self._shape.reasoning: TEXT}) if ask.reasoning_tokens else []
+        self._finish = "tool_calls" if self._tool else ask.finish
+        self._content = self._templates(_tool_delta({"arguments": TEXT}) if self._tool else {"content": TEXT})
+        self._thoughts = self._templates({self._shape.reasoning: TEXT}) if ask.reasoning_tokens else []
 
     def opening(self) -> list[bytes]:
         """Return the role chunks."""
@@ -64,24 +51,11 @@ class ChatScript:
             return []
         return [self._chunk(choice, self._shape.role) for choice in range(self._ask.choices)]
 
-    def token(self, first: int, count: int) -> list[bytes]:
-        """Return one event per choice, two where reasoning turns into content."""
-        reasoning = min(max(self._ask.reasoning_tokens - first, 0), count)
-        if not reasoning:
-            return self._say(first, count)
-        events = [
-            fill(template, passage.tokens(first, reasoning))
-            for template, passage in zip(self._reasoning, self._passages, strict=True)
-        ]
-        return events + (self._say(first + reasoning, count - reasoning) if count > reasoning else [])
+    def _reasoning(self, first: int, count: int) -> list[bytes]:
+        return self._fill(self._thoughts, first, count)
 
-    def _say(self, first: int, count: int) -> list[bytes]:
-        if self._tool:
-            return self._call(first, count)
-        return [
-            fill(template, passage.tokens(first, count))
-            for template, passage in zip(self._content, self._passages, strict=True)
-        ]
+    def _text(self, first: int, count: int) -> list[bytes]:
+        return self._call(first, count) if self._tool else self._fill(self._content, first, count)
 
     def _call(self, first: int, count: int) -> list[bytes]:
         """The call's name comes with the first token of its arguments."""
@@ -97,21 +71,12 @@ class ChatScript:
         return events
 
     def closing(self) -> list[bytes]:
-        """Return the finish chunks, the usage chunk and [DONE], as far as this server sends them."""
-        finish = "tool_calls" if self._tool else self._ask.finish
-        in_last = {"usage": usage(self._ask)} if self._shape.usage_in_last else {}
-        events = [self._chunk(choice, self._shape.last, finish, **in_last) for choice in range(self._ask.choices)]
-        if self._shape.usage_chunk and usage_wanted(self._ask):
-            events.append(event(self._head() | {"choices": [], "usage": usage(self._ask)}))
-        if self._shape.done and self._ask.simulation.done:
-            events.append(DONE)
-        return events
+        """Return the finish chunks and what follows them."""
+        return self._end(self._shape.last, self._finish)
 
     def whole(self) -> bytes:
         """Return the ``chat.completion`` object."""
-        choices = [self._choice(choice) for choice in range(self._ask.choices)]
-        head = self._head() | {"object": "chat.completion"}
-        return orjson.dumps(head | {"choices": choices, "usage": usage(self._ask)})
+        return self._whole([self._choice(choice) for choice in range(self._ask.choices)])
 
     def _choice(self, choice: int) -> dict[str, Json]:
         reasoning, length = self._ask.reasoning_tokens, self._ask.output_tokens
@@ -123,12 +88,7 @@ class ChatScript:
             call: dict[str, Json] = {"id": self._call_id(choice), "type": "function"}
             call["function"] = {"name": self._tool, "arguments": arguments}
             message |= {"content": None, "tool_calls": [call]}
-        finish = "tool_calls" if self._tool else self._ask.finish
-        return {"index": choice, "message": message, "logprobs": None, "finish_reason": finish}
-
-    def _head(self) -> dict[str, Json]:
-        identity = f"chatcmpl-{self._ask.id}"
-        return {"id": identity, "object": "chat.completion.chunk", "created": CREATED, "model": self._ask.model}
+        return {"index": choice, "message": message, "logprobs": None, "finish_reason": self._finish}
 
     def _call_id(self, choice: int) -> str:
         return f"call-{self._ask.id}-{choice}"
@@ -138,12 +98,6 @@ class ChatScript:
         if self._ask.body.get("logprobs"):
             logprobs = {"content": [{"token": TEXT, "logprob": -0.25, "bytes": None, "top_logprobs": []}]}
         return [cut(self._chunk(choice, delta, None, logprobs)) for choice in range(self._ask.choices)]
-
-    def _chunk(
-        self, choice: int, delta: dict[str, Json], finish: str | None = None, logprobs: Json = None, **more: Json
-    ) -> bytes:
-        choices = [{"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": finish}]
-        return event(self._head() | {"choices": choices} | more)
 
 
 def _tool_name(body: Body) -> str:

@@ -23,6 +23,7 @@ CHAT = {"messages": [user("hi")]}
         ("/v1/messages", CHAT),
         ("/v1/embeddings", {"input": "hi", "dimensions": "many"}),
         ("/v1/embeddings", {"input": "hi", "dimensions": 10**9}),
+        ("/rerank", {"query": "hi"}),
         ("/rerank", {"query": "hi", "documents": "one"}),
         ("/rerank", {"query": "hi", "documents": ["one"], "top_n": "all"}),
         (GENERATION, {"input": "hi"}),
