@@ -28,7 +28,7 @@ from arrivals import real_time
 import perfkit as pk
 from perfkit.bracketing import Bracket, Objective, Tried, plan_next
 from perfkit.load import offsets
-from perfkit.simulator.model import Work, model_of, simulate_arrivals
+from perfkit.simulator.model import Work, simulate_arrivals
 from perfkit.slo import Capacity
 
 ENGINE = pk.Simulation(slots=8, itl=0.0025, slowdown=0.0001, base_latency=0.001, prefill_rate=40_000, output_tokens=8)
@@ -98,7 +98,7 @@ def virtual_search(seed: int) -> Bracket:
 def latencies(rate: float, seed: int) -> np.ndarray:
     """Return the TTFT of every request of one run of the model, after its warm-up."""
     arrivals = list(takewhile(lambda offset: offset < SECONDS, offsets(rate, seed=seed)))
-    tokens = simulate_arrivals(arrivals, model_of(ENGINE), WORK)
+    tokens = simulate_arrivals(arrivals, ENGINE, WORK)
     return np.array([times[0] - at for at, times in zip(arrivals, tokens, strict=True) if at >= WARMUP])
 
 

@@ -9,7 +9,7 @@ from perfkit.simulator.faults import Fault, Outcome
 from perfkit.simulator.lateness import Lateness
 from perfkit.simulator.options import Simulation
 from perfkit.simulator.replies import reply, stream_head
-from perfkit.simulator.truth import RequestTruth
+from perfkit.simulator.truth import RequestTruth, TruthLog
 from perfkit.simulator.wire import Wire
 
 
@@ -18,10 +18,7 @@ class House(Protocol):
 
     simulation: Simulation
     late: Lateness
-    keeps_chunks: bool
-
-    def sent(self, number: int, token: int, due: int, now: int) -> None:
-        """Note a content event for the chunk log."""
+    truth: TruthLog
 
     def ended(self, exchange: "Exchange", outcome: Outcome, status: int) -> None:
         """Note that an exchange has ended."""
@@ -40,31 +37,6 @@ class Exchange:
     fault : Fault
         What is to go wrong.
     """
-
-    __slots__ = (
-        "_blocked_before",
-        "_events",
-        "_fault",
-        "_first",
-        "_generated",
-        "_head",
-        "_headers",
-        "_house",
-        "_last",
-        "_max_late",
-        "_open_streams",
-        "_opened",
-        "_script",
-        "_sent",
-        "_sent_bytes",
-        "_stop",
-        "_wire",
-        "ask",
-        "connection",
-        "dialect",
-        "over",
-        "request",
-    )
 
     def __init__(
         self, house: House, connection: Connection, request: Request, dialect: Dialect, ask: Ask, fault: Fault
@@ -97,7 +69,7 @@ class Exchange:
             keep_alive = self.request.keep_alive and self._fault.chunked
             self._head = stream_head(self.ask.number, close=not keep_alive, chunked=self._fault.chunked)
             if self._house.simulation.early_headers:
-                self._send_head()
+                self._write(self._take_head())
         return not self.over and self._fault.share > 0
 
     def open(self) -> None:
@@ -120,9 +92,7 @@ class Exchange:
 
     def client_left(self) -> None:
         """The connection is gone."""
-        if not self.over:
-            self.over = True
-            self._house.ended(self, "stall" if self._fault.end == "stall" else "client_closed", 0)
+        self._finish("stall" if self._fault.end == "stall" else "client_closed", 0)
 
     def truth(self, outcome: Outcome, status: int) -> RequestTruth:
         """Return the line for the request log."""
@@ -167,9 +137,9 @@ class Exchange:
             self._sent = until
             self._events += len(starts)
             self._note(now, due)
-            if self._house.keeps_chunks:
+            if self._house.truth.keeps_chunks:
                 for at in starts:
-                    self._house.sent(self.ask.number, at, due, now)
+                    self._house.truth.chunk(self.ask.number, at, due, now)
         if until >= self._stop and not self.over:
             self._end()
 
@@ -219,9 +189,6 @@ class Exchange:
         if not self.over:
             self.over = True
             self._house.ended(self, outcome, status)
-
-    def _send_head(self) -> None:
-        self._write(self._take_head())
 
     def _take_head(self) -> bytes:
         """Headers go out with whatever is written first."""

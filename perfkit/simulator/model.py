@@ -1,13 +1,12 @@
 """When a serving engine emits each token: pure arithmetic, no clock, the same online and in virtual time.
 
-A model is a frozen set of parameters; ``schedule()`` starts one. A schedule is told of arrivals and says which
-tokens are due: the server asks it against the real clock, ``simulate_arrivals`` against none.
-Times are integer nanoseconds, as stamps are; parameters are seconds.
+A schedule is told of arrivals and says which tokens are due: the server asks it against the real clock,
+``simulate_arrivals`` against none. Times are integer nanoseconds, as stamps are; parameters are seconds.
 """
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import heappop, heappush, heapreplace
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -28,7 +27,7 @@ class Work(NamedTuple):
 
 
 class Schedule(Protocol):
-    """A model in motion."""
+    """Requests in, due tokens out."""
 
     def arrive(self, number: int, now: int, work: Work) -> int | None:
         """Take in a request; return when its first token is due, None when that is not known yet."""
@@ -41,13 +40,6 @@ class Schedule(Protocol):
 
     def take(self, now: int) -> list[Due]:
         """Return the tokens due by now, in order of time, each once."""
-
-
-class Model(Protocol):
-    """Parameters that a schedule can be started from."""
-
-    def schedule(self) -> Schedule:
-        """Start an empty schedule."""
 
 
 def mix(*words: int) -> int:
@@ -74,48 +66,32 @@ def _scaled(interval: int, jitter: float, *words: int) -> int:
     return round(interval * (1 + jitter * (mix(*words) / 2**63 - 1)))
 
 
-@dataclass(frozen=True, slots=True)
-class Pacing:
+class PacedSchedule:
     """Exact pacing: token k of a request is due ``ttft + k * itl`` after its arrival, whatever else is going on.
+
+    With ``jitter`` each interval is scaled by its own factor, uniform within 1 - jitter .. 1 + jitter: a pure
+    function of seed, request number and k. One heap of due times, an entry per request.
 
     Parameters
     ----------
-    ttft, itl : float
-        Seconds.
-    jitter : float
-        Each interval is scaled by its own factor, uniform within 1 - jitter .. 1 + jitter: a pure function of
-        seed, request number and k.
-    seed : int
+    simulation : Simulation
 
     Examples
     --------
-    >>> simulate_arrivals([0.0, 5.0], Pacing(ttft=0.1, itl=0.01), Work(10, 3))
+    >>> simulate_arrivals([0.0, 5.0], Simulation(ttft=0.1, itl=0.01), Work(10, 3))
     [[0.1, 0.11, 0.12], [5.1, 5.11, 5.12]]
     """
 
-    ttft: float = 0.1
-    itl: float = 0.01
-    jitter: float = 0.0
-    seed: int = 1
-
-    def schedule(self) -> "PacedSchedule":
-        """Start an empty schedule."""
-        return PacedSchedule(self)
-
-
-class PacedSchedule:
-    """One heap of due times, an entry per request."""
-
-    def __init__(self, pacing: Pacing) -> None:
-        self._pacing = pacing
-        self._ttft = round(pacing.ttft * SECOND)
-        self._itl = round(pacing.itl * SECOND)
+    def __init__(self, simulation: Simulation) -> None:
+        self._jitter, self._seed = simulation.jitter, simulation.seed
+        self._ttft = round(simulation.ttft * SECOND)
+        self._itl = round(simulation.itl * SECOND)
         self._heap: list[tuple[int, int, int]] = []
         self._lengths: dict[int, int] = {}
 
     def arrive(self, number: int, now: int, work: Work) -> int | None:
         """Take in a request; its first token is due TTFT from now."""
-        due = now + _scaled(self._ttft, self._pacing.jitter, self._pacing.seed, number, 0)
+        due = now + _scaled(self._ttft, self._jitter, self._seed, number, 0)
         self._lengths[number] = work.output_tokens
         heappush(self._heap, (due, number, 1))
         return due
@@ -131,7 +107,7 @@ class PacedSchedule:
     def take(self, now: int) -> list[Due]:
         """Return the tokens due by now."""
         heap, lengths = self._heap, self._lengths
-        jitter, seed, itl = self._pacing.jitter, self._pacing.seed, self._itl
+        jitter, seed, itl = self._jitter, self._seed, self._itl
         taken = []
         while heap and heap[0][0] <= now:
             due, number, sent = heap[0]
@@ -146,51 +122,6 @@ class PacedSchedule:
         return taken
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """An engine with continuous batching, queueing for slots, and prefill that shares steps with decoding.
-
-    The engine works in steps. A step takes ``step`` seconds, ``slowdown`` more for each further request that
-    decodes in it, and the time its share of prompt tokens needs at ``prefill_rate``. Requests are admitted in order
-    of arrival, at the start of a step, while fewer than ``slots`` run. At most ``prefill_chunk`` prompt tokens go
-    into one step, the oldest request's first. A request whose prompt is done emits one token at the end of each step.
-
-    Parameters
-    ----------
-    slots : int
-        Requests that run at once.
-    step, slowdown, base_latency : float
-        Seconds; the last passes between arrival and the queue.
-    prefill_rate : float
-        Prompt tokens per second.
-    prefill_chunk : int
-        Tokens.
-    jitter, seed : float, int
-        Each step is scaled by its own factor, uniform within 1 - jitter .. 1 + jitter.
-
-    Examples
-    --------
-    Two requests of 1,000 prompt tokens and one slot: the second waits until the first is through.
-
-    >>> engine = Engine(slots=1, step=0.01, prefill_rate=10_000, base_latency=0)
-    >>> simulate_arrivals([0.0, 0.0], engine, Work(1000, 3))
-    [[0.11, 0.12, 0.13], [0.24, 0.25, 0.26]]
-    """
-
-    slots: int = 32
-    step: float = 0.01
-    slowdown: float = 0.0002
-    base_latency: float = 0.005
-    prefill_rate: float = 20_000.0
-    prefill_chunk: int = 2048
-    jitter: float = 0.0
-    seed: int = 1
-
-    def schedule(self) -> "EngineSchedule":
-        """Start an empty schedule."""
-        return EngineSchedule(self)
-
-
 @dataclass(slots=True)
 class _Job:
     ready: int
@@ -198,20 +129,42 @@ class _Job:
     output_left: int
 
 
-@dataclass(slots=True)
 class EngineSchedule:
-    """One step under way at most; what it emits is settled when it begins."""
+    """An engine with continuous batching, queueing for slots, and prefill that shares steps with decoding.
 
-    engine: Engine
-    _waiting: OrderedDict[int, _Job] = field(default_factory=OrderedDict)
-    _running: dict[int, _Job] = field(default_factory=dict)
-    _emitting: list[int] = field(default_factory=list)
-    _step_end: int | None = None
-    _steps: int = 0
+    The engine works in steps. A step takes ``itl`` seconds, ``slowdown`` more for each further request that
+    decodes in it, and the time its share of prompt tokens needs at ``prefill_rate``. Requests are admitted in order
+    of arrival, at the start of a step, while fewer than ``slots`` run; ``base_latency`` passes before they are
+    queued. At most ``prefill_chunk`` prompt tokens go into one step, the oldest request's first. A request whose
+    prompt is done emits one token at the end of each step. With ``jitter`` each step is scaled by its own factor.
+    One step is under way at most; what it emits is settled when it begins.
+
+    Parameters
+    ----------
+    simulation : Simulation
+        Its ``slots`` are given.
+
+    Examples
+    --------
+    Two requests of 1,000 prompt tokens and one slot: the second waits until the first is through.
+
+    >>> engine = Simulation(slots=1, itl=0.01, prefill_rate=10_000, base_latency=0)
+    >>> simulate_arrivals([0.0, 0.0], engine, Work(1000, 3))
+    [[0.11, 0.12, 0.13], [0.24, 0.25, 0.26]]
+    """
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._engine = simulation
+        self._slots = simulation.slots or 1
+        self._waiting: OrderedDict[int, _Job] = OrderedDict()
+        self._running: dict[int, _Job] = {}
+        self._emitting: list[int] = []
+        self._step_end: int | None = None
+        self._steps = 0
 
     def arrive(self, number: int, now: int, work: Work) -> int | None:
         """Queue a request; when its first token is due depends on what else will arrive."""
-        ready = now + round(self.engine.base_latency * SECOND)
+        ready = now + round(self._engine.base_latency * SECOND)
         self._waiting[number] = _Job(ready, work.prompt_tokens, work.output_tokens)
         return None
 
@@ -249,7 +202,7 @@ class EngineSchedule:
         return emitted
 
     def _begin_step(self, now: int) -> None:
-        while len(self._running) < self.engine.slots and (ready := self._next_ready()) is not None and ready <= now:
+        while len(self._running) < self._slots and (ready := self._next_ready()) is not None and ready <= now:
             number, job = self._waiting.popitem(last=False)
             self._running[number] = job
         if not self._running:
@@ -261,52 +214,43 @@ class EngineSchedule:
 
     def _prefill(self) -> int:
         """Spend the step's prompt tokens on the oldest requests that still need some; return how many."""
-        budget = self.engine.prefill_chunk
+        budget = self._engine.prefill_chunk
         for job in self._running.values():
             share = min(job.prompt_left, budget)
             job.prompt_left -= share
             budget -= share
-        return self.engine.prefill_chunk - budget
+        return self._engine.prefill_chunk - budget
 
     def _duration(self, prefilled: int) -> int:
-        engine = self.engine
+        engine = self._engine
         others = max(len(self._emitting) - 1, 0)
-        seconds = engine.step + engine.slowdown * others + prefilled / engine.prefill_rate
+        seconds = engine.itl + engine.slowdown * others + prefilled / engine.prefill_rate
         # A step of no time at all would never let a schedule come to an end.
         return max(_scaled(round(seconds * SECOND), engine.jitter, engine.seed, self._steps), 1)
 
 
-def model_of(simulation: Simulation) -> Model:
-    """Return the model that the options describe.
+def schedule_of(simulation: Simulation) -> Schedule:
+    """Start the empty schedule that the options describe.
 
     Examples
     --------
-    >>> model_of(Simulation(ttft=0.2))
-    Pacing(ttft=0.2, itl=0.01, jitter=0.0, seed=1)
+    >>> schedule_of(Simulation(ttft=0.2)).arrive(1, 0, Work(10, 3))
+    200000000
     """
-    if simulation.slots is None:
-        return Pacing(simulation.ttft, simulation.itl, simulation.jitter, simulation.seed)
-    return Engine(
-        slots=simulation.slots,
-        step=simulation.itl,
-        slowdown=simulation.slowdown,
-        base_latency=simulation.base_latency,
-        prefill_rate=simulation.prefill_rate,
-        prefill_chunk=simulation.prefill_chunk,
-        jitter=simulation.jitter,
-        seed=simulation.seed,
-    )
+    return PacedSchedule(simulation) if simulation.slots is None else EngineSchedule(simulation)
 
 
-def simulate_arrivals(arrivals: Sequence[float], model: Model, work: Work | Sequence[Work]) -> list[list[float]]:
-    """Run a model in virtual time: when every token of every request is due.
+def simulate_arrivals(
+    arrivals: Sequence[float], simulation: Simulation, work: Work | Sequence[Work]
+) -> list[list[float]]:
+    """Run a server's model in virtual time: when every token of every request is due.
 
     Parameters
     ----------
     arrivals : sequence of float, seconds
         When each request arrives, in order.
-    model : Model
-        ``Pacing`` or ``Engine``.
+    simulation : Simulation
+        With ``slots`` an engine, without them exact pacing.
     work : Work, or one per arrival
         How many tokens each request brings and wants.
 
@@ -322,7 +266,7 @@ def simulate_arrivals(arrivals: Sequence[float], model: Model, work: Work | Sequ
 
     Examples
     --------
-    >>> [times] = simulate_arrivals([1.0], Engine(base_latency=0.0), Work(2000, 2))
+    >>> [times] = simulate_arrivals([1.0], Simulation(slots=32, base_latency=0.0), Work(2000, 2))
     >>> [round(time, 3) for time in times]
     [1.11, 1.12]
     """
@@ -330,7 +274,7 @@ def simulate_arrivals(arrivals: Sequence[float], model: Model, work: Work | Sequ
     times = [round(arrival * SECOND) for arrival in arrivals]
     if times != sorted(times):
         raise ValueError("arrivals must be in order of time; sort them")
-    schedule = model.schedule()
+    schedule = schedule_of(simulation)
     due: list[list[float]] = [[] for _ in times]
     for number, (arrival, each) in enumerate(zip(times, works, strict=True)):
         # Up to the moment before: requests that arrive together go into the same step.

@@ -24,7 +24,7 @@ class Simulation:
     """Every option of the simulated server. Durations in seconds, lengths in tokens.
 
     Without ``slots`` tokens are paced exactly: token k of a request is due ``ttft + k * itl`` after the last byte
-    of the request was read. With ``slots`` an engine with continuous batching decides (see ``model.Engine``).
+    of the request was read. With ``slots`` an engine with continuous batching decides (see ``model.EngineSchedule``).
 
     Raises
     ------

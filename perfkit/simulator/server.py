@@ -18,7 +18,7 @@ from perfkit.simulator.dialects.answer import CREATED, Body
 from perfkit.simulator.exchange import Exchange
 from perfkit.simulator.faults import Fault, Outcome, named, periodic
 from perfkit.simulator.lateness import Lateness
-from perfkit.simulator.model import SECOND, Due, Work, model_of
+from perfkit.simulator.model import SECOND, Due, Work, schedule_of
 from perfkit.simulator.options import Simulation
 from perfkit.simulator.replies import error, reply
 from perfkit.simulator.truth import TruthLog
@@ -41,10 +41,9 @@ class Server:
         self.simulation = simulation
         self.idle_timeout = simulation.idle_timeout
         self._loop = asyncio.get_running_loop()
-        self._schedule = model_of(simulation).schedule()
+        self._schedule = schedule_of(simulation)
         self._alarm = alarm(self._loop, self._advance)
-        self._truth = TruthLog(simulation.log, simulation.chunk_log, simulation.request_log)
-        self.keeps_chunks = self._truth.keeps_chunks
+        self.truth = TruthLog(simulation.log, simulation.chunk_log, simulation.request_log)
         self._exchanges: dict[int, Exchange] = {}
         self._due: deque[Due] = deque()
         self._connections: set[Connection] = set()
@@ -80,7 +79,7 @@ class Server:
             return None
         self._requests += 1
         number = self._requests
-        self._truth.received(number, request.path, request.headers, request.body, request.recv_done)
+        self.truth.received(number, request.path, request.headers, request.body, request.recv_done)
         try:
             ask, fault = self._read(number, dialect, request)
         except ValueError as refused:
@@ -119,7 +118,7 @@ class Server:
         del self._exchanges[number]
         self._schedule.leave(number)
         self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
-        self._truth.request(exchange.truth(outcome, status))
+        self.truth.request(exchange.truth(outcome, status))
 
     # Tokens.
 
@@ -145,12 +144,8 @@ class Server:
             return
         due = self._schedule.next_due()
         self._alarm.set(due)
-        if self._truth.heavy and (due is None or due - monotonic_ns() > _IDLE):
-            self._truth.flush()
-
-    def sent(self, number: int, token: int, due: int, now: int) -> None:
-        """Note a content event for the chunk log."""
-        self._truth.chunk(number, token, due, now)
+        if self.truth.heavy and (due is None or due - monotonic_ns() > _IDLE):
+            self.truth.flush()
 
     # Everything else.
 
@@ -160,10 +155,10 @@ class Server:
             case "GET", "/v1/models":
                 return reply(200, orjson.dumps(self._models()), close=close)
             case "GET", "/__stats":
-                self._truth.flush()
+                self.truth.flush()
                 return reply(200, orjson.dumps(self.stats()), close=close)
             case "POST", "/__reset":
-                self._truth.restart()
+                self.truth.restart()
                 self._reset_counts()
                 return reply(200, b"{}", close=close)
             case _, "/health" | "/":
@@ -199,7 +194,7 @@ class Server:
         self._since = monotonic_ns()
 
     def _flush(self) -> None:
-        self._truth.flush()
+        self.truth.flush()
         self._flushing = self._loop.call_later(1.0, self._flush)
 
     def close(self) -> None:
@@ -210,7 +205,7 @@ class Server:
             exchange.client_left()
         for connection in list(self._connections):
             connection.abort()
-        self._truth.close()
+        self.truth.close()
 
 
 async def serve(simulation: Simulation, ready: Callable[[str], None], until: asyncio.Event) -> None:

@@ -140,6 +140,8 @@ class TruthLog:
         self._request_file = open(requests, "wb") if requests else None  # noqa: SIM115 - closed in close()
         self._chunk_file = open(chunks, "wb") if chunks else None  # noqa: SIM115
         self._received_file = open(received, "wb") if received else None  # noqa: SIM115
+        self.keeps_chunks = chunks is not None
+        """True if ``chunk`` is worth calling."""
         self._rows: list[RequestTruth] = []
         self._chunks = bytearray()
         self._received: list[tuple[int, str, dict[str, str], bytes, int]] = []
@@ -150,11 +152,6 @@ class TruthLog:
         """Note a request that has ended."""
         if self._request_file:
             self._rows.append(row)
-
-    @property
-    def keeps_chunks(self) -> bool:
-        """True if ``chunk`` is worth calling."""
-        return self._chunk_file is not None
 
     def chunk(self, req: int, token: int, due: int, sent: int) -> None:
         """Note a content event that is being sent."""

@@ -1,11 +1,12 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
-from perfkit.simulator.model import SECOND, Engine, Pacing, Work, mix, model_of, simulate_arrivals
+from perfkit.simulator.model import SECOND, EngineSchedule, PacedSchedule, Work, mix, schedule_of, simulate_arrivals
 from perfkit.simulator.options import Simulation
 
-PLAIN = Engine(slots=2, step=0.010, slowdown=0.0, base_latency=0.0, prefill_rate=10_000.0)
+PLAIN = Simulation(slots=2, itl=0.010, slowdown=0.0, base_latency=0.0, prefill_rate=10_000.0)
 
 
 def rounded(times):
@@ -13,28 +14,28 @@ def rounded(times):
 
 
 def test_paced_tokens_are_due_ttft_and_then_itl_apart():
-    assert simulate_arrivals([2.0], Pacing(0.1, 0.01), Work(5, 4)) == [[2.1, 2.11, 2.12, 2.13]]
+    assert simulate_arrivals([2.0], Simulation(), Work(5, 4)) == [[2.1, 2.11, 2.12, 2.13]]
 
 
 def test_pacing_ignores_how_many_requests_there_are():
-    alone = simulate_arrivals([0.0], Pacing(0.1, 0.01), Work(5, 4))
-    assert simulate_arrivals([0.0] * 50, Pacing(0.1, 0.01), Work(5, 4)) == alone * 50
+    alone = simulate_arrivals([0.0], Simulation(), Work(5, 4))
+    assert simulate_arrivals([0.0] * 50, Simulation(), Work(5, 4)) == alone * 50
 
 
 def test_jitter_keeps_each_interval_within_its_share_and_their_mean():
-    [times] = simulate_arrivals([0.0], Pacing(0.1, 0.01, jitter=0.3, seed=7), Work(1, 4000))
+    [times] = simulate_arrivals([0.0], Simulation(jitter=0.3, seed=7), Work(1, 4000))
     gaps = [later - earlier for earlier, later in pairwise(times)]
     assert 0.007 <= min(gaps) < 0.0071
     assert 0.0129 < max(gaps) <= 0.013
     assert sum(gaps) / len(gaps) == pytest.approx(0.01, rel=0.01)
 
 
-@pytest.mark.parametrize("model", [Pacing(0.1, 0.01, jitter=0.5), Engine(jitter=0.5)])
+@pytest.mark.parametrize("model", [Simulation(jitter=0.5), Simulation(slots=32, jitter=0.5)])
 def test_the_same_seed_gives_the_same_times_and_another_others(model):
     arrivals, work = [0.0, 0.1, 0.2], Work(100, 20)
     first = simulate_arrivals(arrivals, model, work)
     assert simulate_arrivals(arrivals, model, work) == first
-    changed = type(model)(jitter=0.5, seed=2)
+    changed = replace(model, seed=2)
     assert simulate_arrivals(arrivals, changed, work) != first
 
 
@@ -55,24 +56,24 @@ def test_prefill_of_one_request_slows_the_decoding_of_another():
 
 
 def test_a_long_prompt_is_spread_over_steps():
-    engine = Engine(slots=2, step=0.010, slowdown=0.0, base_latency=0.0, prefill_rate=10_000.0, prefill_chunk=100)
+    engine = Simulation(slots=2, itl=0.010, slowdown=0.0, base_latency=0.0, prefill_rate=10_000.0, prefill_chunk=100)
     # 250 tokens: chunks of 100, 100 and 50, in steps of 0.02, 0.02 and 0.015.
     assert rounded(simulate_arrivals([0.0], engine, Work(250, 1))) == [[0.055]]
 
 
 def test_each_further_request_in_the_batch_adds_to_a_step():
-    engine = Engine(slots=8, step=0.010, slowdown=0.001, base_latency=0.0)
+    engine = Simulation(slots=8, itl=0.010, slowdown=0.001, base_latency=0.0)
     assert rounded(simulate_arrivals([0.0] * 5, engine, Work(0, 2))) == [[0.014, 0.028]] * 5
 
 
 def test_base_latency_passes_before_a_request_is_queued():
-    engine = Engine(slots=1, step=0.010, base_latency=0.5)
+    engine = Simulation(slots=1, itl=0.010, base_latency=0.5)
     assert rounded(simulate_arrivals([1.0], engine, Work(0, 1))) == [[1.51]]
 
 
-@pytest.mark.parametrize("model", [Pacing(0.1, 0.01), Engine(slots=4)])
+@pytest.mark.parametrize("model", [Simulation(), Simulation(slots=4)])
 def test_every_token_is_emitted_once_and_in_order_of_time(model):
-    schedule = model.schedule()
+    schedule = schedule_of(model)
     for number in range(20):
         schedule.arrive(number, number * 1_000_000, Work(100, 7))
     taken = schedule.take(100 * SECOND)
@@ -81,10 +82,10 @@ def test_every_token_is_emitted_once_and_in_order_of_time(model):
     assert schedule.next_due() is None
 
 
-@pytest.mark.parametrize("model", [Pacing(0.1, 0.01, jitter=0.2), Engine(slots=2, jitter=0.2)])
+@pytest.mark.parametrize("model", [Simulation(jitter=0.2), Simulation(slots=2, jitter=0.2)])
 def test_looking_often_or_once_gives_the_same_times(model):
     # What the server does (many small looks at the clock) against virtual time (one).
-    often, once = model.schedule(), model.schedule()
+    often, once = schedule_of(model), schedule_of(model)
     for number in range(4):
         often.arrive(number, 0, Work(300, 5))
         once.arrive(number, 0, Work(300, 5))
@@ -92,9 +93,9 @@ def test_looking_often_or_once_gives_the_same_times(model):
     assert looks == once.take(2 * SECOND)
 
 
-@pytest.mark.parametrize("model", [Pacing(0.1, 0.01), Engine(slots=4)])
+@pytest.mark.parametrize("model", [Simulation(), Simulation(slots=4)])
 def test_a_request_that_left_emits_nothing_more(model):
-    schedule = model.schedule()
+    schedule = schedule_of(model)
     for number in (1, 2):
         schedule.arrive(number, 0, Work(10, 50))
     before = schedule.take(SECOND // 5)
@@ -106,7 +107,7 @@ def test_a_request_that_left_emits_nothing_more(model):
 
 
 def test_leaving_gives_the_slot_to_the_next_in_the_queue():
-    schedule = Engine(slots=1, step=0.010, base_latency=0.0).schedule()
+    schedule = schedule_of(Simulation(slots=1, itl=0.010, base_latency=0.0))
     schedule.arrive(1, 0, Work(0, 1000))
     schedule.arrive(2, 0, Work(0, 1))
     schedule.take(15_000_000)
@@ -115,7 +116,7 @@ def test_leaving_gives_the_slot_to_the_next_in_the_queue():
 
 
 def test_leaving_the_queue_does_not_touch_who_runs():
-    schedule = Engine(slots=1, step=0.010, base_latency=0.0).schedule()
+    schedule = schedule_of(Simulation(slots=1, itl=0.010, base_latency=0.0))
     for number in (1, 2, 3):
         schedule.arrive(number, 0, Work(0, 1))
     schedule.leave(2)
@@ -124,18 +125,18 @@ def test_leaving_the_queue_does_not_touch_who_runs():
 
 def test_saturated_throughput_is_slots_over_step():
     # 8 slots, 10 ms and 10 tokens a request: 80 requests of 0.1 s, eight at a time, take 1 s.
-    times = simulate_arrivals([0.0] * 80, Engine(slots=8, step=0.01, slowdown=0.0, base_latency=0.0), Work(0, 10))
+    times = simulate_arrivals([0.0] * 80, Simulation(slots=8, itl=0.01, slowdown=0.0, base_latency=0.0), Work(0, 10))
     assert max(each[-1] for each in times) == pytest.approx(1.0)
 
 
 def test_arrivals_out_of_order_are_refused():
     with pytest.raises(ValueError, match="in order"):
-        simulate_arrivals([1.0, 0.5], Pacing(), Work(1, 1))
+        simulate_arrivals([1.0, 0.5], Simulation(), Work(1, 1))
 
 
 def test_slots_choose_the_engine():
-    assert model_of(Simulation(slots=3, itl=0.02)) == Engine(slots=3, step=0.02)
-    assert model_of(Simulation(ttft=0.3)) == Pacing(ttft=0.3)
+    assert isinstance(schedule_of(Simulation(slots=3)), EngineSchedule)
+    assert isinstance(schedule_of(Simulation()), PacedSchedule)
 
 
 def test_mixed_bits_are_uniform():

@@ -12,7 +12,7 @@ import pytest
 
 from perfkit.errors import PerfkitError
 from perfkit.simulator import Simulation, simulate
-from perfkit.simulator.model import Work, model_of
+from perfkit.simulator.model import Work, schedule_of
 from perfkit.simulator.server import serve
 from perfkit.simulator.truth import read_chunks, read_requests
 from tests.simulator.conversation import CHAT, ask, chat, payloads, stream, user
@@ -127,7 +127,7 @@ def test_the_server_sends_tokens_when_virtual_time_says(tmp_path):
                 pass
             connection.close()
         server.stop()
-    schedule, expected = model_of(options).schedule(), []
+    schedule, expected = schedule_of(options), []
     for row in sorted(read_requests(log), key=lambda row: row.recv_done_ns):
         expected += schedule.take(row.recv_done_ns)
         schedule.arrive(row.req, row.recv_done_ns, Work(prompt_tokens=1, output_tokens=8))
