@@ -53,7 +53,7 @@ SECTIONS = (
     ),
     Section(
         "busy neighbour",
-        "The same while a busy loop occupies one of the processors. Wanted: uncensored kernel stamps p50 <= 0.05 ms and "
+        "The same while a busy loop occupies a processor. Wanted: uncensored kernel stamps p50 <= 0.05 ms and "
         "p99 <= 1 ms all the same; the censored share is shown.",
         "accuracy.py",
         ("--streams", "256", "1024", "--stamps", "kernel", "--busy", "1"),
