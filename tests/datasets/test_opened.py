@@ -232,7 +232,7 @@ next(stream)
 first = time.perf_counter() - began
 count = 1 + sum(1 for _ in stream)
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print(first, count, peak.split()[1])
+print(first / (time.perf_counter() - began), count, peak.split()[1])
 """
 
 
@@ -244,6 +244,6 @@ def test_two_million_lines_start_at_once_and_never_stand_in_memory(tmp_path: Pat
             out.write("".join(f"prompt number {number}\n" for number in range(start, start + 100_000)))
     told = subprocess.run([sys.executable, "-c", START, str(file)], capture_output=True, text=True, check=True)
     first, count, kilobytes = told.stdout.split()
-    assert float(first) < 1
+    assert float(first) < 0.2  # of the time that all of them take
     assert int(count) == 2_000_000
     assert int(kilobytes) < 200_000
