@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-from types import ModuleType
 
 from perfkit.errors import PerfkitError
 from perfkit.simulator import options
@@ -67,18 +66,17 @@ def run(simulation: Simulation, *, until_eof: bool = False) -> None:
         The address cannot be listened on, or a log cannot be written.
     """
     raise_file_limit()
-    uvloop = _uvloop()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop if uvloop else None) as runner:
+    with asyncio.Runner(loop_factory=_event_loop) as runner:
         runner.run(_serve(simulation, until_eof))
 
 
-def _uvloop() -> ModuleType | None:
+def _event_loop() -> asyncio.AbstractEventLoop:
     try:
         import uvloop
     except ImportError:  # Windows, or not CPython
-        return None
-    found: ModuleType = uvloop
-    return found
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
 
 
 async def _serve(simulation: Simulation, until_eof: bool) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import types
-from collections.abc import Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -114,13 +113,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ----------
     parser : ArgumentParser
         ``perfkit simulate`` passes its own.
-
-    Examples
-    --------
-    >>> parser = argparse.ArgumentParser()
-    >>> add_arguments(parser)
-    >>> parser.parse_args(["--itl", "0.02", "--no-done"]).done
-    False
     """
     hints = get_type_hints(Simulation)
     for each in fields(Simulation):
@@ -140,18 +132,13 @@ def _argument(each: "Field[Any]", hint: Any) -> dict[str, Any]:
 
 
 def from_arguments(arguments: argparse.Namespace) -> Simulation:
-    """Return the options that a parser prepared by ``add_arguments`` has read."""
-    return Simulation(**{each.name: getattr(arguments, each.name) for each in fields(Simulation)})
-
-
-def parse(argv: Sequence[str]) -> Simulation:
-    """Return the options that a command line means.
+    """Return the options that a parser prepared by ``add_arguments`` has read.
 
     Examples
     --------
-    >>> parse(["--slots", "8", "--no-role-chunk"]).slots
+    >>> parser = argparse.ArgumentParser()
+    >>> add_arguments(parser)
+    >>> from_arguments(parser.parse_args(["--slots", "8", "--no-role-chunk"])).slots
     8
     """
-    parser = argparse.ArgumentParser(prog="perfkit simulate", description="Serve a simulated LLM endpoint.")
-    add_arguments(parser)
-    return from_arguments(parser.parse_args(argv))
+    return Simulation(**{each.name: getattr(arguments, each.name) for each in fields(Simulation)})

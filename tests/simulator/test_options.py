@@ -3,7 +3,7 @@ import argparse
 import pytest
 
 from perfkit.errors import UsageError
-from perfkit.simulator.options import Simulation, add_arguments, parse
+from perfkit.simulator.options import Simulation, add_arguments, from_arguments
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,9 @@ from perfkit.simulator.options import Simulation, add_arguments, parse
     ],
 )
 def test_a_command_line_means_the_options_it_was_made_from(simulation):
-    assert parse(simulation.argv()) == simulation
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    assert from_arguments(parser.parse_args(simulation.argv())) == simulation
 
 
 def test_every_option_is_documented(capsys):
