@@ -42,7 +42,7 @@ RESULT = (
     Column("run_id", "TEXT", "", "the run this row belongs to (ULID)"),
     Column("seq", "INTEGER", "", "index in the plan, unique within the run; NULL for preflight requests"),
     Column("phase", "TEXT", "", "preflight, warmup, ramp, steady or cooldown"),
-    Column("session_id", "TEXT", "", "the conversation, or the closed model's user"),
+    Column("session_id", "TEXT", "", "the conversation"),
     Column("turn", "INTEGER", "", "turn of the conversation, from 1"),
     Column("worker", "INTEGER", "", "number of the worker that sent it"),
     Column("scheduled_time", "REAL", "s", "when it was due"),
@@ -99,9 +99,9 @@ RUN = (
     Column("arrival_seed", "INTEGER", "", "seed of the arrival process"),
     Column("request_seed", "INTEGER", "", "seed sent in the body"),
     Column("versions", "TEXT", "", "JSON: perfkit, Python, libraries"),
-    Column("host", "TEXT", "", "JSON: system, CPUs, memory"),
+    Column("host", "TEXT", "", "JSON: name, system, CPUs, their frequency governor"),
     Column("git", "TEXT", "", "JSON: commit and state of the working directory"),
-    Column("pid", "INTEGER", "", "process of the worker"),
+    Column("pid", "INTEGER", "", "process that writes the run: the first worker, or the driver of workers elsewhere"),
     Column("pid_time", "REAL", "s", "when that process started: tells a reused pid"),
     Column(
         "clock_offset", "INTEGER", "ns", "Unix time minus perf_counter: lines stamps up with other logs of the machine"
@@ -110,7 +110,7 @@ RUN = (
     Column("problem", "TEXT", "", "why it ended before its time, where that was not a person's wish"),
     Column("start_time", "REAL", "s", "load started"),
     Column("end_time", "REAL", "s", "load ended"),
-    Column("heartbeat", "REAL", "s", "last commit of the writer"),
+    Column("heartbeat", "REAL", "s", "when the writer was last seen alive: once a second"),
     Column("sent", "INTEGER", "", "requests sent, preflight left out"),
     Column("succeeded", "INTEGER", "", "of these"),
     Column("failed", "INTEGER", "", "of these"),
@@ -139,7 +139,7 @@ SAMPLE = (
 CONTROL = (
     Column("time", "REAL", "s", "Unix epoch"),
     Column("run_id", "TEXT", "", "NULL: every run of this file"),
-    Column("word", "TEXT", "", "an order to the worker, looked at with each commit: stop"),
+    Column("word", "TEXT", "", "an order to the worker, looked at once a second: stop"),
 )
 
 TABLES = {"result": RESULT, "run": RUN, "clock": CLOCK, "sample": SAMPLE, "control": CONTROL}
@@ -177,11 +177,11 @@ def _create(table: str, columns: tuple[Column, ...]) -> str:
 def statements() -> list[str]:
     """Return the SQL that makes an empty file a run file, safe to repeat on one that is."""
     return [
+        f"PRAGMA application_id = {APPLICATION_ID}",  # first: another worker may find the file half made
         *(_create(table, columns) for table, columns in TABLES.items()),
         "CREATE UNIQUE INDEX IF NOT EXISTS result_seq ON result (run_id, seq)",
         f"CREATE INDEX IF NOT EXISTS result_narrow ON result (run_id, {', '.join(c for c in NARROW if c != 'run_id')})",
         "CREATE INDEX IF NOT EXISTS sample_run ON sample (run_id, name)",
         _REQUEST_METRICS,
         f"PRAGMA user_version = {SCHEMA_VERSION}",
-        f"PRAGMA application_id = {APPLICATION_ID}",
     ]

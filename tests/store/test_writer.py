@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from perfkit.errors import StorageError
-from perfkit.store.schema import NARROW, RESULT_NAMES, SCHEMA_VERSION
+from perfkit.store.schema import NARROW, RESULT_NAMES, SCHEMA_VERSION, statements
 from perfkit.store.writer import Row, Writer
 
 ANCESTOR = """
@@ -43,6 +43,15 @@ def test_the_first_fourteen_columns_are_the_ancestors(writer: Writer, path: Path
     assert [name for name, _ in columns[:14]] == ANCESTOR.split()
     assert dict(columns)["success"] == "INTEGER"
     assert dict(columns)["latency"] == "REAL"
+
+
+@pytest.mark.parametrize("made", range(len(statements()) + 1))
+def test_a_file_that_another_worker_is_just_making_is_ours(path: Path, made: int) -> None:
+    with sqlite3.connect(path, isolation_level=None) as other:
+        for statement in statements()[:made]:
+            other.execute(statement)
+        Writer(path).close()
+    assert fetched(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
 
 
 def test_the_file_says_what_it_is(writer: Writer, path: Path) -> None:
