@@ -4,12 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import Event
 
 from benchmarks.dask_cluster import Cluster, dask_cluster
 from perfkit.errors import UsageError, WorkerLost
@@ -216,9 +216,11 @@ def test_a_cluster_without_workers_is_told(tmp_path: Path) -> None:
 
 def test_a_worker_that_is_busy_or_cannot_start_is_told(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("perfkit.workers.cluster.STARTS_WITHIN", 1.0)
-    busy = [cluster.client.submit(time.sleep, 4, pure=False, workers=[address]) for address in cluster.workers]
+    free = Event("free", client=cluster.client)
+    busy = [cluster.client.submit(Event.wait, free, pure=False, workers=[address]) for address in cluster.workers]
     with pytest.raises(WorkerLost, match=r"worker 1 of 2, beside .* has not started within 1 s: it must be idle"):
         start("http://127.0.0.1:9", model="m", workers=cluster.client)
+    free.set()
     cluster.client.gather(busy)
     until(lambda: not any("perfkit" in task for task in cluster.client.run_on_scheduler(_tasks)))
 
