@@ -28,7 +28,7 @@ def test_gaps_a_fifth_longer_are_not() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX's")
 def test_a_killed_dask_worker_takes_no_answer_that_had_ended_with_it() -> None:
-    words = [sys.executable, str(PROGRAM), "--rate", "20", "--seconds", "2", "--rounds", "1", "--kills", "1"]
+    words = [sys.executable, str(PROGRAM), "--rate", "40", "--seconds", "1", "--rounds", "1", "--kills", "1"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=170, check=False)
     same, _, killed = done.stdout.partition("\n\n")
     assert [line.split("|")[2] for line in same.splitlines()[2:]] == [" 40 "] * 3, done.stdout + done.stderr
