@@ -64,9 +64,11 @@ def path_labels(paths: Sequence[str]) -> dict[str, str]:
     """
     unique = list(dict.fromkeys(paths))
     parts = [(PurePath(path).stem, *reversed(PurePath(path).parts[:-1])) for path in unique]
+    holders = Counter(name for part in parts for name in set(part))
     for level in range(min(map(len, parts), default=0)):
         level_names = [part[level] for part in parts]
-        if len(set(level_names)) == len(unique):
+        # Of files at different depths, a level may hold one's own name and the folder that all others lie in.
+        if all(holders[name] == 1 for name in level_names):
             return dict(zip(unique, level_names, strict=True))
     return _telling(dict(zip(unique, parts, strict=True)))
 

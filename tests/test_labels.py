@@ -21,6 +21,11 @@ def test_parts_are_joined_when_no_single_one_tells_files_apart():
     assert list(path_labels(paths).values()) == ["a/x", "y", "b"]
 
 
+def test_a_folder_that_other_files_lie_in_is_no_label():
+    paths = ["all/outputs/20260101/bench.db", "all/outputs/20260102/p2/bench.db", "all/old/bench.db"]
+    assert list(path_labels(paths).values()) == ["20260101", "p2", "old"]
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
