@@ -183,9 +183,9 @@ def _beneath(requests: DataFrame, points: DataFrame, x: str) -> list[str]:
     if points["low"].notna().any():
         signs.append("bars: 95 % intervals")
     if points["thin"].any():
-        signs.append(f"open: fewer than {BEYOND} requests beyond")
+        signs.append(f"hollow: fewer than {BEYOND} requests beyond")
     left_out = requests[requests[x].isna()]
     if "run" in requests and len(left_out):
         runs = left_out["run"].nunique()
-        signs.append(f"{runs} run{'s' * (runs > 1)} without {LOADS.get(x, x).split(' [')[0]} left out")
+        signs.append(f"left out: {runs} run{'s' * (runs > 1)} without {LOADS.get(x, x).split(' [')[0]}")
     return signs

@@ -90,7 +90,7 @@ def tradeoff(
         ax.set_xlim(left=0)
         if by is not None:
             legend(ax, by)
-        signs = [f"at each point: {LOADS[load_of(inside)].split(' [')[0]}", "open: fewer than 10 requests beyond"]
+        signs = [f"at each point: {LOADS[load_of(inside)].split(' [')[0]}", "hollow: fewer than 10 requests beyond"]
         notes.write(ax, signs[: 1 + int(points["thin"].any())], notes.remarks(requests, metric))
     return ax
 

@@ -35,11 +35,11 @@ def test_percentiles_differ_by_line_style(closed):
     assert len({line.get_linestyle() for line in legend.get_lines()}) == 3
 
 
-def test_percentiles_of_few_requests_have_open_markers(closed):
+def test_percentiles_of_few_requests_have_hollow_markers(closed):
     ax = sweep(closed)
     thin = [line.get_xdata().tolist() for line in ax.lines if line.get_gid() == "thin"]
     assert thin == [[1, 4], [1, 4, 16]]
-    assert "open: fewer than 10 requests beyond" in notes(ax)
+    assert "hollow: fewer than 10 requests beyond" in notes(ax)
 
 
 def test_a_rate_is_one_line(closed):
@@ -53,7 +53,7 @@ def test_a_rate_is_one_line(closed):
 
 def test_runs_of_another_load_model_are_left_out_and_counted(closed):
     ax = sweep(together(closed, served("poisson", rate=5, number=50)))
-    assert "1 run without users left out" in notes(ax)
+    assert "left out: 1 run without users" in notes(ax)
 
 
 def test_a_sweep_over_rates_is_recognised():
