@@ -66,7 +66,7 @@ class Plain:
     def __init__(self, job: "Job | AttachedJob") -> None:
         self._job = job
         self._due = (0, 1.0)
-        self._latest = ""
+        self._latest = self._printed = ""
 
     def paint(self, text: str, share: float, *, over: bool) -> None:
         """Print the line if one is due."""
@@ -74,7 +74,10 @@ class Plain:
         now = (progress.point, progress.elapsed // QUIET_SECONDS)
         if over or now >= self._due:
             # A point that has ended is told by the last that was heard of it.
-            print(self._latest if now[0] > self._due[0] else text, file=sys.stderr)
+            line = self._latest if now[0] > self._due[0] else text
+            if line != self._printed:
+                print(line, file=sys.stderr)
+            self._printed = line
             self._due = (now[0], now[1] + 1)
         self._latest = text
 

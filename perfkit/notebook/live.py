@@ -163,7 +163,7 @@ def sentence(progress: Progress, *, over: bool = False) -> str:
     if math.isfinite(progress.rate):
         part.append(f"{progress.rate:,.1f} requests/s")
     left = _left(progress)
-    ahead = f", about {left:,.0f} s left" if not over and math.isfinite(left) else ""
+    ahead = f", about {left:,.0f} s left" if not over and math.isfinite(left) and left >= 0.5 else ""
     return " · ".join([*part, f"{progress.elapsed:,.0f} s{ahead}"])
 
 
