@@ -16,7 +16,7 @@ from perfkit.verdict import Verdict
 
 METRICS_SHOWN = ("ttft", "itl", "tpot", "e2e", "decode_rate", "lag")
 RATES_SHOWN = ("request_throughput", "output_throughput", "concurrency")
-THIN = "* or grey: fewer than 10 samples lie beyond this percentile: it is the luck of a few requests"
+THIN = "fewer than 10 samples lie beyond this percentile: it is the luck of a few requests"
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class Summary:
 
     def __str__(self) -> str:
         tables = [as_text(*table) for table in self._tables()]
-        return "\n".join([plain(self.head), "", "\n\n".join(tables), *self._footnotes()])
+        return "\n".join([plain(self.head), "", "\n\n".join(tables), *self._footnotes("*")])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         tables = "".join(as_html(*table) for table in self._tables())
-        notes = "".join(f"<div>{escape(plain(note))}</div>" for note in self._footnotes())
+        notes = "".join(f"<div>{escape(plain(note))}</div>" for note in self._footnotes("grey"))
         return f"<div><b>{escape(plain(self.head))}</b></div>{tables}<small>{notes}</small>"
 
     def to_dict(self) -> dict[str, Json]:
@@ -55,10 +55,10 @@ class Summary:
             "notes": list(self.notes),
         }
 
-    def _footnotes(self) -> list[str]:
+    def _footnotes(self, mark: str) -> list[str]:
         about = [f"{run}: {reason}" for run, verdict in self.verdicts.items() if verdict for reason in verdict.reasons]
         starred = any(cell.faint for _, rows in self._tables() for row in rows for cell in row)
-        return [*([THIN] if starred else []), *about, *self.notes]
+        return [*([f"{mark}: {THIN}"] if starred else []), *about, *self.notes]
 
     def _tables(self) -> list[tuple[list[str], list[list[Cell]]]]:
         return [table for table in (self._rate_table(), self._latency_table()) if table[1]]

@@ -97,17 +97,17 @@ class Comparison:
         }
 
     def __str__(self) -> str:
-        return "\n".join([as_text(*self._shown()), "", *map(plain, self._words())])
+        return "\n".join([as_text(*self._shown()), "", *map(plain, self._words("*"))])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return as_html(*self._shown()) + "".join(f"<div>{escape(plain(line))}</div>" for line in self._words())
+        return as_html(*self._shown()) + "".join(f"<div>{escape(plain(line))}</div>" for line in self._words("grey"))
 
-    def _words(self) -> list[str]:
+    def _words(self, mark: str) -> list[str]:
         alone = [f"nothing to hold against: {', '.join(self.unmatched)}"] if self.unmatched else []
         faint = any(_rests_on_few(result) for result in self.results)
-        few = [f"* or grey: fewer than {ENOUGH} independent samples a side"] if faint else []
+        few = [f"{mark}: fewer than {ENOUGH} independent samples a side"] if faint else []
         return [*few, *self.sentences, *alone, *self.notes]
 
     def _shown(self) -> tuple[list[str], list[list[Cell]]]:

@@ -42,7 +42,9 @@ def pairings(runs: Sequence[Run], baseline: str, by: str, match: Sequence[str]) 
     """
     groups = {run: _group(run, by, baseline) for run in runs}
     if baseline not in groups.values():
-        raise UsageError(f"no run has {by} {baseline!r}{nearest(baseline, set(groups.values()))}")
+        missing = f"is called {baseline!r}" if by == "run" else f"has {by} {baseline!r}"
+        other = "; for the value of a setting or tag, name it with by" if by == "run" else ""
+        raise UsageError(f"no run {missing}{nearest(baseline, set(groups.values()))}{other}")
     keys = [name for name in match if name != by]
     cells: dict[tuple[str, tuple[Json, ...]], list[Run]] = {}
     for run, group in groups.items():

@@ -24,7 +24,7 @@ class Plan:
     def __str__(self) -> str:
         lasts = f", which take {self.seconds:,.0f} s at {self.like}'s rate" if self.seconds else ""
         return (
-            f"to see {self.effect:.1%} of {self.quantity} four times in five you need about {self.requests:,} "
+            f"to see {100 * self.effect:.3g} % of {self.quantity} four times in five you need about {self.requests:,} "
             f"requests a side{lasts}"
         )
 
@@ -48,7 +48,9 @@ def planned(runs: Sequence[Run], name: str, effect: float) -> Plan:
     estimate = wanted.estimate([rows])
     count = needed(ratio(estimate, estimate), effect)
     if count is None:
-        raise UsageError(f"{runs[0].label} has too few requests to judge {wanted.words} by; {estimate.n} were measured")
+        raise UsageError(
+            f"{estimate.n} requests are too few to judge {wanted.words} by; measure {runs[0].label} longer"
+        )
     lasted = float(rows["completed_time"].max() - rows["start_time"].min())
     seconds = count * lasted / len(rows) if lasted > 0 else None
     return Plan(count, wanted.words, effect, runs[0].label, seconds)
