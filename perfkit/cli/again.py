@@ -12,6 +12,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     replay = subparsers.add_parser(
         "replay",
         help="send an earlier run's requests again",
+        usage="%(prog)s FILE [--run LABEL] [--url URL] [--speed X] [options]",
         description="Send one earlier run's requests again: the same bodies, at the same times, in the same order.",
     )
     replay.add_argument("file", help="the run file")

@@ -18,6 +18,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     capacity = subparsers.add_parser(
         "capacity",
         help="find the largest load that meets objectives",
+        usage="%(prog)s --slo METRIC:PERCENTILE:BOUND ... [--axis rate|parallel] [--low X] [--high X] [options]",
         description="Find the largest load that meets all objectives: each load is a run, measured where it is least "
         "certain, and the answer is a bracket with a stated confidence.",
     )

@@ -1,14 +1,23 @@
 """``perfkit compare``, ``plan``, ``save`` and ``lens``: questions about files that are already there."""
 
 import argparse
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import perfkit as pk
 from perfkit.cli.show import add_sources, as_json, sources
+from perfkit.tables import Cell, as_text, ditto, label, number
+
+_STATISTICS = ("mean", "p50", "p95", "p99")
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register ``compare``, ``plan``, ``save`` and ``lens``."""
-    compare = subparsers.add_parser("compare", help="hold runs against a baseline, at equal load")
+    compare = subparsers.add_parser(
+        "compare",
+        help="hold runs against a baseline, at equal load",
+        description="Hold runs against a baseline, at equal load: ratios with intervals, and a sentence each.",
+    )
     add_sources(compare)
     compare.add_argument("--baseline", required=True, metavar="NAME", help="a run's name, or a value of --by")
     compare.add_argument("--by", default="run", metavar="SETTING", help="setting or tag that tells groups apart")
@@ -18,22 +27,36 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.set_defaults(function=compare_files)
 
-    plan = subparsers.add_parser("plan", help="say how many requests a comparison needs")
+    plan = subparsers.add_parser(
+        "plan",
+        help="say how many requests a comparison needs",
+        description="Say how many requests a side a comparison needs to show a difference, judged by one run that is "
+        "like those to come.",
+    )
     add_sources(plan)
     plan.add_argument("--effect", type=float, default=0.05, help="difference to see, as a share; default 0.05")
     plan.add_argument("--metric", default="ttft", help="metric or throughput; default ttft")
     plan.add_argument("--quantile", type=float, default=0.95, help="0 to 1; default 0.95")
     plan.set_defaults(function=plan_files)
 
-    save = subparsers.add_parser("save", help="write chosen runs of any files to one new run file")
+    save = subparsers.add_parser(
+        "save",
+        help="write chosen runs of any files to one new run file",
+        description="Write chosen runs, and of these the chosen requests, of any files to one new run file.",
+    )
     add_sources(save)
     save.add_argument("--to", required=True, metavar="FILE", help="new file")
     save.add_argument("--no-body", action="store_true", help="leave out prompts, bodies and answers")
     save.set_defaults(function=save_files)
 
-    lens = subparsers.add_parser("lens", help="one metric as every tool would have counted it")
+    lens = subparsers.add_parser(
+        "lens",
+        help="one metric as every tool would have counted it",
+        description="Show one metric as every tool would have counted it: `changed` counts the requests whose value is "
+        "not perfkit's.",
+    )
     add_sources(lens)
-    lens.add_argument("--metric", default="ttft", help="default ttft")
+    lens.add_argument("--metric", default="ttft", help="ttft, itl, tpot or e2e; default ttft")
     lens.add_argument("--json", action="store_true", help="print JSON")
     lens.set_defaults(function=lens_files)
 
@@ -61,7 +84,19 @@ def save_files(options: argparse.Namespace) -> int:
 
 def lens_files(options: argparse.Namespace) -> int:
     """Print what every tool would have reported."""
-    table = sources(options).lens(options.metric)
-    rows = table.reset_index().astype(object).where(table.reset_index().notna(), None).to_dict("records")
-    print(as_json([{str(name): value for name, value in row.items()} for row in rows]) if options.json else table)
+    table = sources(options).lens(options.metric).reset_index()
+    if options.json:
+        known = table.astype(object).where(table.notna(), None)
+        print(as_json([{str(name): value for name, value in row.items()} for row in known.to_dict("records")]))
+        return 0
+    metric = pk.METRICS[options.metric]
+    print(f"{metric.label} [{metric.display_unit}]")
+    rows = ditto([_tool(row, metric.scale()) for row in table.to_dict("records")], 1)
+    print(as_text(["run", "definition", "n", *_STATISTICS, "changed", "how it differs"], rows))
     return 0
+
+
+def _tool(row: Mapping[Hashable, Any], scale: float) -> list[Cell]:
+    cells = [Cell(number(row[name] * scale)) for name in _STATISTICS]
+    counts = [Cell(number(int(row[name]))) for name in ("n", "changed")]
+    return [label(row["run"]), label(row["definition"]), counts[0], *cells, counts[1], label(row["cause"])]

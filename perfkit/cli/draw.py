@@ -21,7 +21,11 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     _add_style(plot)
     plot.set_defaults(function=plot_files)
 
-    export = subparsers.add_parser("export", help="write the usual charts and tables into a folder")
+    export = subparsers.add_parser(
+        "export",
+        help="write the usual charts and tables into a folder",
+        description="Write the usual charts, and the table behind each, into a folder.",
+    )
     add_sources(export)
     export.add_argument("--to", default="charts", metavar="DIR", help="folder; default: charts")
     export.add_argument("--chart", nargs="+", metavar="NAME[:METRIC]", help="only these charts")
@@ -30,7 +34,11 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     _add_style(export)
     export.set_defaults(function=export_files)
 
-    report = subparsers.add_parser("report", help="write one HTML file that needs nothing else")
+    report = subparsers.add_parser(
+        "report",
+        help="write one HTML file that needs nothing else",
+        description="Write summary, charts, failures and settings into one HTML file that needs nothing else.",
+    )
     add_sources(report)
     report.add_argument("--out", default="report.html", metavar="FILE", help="default: report.html")
     report.add_argument("--title", metavar="TEXT", help="its title")

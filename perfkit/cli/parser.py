@@ -136,7 +136,8 @@ def _metavar(field: "dataclasses.Field[Any]", kinds: Collection[Any]) -> str:
 def _help(field: "dataclasses.Field[Any]") -> str:
     """Return the field's meaning and default."""
     default = field.default
-    plain = isinstance(default, (int, float, str)) and not isinstance(default, bool) and default != ""
+    default = {True: "yes", False: "no"}[default] if isinstance(default, bool) else default
+    plain = isinstance(default, (int, float, str)) and default != ""
     shown = f"; default: {default:g}" if isinstance(default, float) else f"; default: {default}"
     unlimited = isinstance(default, int) and default > 1e15
     text = field.metadata["meaning"] + (shown if plain and not unlimited else "")

@@ -8,14 +8,20 @@ from datetime import datetime
 
 import perfkit as pk
 from perfkit.records import Json
+from perfkit.safe_pickle import Refused, read_cell
 from perfkit.tables import Cell, as_text, label, number
 
 _SINCE_2001 = 1e9
+_JSON = ("plan", "arguments", "versions", "host", "git", "reasons", "basis")
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register ``show`` and ``ls``."""
-    show = subparsers.add_parser("show", help="print the summary of result files")
+    show = subparsers.add_parser(
+        "show",
+        help="print the summary of result files",
+        description="Print rates, percentiles and the verdict of each run, of perfkit's files and of other tools'.",
+    )
     add_sources(show)
     show.add_argument("--by", nargs="+", default=["run"], metavar="COLUMN", help="group by columns, settings or tags")
     show.add_argument("--metric", nargs="+", metavar="NAME", help="only these metrics")
@@ -25,8 +31,10 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     show.add_argument("--json", action="store_true", help="print JSON")
     show.set_defaults(function=show_files)
 
-    ls = subparsers.add_parser("ls", help="list the runs in files and folders")
-    ls.add_argument("path", nargs="+", help="files, folders or patterns")
+    ls = subparsers.add_parser(
+        "ls", help="list the runs in files and folders", description="List the runs in files and folders, one a line."
+    )
+    ls.add_argument("path", nargs="*", default=["outputs"], help="files, folders or patterns; default: outputs")
     ls.add_argument("--json", action="store_true", help="print JSON")
     ls.set_defaults(function=list_files)
 
@@ -75,9 +83,11 @@ def list_files(options: argparse.Namespace) -> int:
     """Print one line a run."""
     runs = pk.open(options.path)
     table = runs.table.reset_index()
-    records = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+    records = [{str(name): _known(value) for name, value in row.items()} for row in table.to_dict("records")]
+    for record in records:
+        record |= {name: _decoded(record, name) for name in _JSON if name in record}
     if options.json:
-        print(as_json([{name: _known(value) for name, value in record.items()} for record in records]))
+        print(as_json(records))
     else:
         print(
             as_text(
@@ -96,14 +106,32 @@ def as_json(value: Json) -> str:
 
 
 def _line(record: dict[str, Json]) -> Sequence[Cell]:
-    record = {name: _known(value) for name, value in record.items()}
-    load = {"closed": f"{record['parallel']} users", "open": f"{record['rate']}/s"}.get(str(record["load"]), "")
     started = record["start_time"]
     date = datetime.fromtimestamp(started).strftime("%Y-%m-%d %H:%M") if started and started > _SINCE_2001 else ""
     counts = [Cell(number(record[name])) for name in ("sent", "failed")]
-    texts = [record["run"], record["model"] or "", load]
+    texts = [record["run"], record["model"] or "", _load(record)]
     rest = [date, record["status"] or "", record["verdict"] or "", record["path"]]
     return [*map(label, texts), *counts, *map(label, rest)]
+
+
+def _load(record: dict[str, Json]) -> str:
+    users, rate = record["parallel"], record["rate"]
+    if record["load"] == "closed":
+        return f"{users} user{'s' * (users != 1)}" if users else "closed"
+    if record["load"] == "open":
+        arguments = record["arguments"]
+        steps = arguments.get("steps") if isinstance(arguments, dict) else None
+        return ", ".join(f"{step[0]:g}" for step in steps) + "/s" if steps else f"{rate}/s"
+    return ""
+
+
+def _decoded(record: dict[str, Json], name: str) -> Json:
+    """Return what a column of JSON holds; the text itself where it is none."""
+    text = record[name]
+    if text is None or text == "null":
+        return None
+    value = read_cell(text, name)
+    return text if isinstance(value, Refused) else value
 
 
 def _known(value: Json) -> Json:

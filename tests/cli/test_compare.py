@@ -50,5 +50,13 @@ def test_save_writes_the_chosen_runs(run, path, tmp_path, capsys):
 
 
 def test_lens_lists_the_tools(run, path, capsys):
-    run("lens", path, "--metric", "ttft")
-    assert "vllm" in capsys.readouterr().out
+    run("lens", path, "--pick", "a", "--metric", "ttft")
+    head, names, ours, *others = capsys.readouterr().out.splitlines()
+    assert head == "time to first token [ms]"
+    # 200 requests of 100 to 160 ms: 29 full rounds of 0 to 6, less the last three.
+    assert (names.split()[:4], ours.split()[:3], ours.split()[4]) == (
+        ["run", "definition", "n", "mean"],
+        ["a", "perfkit", "200"],
+        "130",
+    )
+    assert any(line.split()[0] == "vllm" for line in others)

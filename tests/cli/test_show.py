@@ -49,13 +49,29 @@ def test_ls_has_a_line_a_run(run, path, capsys):
     assert run("ls", path) == 0
     _, line = capsys.readouterr().out.splitlines()
     assert line.split()[:2] == ["a", "m"]
-    assert "1 users" in line
+    assert "1 user  " in line
+
+
+def test_ls_shows_the_rates_of_steps(run, tmp_path, capsys):
+    arguments = {"rate": 8.0, "steps": [[2.0, 4.0], [8.0, 4.0]]}
+    write_run(tmp_path / "s.db", [request(0, 0)], load="open", parallel=None, rate=8.0, arguments=arguments)
+    run("ls", str(tmp_path))
+    assert "  2, 8/s  " in capsys.readouterr().out
 
 
 def test_ls_json_has_every_column_of_the_run(run, path, capsys):
     run("ls", path, "--json")
     (record,) = json.loads(capsys.readouterr().out)
     assert (record["sent"], record["rate"], record["gpu"]) == (11, None, "H100")
+    assert isinstance(record["arguments"], dict)
+
+
+def test_ls_without_a_path_looks_where_runs_are_kept(run, tmp_path, monkeypatch, capsys):
+    (tmp_path / "outputs").mkdir()
+    write_run(tmp_path / "outputs" / "kept.db", [request(0, 0)], name="kept")
+    monkeypatch.chdir(tmp_path)
+    assert run("ls") == 0
+    assert "kept" in capsys.readouterr().out
 
 
 def test_ls_names_files_it_could_not_open(run, path, tmp_path, capsys):
