@@ -6,13 +6,12 @@ import numpy as np
 
 from perfkit.errors import UnsafePickle
 from perfkit.frame import Condition, Run, chunks
-from perfkit.records import TOKEN_KINDS
+from perfkit.records import TOKEN_KINDS, UNCONNECTED
 from perfkit.safe_pickle import decode_cell
 from perfkit.stats import percentile
 from perfkit.store.repeats import cached_repeats
-from perfkit.verdict import Check, Evidence, Verdict, verdict
+from perfkit.verdict import LEVELS, Check, Evidence, Verdict, verdict
 
-_CONNECT_ERRORS = ("connect", "connect_timeout", "tls")
 _TOKENS = [kind.name.lower() for kind in TOKEN_KINDS]
 BEAT_STORED = 0.002
 """Seconds of lateness from which the engine stores a beat of its loop by itself."""
@@ -46,14 +45,13 @@ def verdict_of(run: Run) -> Verdict | None:
 
 def worse(first: Verdict, second: Verdict | None) -> Verdict:
     """Return the worse of two verdicts, the first when they are equal."""
-    order = ("VALID", "SUSPECT", "CLIENT-BOUND")
-    return second if second and order.index(second.level) > order.index(first.level) else first
+    return second if second and LEVELS.index(second.level) > LEVELS.index(first.level) else first
 
 
 def stored_verdict(run: Run) -> Verdict | None:
     """Return the verdict that the run's record holds."""
     level = run.record.get("verdict")
-    if level not in ("VALID", "SUSPECT", "CLIENT-BOUND"):
+    if level not in LEVELS:
         return None
     try:
         reasons = decode_cell(run.record.get("reasons"), "reasons") or []
@@ -138,7 +136,7 @@ def _sent(run: Run) -> tuple[int, int, float | None, float | None]:
     The schedule's own rate, not the one asked for: a Poisson process of 100 requests misses its mean by a tenth.
     """
     sql, parameters = run.restriction("load")
-    kinds = ", ".join(f"'{kind}'" for kind in _CONNECT_ERRORS)
+    kinds = ", ".join(f"'{kind}'" for kind in UNCONNECTED)
     both = "CASE WHEN scheduled_time IS NOT NULL AND start_time IS NOT NULL THEN {} END"
     due, start = both.format("scheduled_time"), both.format("start_time")
     query = f"""

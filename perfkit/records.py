@@ -35,6 +35,8 @@ ErrorKind = Literal[
     "plugin",  # the user's own code raised
     "interrupted",  # we gave it up: the run was stopped
 ]
+UNCONNECTED: tuple[ErrorKind, ...] = ("connect", "connect_timeout", "tls")
+"""Kinds of a request that got no connection."""
 
 
 class Kind(IntEnum):

@@ -35,17 +35,18 @@ governor            of the processor: powersave             always
 =================== ======================================= ======== ============
 
 Evidence that is unknown (None) is not judged, nor are shares of censored tokens that could be chance: one of fifty says
-nothing of the others. The limits are in ``LIMITS``; they are ours, not physics: ten
-milliseconds of loop lag is a tenth of a quick TTFT.
+nothing of the others. The limits are in ``LIMITS``; they are ours, not physics: ten milliseconds of loop lag is a tenth
+of a quick TTFT.
 """
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 Level = Literal["VALID", "SUSPECT", "CLIENT-BOUND"]
 
-_RANK: dict[Level, int] = {"VALID": 0, "SUSPECT": 1, "CLIENT-BOUND": 2}
+LEVELS: tuple[Level, ...] = get_args(Level)
+"""From the best to the worst."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,7 +298,7 @@ def verdict(evidence: Evidence) -> Verdict:
         checks.append(_GOVERNOR)
     if not evidence.exact_clock:
         checks.append(_PLATFORM)
-    checks.sort(key=lambda check: -_RANK[check.level])
+    checks.sort(key=lambda check: LEVELS.index(check.level), reverse=True)
     return Verdict(checks[0].level if checks else "VALID", tuple(checks))
 
 

@@ -10,14 +10,13 @@ from perfkit.engine.plan import Planned
 from perfkit.engine.reading import Reading, Tally, failure
 from perfkit.errors import PluginFailure
 from perfkit.plugins import BoundApi
-from perfkit.records import Json
+from perfkit.records import UNCONNECTED, Json
 from perfkit.secrets import Scrubber
 from perfkit.store.schema import RESULT_NAMES
 from perfkit.store.writer import Row
 from perfkit.transport.clock import RunClock
 from perfkit.transport.exchange import Exchange
 
-UNCONNECTED = ("connect", "connect_timeout", "tls")
 KEPT_HEADERS = frozenset(
     {"content-type", "server", "date", "retry-after", "x-request-id", "request-id", "via", "location"}
     | {"openai-processing-ms", "x-envoy-upstream-service-time", "x-ratelimit-remaining-requests"}
@@ -42,6 +41,8 @@ class Decoder:
         Turns stamps into Unix seconds.
     scrub : Scrubber
         Removes secrets from whatever is stored.
+    tally : Tally
+        What the rows made so far showed, for the verdict.
     """
 
     run_id: str

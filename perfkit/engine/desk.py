@@ -240,7 +240,7 @@ class Desk:
         if self._pumped == "once":
             self._rest = chain(run.unsent(), self._rest)
         self._run = None
-        self._channel.send(("finished", run.stored, run.failed, told.level))
+        self._channel.send(("finished", run.stored, run.failed))
 
     def _leave(self) -> None:
         if self._writer is None:
@@ -260,7 +260,7 @@ class Desk:
         run = self._run
         if run is None or run.ended or run.wanted <= 0 or self._hung_up:
             return False
-        return self._pump is None or self._pump.ready
+        return self._pump is None or self._pump.enough()
 
     def _prepare(self) -> None:
         run = self._current

@@ -47,7 +47,6 @@ class DeskClient:
         self.failure: PerfkitError | None = None
         self._gone = False
         self.told_to_stop = False
-        self.verdict: str | None = None
         self.ahead = 0
         """Nanoseconds by which the clock here is ahead of the one that the run file's times are on."""
         self._starved = self._empty_since = 0
@@ -237,6 +236,6 @@ class DeskClient:
         self.ahead = ahead
         self._on_answer()
 
-    def _on_finished(self, stored: int, failed: int, level: str) -> None:
-        self.stored, self.failed, self.verdict = stored, failed, level
+    def _on_finished(self, stored: int, failed: int) -> None:
+        self.stored, self.failed = stored, failed
         self._on_answer()

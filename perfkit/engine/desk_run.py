@@ -129,9 +129,8 @@ class Pump:
         self._waiting: deque[Prompt] = deque()
         self._asked = self._ended = False
 
-    @property
-    def ready(self) -> bool:
-        """True when a slice can be made without waiting; asks for more when it cannot."""
+    def enough(self) -> bool:
+        """Tell whether a slice can be made without waiting; ask for more when it cannot."""
         if self._ended or len(self._waiting) > SLICE:
             return True
         self._ask()

@@ -10,7 +10,7 @@ from perfkit.engine.desk_client import DeskClient
 from perfkit.engine.plan import Ready
 from perfkit.engine.sleepers import Sleepers
 from perfkit.load import WHOLE, Ramp, Share, Steps, Warmup, offsets, user_starts
-from perfkit.records import Phase
+from perfkit.records import UNCONNECTED, Phase
 from perfkit.transport.exchange import Exchange
 from perfkit.transport.sender import Sender
 
@@ -180,9 +180,10 @@ class Load:
         if timed:
             self.lags.append(exchange.start - due)
         self.desk.deliver(ready, self._phase(ready, exchange), due, exchange)
-        if exchange.error_kind in ("connect", "connect_timeout", "tls"):
+        if exchange.error_kind in UNCONNECTED:
+            pause = min(BACKOFF[0] * 2 ** min(self.refused, 8), BACKOFF[1])
             self.refused += 1
-            await self._until(perf_counter_ns() + int(1e9 * min(BACKOFF[0] * 2 ** min(self.refused, 8), BACKOFF[1])))
+            await self._until(perf_counter_ns() + int(1e9 * pause))
         else:
             self.refused = 0
         return exchange

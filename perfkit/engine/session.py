@@ -16,7 +16,7 @@ from perfkit.engine.orders import Place, Stop
 from perfkit.engine.plan import Ready
 from perfkit.engine.sockets import allow
 from perfkit.plugins import BoundApi
-from perfkit.records import Status
+from perfkit.records import UNCONNECTED, Status
 from perfkit.store.writer import Row
 from perfkit.transport.clock import RunClock, unix_offset
 from perfkit.transport.exchange import Exchange, Target
@@ -28,7 +28,6 @@ GIVE_UP_AFTER = 1.0  # s from the order to stop until whatever still waits is dr
 WARM_AT_MOST = 2000
 CONNECTIONS_AT_MOST = 65_536  # that an open model without a cap could need
 HOPELESS = frozenset({400, 401, 403, 404, 405, 415, 422})  # a preflight answered so will not get better under load
-NO_CONNECTION = ("connect", "connect_timeout", "tls", "protocol")
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -52,7 +51,7 @@ class Session:
     """
 
     def __init__(
-        self, arguments: Arguments, api: BoundApi, desk: DeskClient, stop: Stop, report: Report, place: "Place"
+        self, arguments: Arguments, api: BoundApi, desk: DeskClient, stop: Stop, report: Report, place: Place
     ) -> None:
         self.arguments, self.api, self.desk, self.stop, self.report = arguments, api, desk, stop, report
         self.run_id, self.share, self._gate = place.run_id, place.share, place.gate
@@ -135,17 +134,18 @@ class Session:
             sender.interrupt()
         exchange = await sending
         self.desk.deliver(ready, "preflight", exchange.start, exchange)
-        await self._judge(ready, exchange)
+        await self._judge_preflight(ready, exchange)
         return self.problem is None and not self.stop.given
 
-    async def _judge(self, ready: Ready, exchange: Exchange) -> None:
+    async def _judge_preflight(self, ready: Ready, exchange: Exchange) -> None:
+        """Note a problem that will not get better under load."""
         status = exchange.status or 0
         if ready.error is not None:
             self.problem = ready.error
         elif status in HOPELESS or status // 100 == 3:
             await self.desk.flush()  # so that the desk has read the answer, and says what the server said
             self.problem = f"the preflight request failed: {self.desk.last_error or f'HTTP {status}'}"
-        elif exchange.error_kind in NO_CONNECTION:
+        elif exchange.error_kind in (*UNCONNECTED, "protocol"):
             self.problem = f"the preflight request failed: {exchange.error}"
 
     async def _ready(self, holds: Callable[[], bool]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from perfkit.errors import StorageError
 from perfkit.store.repeats import Repeats, cached_repeats
 from perfkit.store.schema import APPLICATION_ID, RESULT_NAMES, RUN, SCHEMA_VERSION, statements
+from perfkit.verdict import LEVELS
 
 Value = str | bytes | int | float | None
 Row = dict[str, Value]
@@ -239,9 +240,9 @@ def order_stop(path: Path, run_id: str) -> None:
 
 def _check_ours(db: sqlite3.Connection, path: Path) -> None:
     """Refuse to write into somebody else's database, or one of a later schema."""
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    owner = db.execute("PRAGMA application_id").fetchone()[0]
     tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    owner = db.execute("PRAGMA application_id").fetchone()[0]  # after the tables: whoever makes them is there before
+    version = db.execute("PRAGMA user_version").fetchone()[0]
     if tables and owner != APPLICATION_ID:
         raise StorageError(f"{path} is a database of another program; give another file with db")
     if version > SCHEMA_VERSION:
@@ -254,9 +255,6 @@ def _add_missing_columns(db: sqlite3.Connection) -> None:
     for column in RUN:
         if column.name not in there:
             db.execute(f"ALTER TABLE run ADD COLUMN {column.name} {column.type}")
-
-
-_VERDICTS = ("VALID", "SUSPECT", "CLIENT-BOUND")
 
 
 def _merged(known: Row, said: Row) -> Row:
@@ -274,8 +272,8 @@ def _merged(known: Row, said: Row) -> Row:
     if "problem" in said:
         merged["problem"] = known["problem"] or said["problem"]
     if "verdict" in said:
-        levels = [level for level in (known["verdict"], said["verdict"]) if isinstance(level, str)]
-        merged["verdict"] = max(levels, key=_VERDICTS.index) if levels else None
+        levels = [level for level in LEVELS if level in (known["verdict"], said["verdict"])]
+        merged["verdict"] = levels[-1] if levels else None
         reasons = [json.loads(str(side["reasons"] or "[]")) for side in (known, said)]
         merged["reasons"] = json.dumps(list(dict.fromkeys(reasons[0] + reasons[1])), ensure_ascii=False)
     return merged
