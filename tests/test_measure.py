@@ -174,6 +174,16 @@ def test_a_dataset_shorter_than_the_number_goes_round_and_says_so(server: Simula
     assert ["cycled" in (row["flags"] or "") for row in found] == [False, False, True, True, True]
 
 
+def test_the_record_tells_files_of_the_same_name_apart(server: Simulated, tmp_path: Path) -> None:
+    path, file = tmp_path / "run.db", tmp_path / "prompts.txt"
+    for text in ("one\n", "two\n", "one\n"):
+        file.write_text(text)
+        start(server.url, dataset=str(file), db=str(path), workers=0).wait(60)
+    first, second, third = (row["dataset_hash"] for row in stored(path, "SELECT dataset_hash FROM run ORDER BY run_id"))
+    assert first == third != second
+    assert len(second) == 16
+
+
 # -- Prompts from a person's own session ---------------------------------------------------------------------------
 
 

@@ -139,7 +139,7 @@ def open_dataset(arguments: Arguments) -> OpenedDataset:
     return OpenedDataset(name, plugin.build_messages, path, arguments.system)
 
 
-def prompts(arguments: Arguments) -> Iterator[Prompt]:
+def prompts(arguments: Arguments, dataset: OpenedDataset | None = None) -> Iterator[Prompt]:
     """Yield the prompts of a run: the dataset once, or over and over when ``number`` or ``duration`` is given.
 
     Parameters
@@ -147,13 +147,15 @@ def prompts(arguments: Arguments) -> Iterator[Prompt]:
     arguments : Arguments
         Of one point of a sweep. ``dataset_offset`` skips items of the first pass; ``shuffle`` mixes each pass
         within a window of 10,000 items, by ``prompt_seed``.
+    dataset : OpenedDataset, optional
+        What ``open_dataset`` made of them, where that was done.
 
     Raises
     ------
     UsageError
         The dataset yields nothing.
     """
-    dataset = open_dataset(arguments)
+    dataset = dataset or open_dataset(arguments)
     endless = arguments.number is not None or arguments.duration is not None
     for cycle in itertools.count():
         count = 0

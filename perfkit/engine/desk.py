@@ -14,7 +14,7 @@ from time import monotonic, perf_counter_ns, process_time, time
 from typing import Any, Protocol
 
 from perfkit.arguments import Arguments
-from perfkit.datasets import prompts as read_prompts
+from perfkit.datasets import open_dataset, prompts
 from perfkit.engine.desk_run import SLICE, DeskRun, Pump
 from perfkit.engine.evidence import STORED, calibrated, seen
 from perfkit.engine.plan import conversations
@@ -174,8 +174,15 @@ class Desk:
                 Prompt(body, row=row) for row, body in enumerate(api.bodies(arguments))
             )
         else:
-            groups = self._pumped_groups(run_id) if self._pumped else conversations(read_prompts(arguments))
+            groups = self._pumped_groups(run_id) if self._pumped else conversations(self._dataset(arguments, run_id))
         self._run = DeskRun(arguments, run_id, api, groups, RunClock(clock_offset), share, row)
+
+    def _dataset(self, arguments: Arguments, run_id: str) -> Iterator[Prompt]:
+        """Read the dataset, and note in the run's record which file it is."""
+        dataset = open_dataset(arguments)
+        if (known := dataset.hash) is not None:
+            self._store.update_run(run_id, dataset_hash=known)
+        yield from prompts(arguments, dataset)
 
     def _pumped_groups(self, run_id: str) -> Iterator[Sequence[Prompt]]:
         if self._pump is None or self._pumped == "again":
@@ -185,9 +192,9 @@ class Desk:
             self._rest = conversations(self._pump)
         return self._rest
 
-    def _prompts(self, reading: str, prompts: list[Prompt], ended: bool) -> None:
+    def _prompts(self, reading: str, batch: list[Prompt], ended: bool) -> None:
         if self._pump is not None:
-            self._pump.add(reading, prompts, ended)
+            self._pump.add(reading, batch, ended)
 
     def _more(self, wanted: int) -> None:
         self._current.wanted += wanted

@@ -23,7 +23,8 @@ class Heartbeat:
 
     Samples: ``loop_beats`` (number of beats), ``loop_late`` (seconds, one sample for each beat over 2 ms late: with
     ``loop_beats`` they give any percentile exactly), ``cpu_share`` (of one core), ``cpu_wait`` (share of the time
-    that this thread was ready and another ran; Linux), ``gc_pause`` (seconds each), and whatever ``gauges`` read.
+    that this thread was ready and another ran; Linux), ``gc_pause`` (seconds each), ``load_average`` (of the machine),
+    and whatever ``gauges`` read.
 
     Parameters
     ----------
@@ -105,6 +106,14 @@ class Heartbeat:
         self.longest_pause = max(self.longest_pause, pause)
         if pause > LATE / 1e9:
             self._late.append((time(), "gc_pause", pause))
+
+
+def peak_memory() -> float | None:
+    """Return the most memory that this process has held, in bytes; None where nobody counts it."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return float(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
+    return None
 
 
 def _waited() -> int | None:
