@@ -196,9 +196,11 @@ def legend(ax: Axes, title: str | None) -> Legend | None:
         nothing = Line2D([], [], linestyle="none")
         handles = [*handles[: most - 1], nothing]
         labels = [*labels[: most - 1], f"… and {len(labels) - most + 1} more"]
+    # matplotlib fills one column after the other; people read along the lines.
+    order = [place for first in range(columns) for place in range(first, len(labels), columns)]
     return ax.legend(
-        handles,
-        labels,
+        [handles[place] for place in order],
+        [labels[place] for place in order],
         # Runs name themselves; other groups need to be told what their values are of.
         title=plain(title.replace("_", " ")) if title and title != "run" else None,
         loc="upper left" if beside else "lower left",
@@ -215,8 +217,8 @@ def _fitting(label: str, letters: int) -> str:
 
 
 def _columns(widths: list[int], room: int) -> int:
-    """Return how many columns of entries fit beside each other; matplotlib fills them one after the other."""
+    """Return how many columns of entries fit beside each other, when they are read line by line."""
     for columns in range(len(widths), 1, -1):
-        if sum(max(part) for part in np.array_split(widths, columns)) <= room:
+        if sum(max(widths[first::columns]) for first in range(columns)) <= room:
             return columns
     return 1

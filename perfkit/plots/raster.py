@@ -23,7 +23,7 @@ def raster_table(chunks: DataFrame, metric: str | None = None, *, by: str | None
 
 @chart("raster", metric=None, needs="chunks", table=raster_table)
 def raster(chunks: DataFrame, metric: str | None = None, *, by: str | None = "run", ax: Axes | None = None) -> Axes:
-    """Every chunk of the first answers as a tick, a row per answer; grey ticks carry no token.
+    """Every chunk of the first answers as a tick, a row per answer; thin grey ticks carry no token.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def raster(chunks: DataFrame, metric: str | None = None, *, by: str | None = "ru
         if not height:
             notes.empty(ax, "chunk", [])
         legend(ax, by)
-        notes.write(ax, ["grey: no token", "short: came with a later chunk in one read"], notes.remarks(chunks))
+        notes.write(ax, ["thin grey: no token", "short: came with a later chunk in one read"], notes.remarks(chunks))
     return ax
 
 
@@ -91,9 +91,9 @@ def _ticks(group: Group, answers: int) -> DataFrame:
 def _draw(ax: Axes, group: Group, ticks: DataFrame, above: int) -> int:
     token = ticks["kind"].isin(_TOKENS)
     answers = int(ticks["row"].max()) + 1 if len(ticks) else 0
-    for some, colour in ((ticks[~token], "#b0b0b0"), (ticks[token], group.colour)):
+    for some, colour, thickness in ((ticks[~token], "#b0b0b0", 0.4), (ticks[token], group.colour, 0.9)):
         half = np.where(some["censored"].astype(bool), 0.18, 0.4)
         at = some["row"] + above
-        ax.vlines(some["arrival [ms]"], at - half, at + half, colors=colour, linewidths=0.9)
+        ax.vlines(some["arrival [ms]"], at - half, at + half, colors=colour, linewidths=thickness)
     ax.plot([], [], color=group.colour, linestyle="-", linewidth=3, label=f"{group.name} ({answers} answers)")
     return answers

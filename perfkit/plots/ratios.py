@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from pandas import DataFrame
 
 from perfkit.plots import notes
-from perfkit.plots.canvas import canvas
+from perfkit.plots.canvas import canvas, current
 from perfkit.plots.text import plain, shortened
 
-_BETTER, _WORSE, _UNCLEAR = "#0072B2", "#D55E00", "#666666"
-_COLOURS = {"slower": _WORSE, "lower": _WORSE, "faster": _BETTER, "higher": _BETTER}
+_BETTER, _WORSE, _UNCLEAR = ("#0072B2", "o"), ("#D55E00", "s"), ("#999999", "D")
+_LOOKS = {"slower": _WORSE, "lower": _WORSE, "faster": _BETTER, "higher": _BETTER}
 
 
 def ratios(table: DataFrame, baseline: str, names: Sequence[str], *, ax: Axes | None = None) -> Axes:
@@ -32,7 +32,7 @@ def ratios(table: DataFrame, baseline: str, names: Sequence[str], *, ax: Axes | 
     Returns
     -------
     Axes
-        Blue is faster or better, orange slower or worse, grey not clear; hollow where there is no interval.
+        Round is faster or better, square slower or worse, a diamond not clear; hollow where there is no interval.
 
     Examples
     --------
@@ -42,18 +42,21 @@ def ratios(table: DataFrame, baseline: str, names: Sequence[str], *, ax: Axes | 
     """
     with canvas(ax) as ax:
         for y, (_, row) in enumerate(table.iterrows()):
-            colour = _COLOURS.get(row["judgement"], _UNCLEAR)
+            colour, marker = _LOOKS.get(row["judgement"], _UNCLEAR)
+            if current().grey and colour != _UNCLEAR[0]:
+                colour = "black"
             hollow = "white" if np.isnan(row["low"]) else colour
             ax.plot([row["low"], row["high"]], [y, y], color=colour, linestyle="-", gid="interval")
-            ax.plot([row["ratio"]], [y], "o", color=colour, markerfacecolor=hollow, linestyle="none")
+            ax.plot([row["ratio"]], [y], marker, color=colour, markerfacecolor=hollow, linestyle="none")
         ax.axvline(1, color="#333333", linewidth=0.8, linestyle=":")
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(MaxNLocator(6))
+        low, high = ax.get_xlim()
+        ax.xaxis.set_major_locator(MaxNLocator(6) if high < 4 * low else LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:.3g}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_yticks(range(len(table)), [plain(shortened(name, 48)) for name in names])
         ax.set(xlabel=f"ratio to {plain(shortened(baseline))}", ylim=(len(table) - 0.5, -0.5))
         ax.grid(visible=False, axis="y")
-        notes.write(ax, ["lines: 95 % intervals"], [])
+        notes.write(ax, ["lines: 95 % intervals", "round: better", "square: worse"], [])
     return ax

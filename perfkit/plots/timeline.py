@@ -45,7 +45,7 @@ def timeline(requests: DataFrame, metric: str | None = None, *, by: str | None =
     Returns
     -------
     Axes
-        The grey line before a request is the time it was due and not sent.
+        The thin grey line before a request is the time it was due and not sent.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def timeline(requests: DataFrame, metric: str | None = None, *, by: str | None =
     with canvas(ax) as ax:
         spans = [_spans(group, metric, MOST // len(parts)) for group in parts]
         many, height = sum(map(len, spans)), 0
-        look = {"linewidths": float(np.clip(220 / max(many, 1), 0.6, 5)), "rasterized": many > MANY}
+        look = {"linewidth": float(np.clip(220 / max(many, 1), 0.6, 5)), "rasterized": many > MANY}
         for group, some in zip(parts, spans, strict=True):
             _draw(ax, group, some.assign(row=some["row"] + height), look)
             height += len(some)
@@ -73,7 +73,7 @@ def timeline(requests: DataFrame, metric: str | None = None, *, by: str | None =
         ax.set_xlim(left=min(0.0, ax.dataLim.x0) if height else 0.0)
         ax.grid(axis="y", visible=False)
         legend(ax, by)
-        signs = ["grey: due, not yet sent", "pale: no token yet"]
+        signs = ["thin grey: due, not yet sent", "pale: no token yet"]
         if many < sum(len(group.rows) for group in parts):
             signs.append(f"only the first {many:,} requests")
         notes.write(ax, signs, notes.remarks(requests))
@@ -103,11 +103,17 @@ def _spans(group: Group, metric: str | None, most: int) -> DataFrame:
 
 
 def _draw(ax: Axes, group: Group, spans: DataFrame, look: dict[str, Any]) -> None:
-    parts = (("due", "start", "#bbbbbb", 0.8), ("start", "first token", group.colour, 0.35))
-    for left, right, colour, alpha in (*parts, ("first token", "end", group.colour, 1.0)):
+    # Thin, too: among the greys of print the colour alone would not tell.
+    waiting = look | {"linewidth": look["linewidth"] / 2}
+    parts = (
+        ("due", "start", {**waiting, "color": "#bbbbbb", "alpha": 0.8}),
+        ("start", "first token", {**look, "color": group.colour, "alpha": 0.35}),
+        ("first token", "end", {**look, "color": group.colour}),
+    )
+    for left, right, lines in parts:
         some = spans[spans[right] > spans[left]]
         ends = some[[left, "row", right, "row"]].to_numpy(dtype=float).reshape(-1, 2, 2)
-        ax.add_collection(LineCollection(list(ends), colors=[colour], alpha=alpha, gid=right, **look))
+        ax.add_collection(LineCollection(list(ends), gid=right, **lines))
     failed = spans[spans["failed"]]
     if len(failed):
         ax.plot(failed["end"], failed["row"], "x", color="black" if current().grey else FAILED, gid="failed")
