@@ -163,6 +163,7 @@ COLUMNS: dict[str, Callable[[Figures], object]] = {
     "CPU per event received [us]": lambda f: f.ours.us_received,
     "and stored [us]": lambda f: f.ours.us_stored,
     "the other client's [us]": lambda f: f.their_us,
+    "memory [MB]": lambda f: f.ours.memory / 1e6,
     "server's own lateness p99 [ms]": lambda f: f.ours.server_late_p99 * MS,
     "verdict": lambda f: f.ours.verdict,
 }

@@ -50,7 +50,8 @@ class Lateness:
 
     ``censored`` is the share of tokens whose read also brought a later token: their stamp is an upper bound, and
     ``late_*`` leave them out, ``every_*`` do not. ``ttft_error`` is reported TTFT minus (first write - last byte of
-    the request read); ``us_received`` and ``us_stored`` are microseconds of processor time per event.
+    the request read); ``us_received`` and ``us_stored`` are microseconds of processor time per event, ``memory``
+    the most bytes that the process of the streams has held.
     """
 
     requests: int
@@ -68,6 +69,7 @@ class Lateness:
     censored: float
     us_received: float
     us_stored: float
+    memory: float
     server_late_p99: float
     verdict: str | None
     own: frozenset[int] = field(default=frozenset(), repr=False)
@@ -99,6 +101,7 @@ def lateness(db: str | Path, log: str | Path, chunk_log: str | Path) -> Lateness
         offset, verdict = connection.execute("SELECT clock_offset, verdict FROM run").fetchone()
         summed = "SELECT name, sum(value) FROM sample WHERE name LIKE '%cpu_seconds' GROUP BY name"
         costs = dict(connection.execute(summed))
+        (memory,) = connection.execute("SELECT max(value) FROM sample WHERE name = 'peak_memory'").fetchone()
         rows = connection.execute(
             "SELECT server_request_id, start_time, written_time, first_chunk_latency, time_per_output_token, chunks "
             "FROM result WHERE success AND phase <> 'preflight'"
@@ -126,6 +129,7 @@ def lateness(db: str | Path, log: str | Path, chunk_log: str | Path) -> Lateness
         censored=float(hidden.mean()),
         us_received=costs.get("cpu_seconds", np.nan) / events * 1e6,
         us_stored=sum(costs.values()) / events * 1e6,
+        memory=memory or np.nan,
         server_late_p99=_percentile([c.sent - c.due for answer in answers for c in sent[answer.number]], 99) / 1e9,
         verdict=verdict,
         own=frozenset(answer.number for answer in answers),

@@ -11,7 +11,7 @@ from perfkit.arguments import Arguments
 from perfkit.engine.desk_client import DeskClient
 from perfkit.engine.drive import Load
 from perfkit.engine.failing import Failing
-from perfkit.engine.heartbeat import Heartbeat
+from perfkit.engine.heartbeat import Heartbeat, peak_memory
 from perfkit.engine.orders import Place, Stop
 from perfkit.engine.plan import Ready
 from perfkit.engine.sockets import allow
@@ -197,7 +197,8 @@ class Session:
         self.status = "interrupted" if self.stop.given or self.problem else "finished"
         if load.start:
             # Of this process alone; what the desk used meanwhile runs beside it, at lower priority.
-            self.desk.samples([(time(), "cpu_seconds", process_time() - heartbeat.cpu_at_start)])
+            used = {"cpu_seconds": process_time() - heartbeat.cpu_at_start, "peak_memory": peak_memory()}
+            self.desk.samples([(time(), name, value) for name, value in used.items() if value is not None])
         fields: Row = {
             "status": self.status,
             "problem": self.problem,

@@ -1,9 +1,13 @@
 import asyncio
 import gc
+import subprocess
+import sys
 from collections import defaultdict
 from time import perf_counter_ns
 
-from perfkit.engine.heartbeat import BEAT, Heartbeat, Sample
+import pytest
+
+from perfkit.engine.heartbeat import BEAT, Heartbeat, Sample, peak_memory
 
 
 def beats(seconds: float, block: float = 0.0, collect: bool = False) -> tuple[Heartbeat, dict[str, list[float]]]:
@@ -55,3 +59,13 @@ def test_the_collector_is_watched_only_while_the_heart_beats() -> None:
     heartbeat, _ = beats(0.05, collect=True)
     assert heartbeat.longest_pause > 0
     assert len(gc.callbacks) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counted by Linux alone")
+def test_memory_that_was_held_for_a_moment_is_counted() -> None:
+    program = (
+        "from perfkit.engine.heartbeat import peak_memory; before = peak_memory(); len(bytearray(b'x') * 100_000_000); "
+        "print(peak_memory() - before)"
+    )
+    more = float(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout)
+    assert 90e6 < more < 110e6
