@@ -119,9 +119,10 @@ def _load(record: dict[str, Json]) -> str:
     if record["load"] == "closed":
         return f"{users} user{'s' * (users != 1)}" if users else "closed"
     if record["load"] == "open":
-        arguments = record["arguments"]
-        steps = arguments.get("steps") if isinstance(arguments, dict) else None
-        return ", ".join(f"{step[0]:g}" for step in steps) + "/s" if steps else f"{rate}/s"
+        arguments = record["arguments"] if isinstance(record["arguments"], dict) else {}
+        steps = ", ".join(f"{step[0]:g}" for step in arguments.get("steps") or ())
+        # At no rate of its own: everything at once, or at the times of a trace, as a replay.
+        return "open" if rate == -1 else f"{steps or rate}/s"
     return ""
 
 
