@@ -7,7 +7,7 @@ from time import perf_counter_ns
 
 import pytest
 
-from perfkit.engine.heartbeat import BEAT, Heartbeat, Sample, peak_memory
+from perfkit.engine.heartbeat import BEAT, Heartbeat, Sample
 
 
 def beats(seconds: float, block: float = 0.0, collect: bool = False) -> tuple[Heartbeat, dict[str, list[float]]]:
