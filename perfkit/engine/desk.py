@@ -2,8 +2,8 @@
 
 It works in a process of its own (a thread where there is none), so that nothing it does, and no user's plugin, can
 hold the interpreter while a chunk arrives: measured with both on one interpreter, a 200 us answer to decode made
-other chunks up to 10 ms late. It alone writes the run file; when the loop's end of the channel closes, it commits
-what it has and ends.
+other chunks up to 10 ms late. It alone stores rows: in the run file, or on another machine through the driver. When
+the loop's end of the channel closes, it commits what it has and ends.
 """
 
 import json
@@ -169,12 +169,13 @@ class Desk:
         row = {**run_row(arguments, run_id=run_id, url=api.url, model=arguments.model), **more}
         if share.index == 0:  # the first worker speaks for all
             self._store.begin_run({**row, "clock_offset": clock_offset})
+        groups: Iterator[Sequence[Prompt]]
         if api.generation == "llmuses":
-            groups: Iterator[Sequence[Prompt]] = conversations(
-                Prompt(body, row=row) for row, body in enumerate(api.bodies(arguments))
-            )
+            groups = conversations(Prompt(body, row=row) for row, body in enumerate(api.bodies(arguments)))
+        elif self._pumped is None:
+            groups = conversations(self._dataset(arguments, run_id))
         else:
-            groups = self._pumped_groups(run_id) if self._pumped else conversations(self._dataset(arguments, run_id))
+            groups = self._pumped_groups(run_id)
         self._run = DeskRun(arguments, run_id, api, groups, RunClock(clock_offset), share, row)
 
     def _dataset(self, arguments: Arguments, run_id: str) -> Iterator[Prompt]:
@@ -185,6 +186,7 @@ class Desk:
         yield from prompts(arguments, dataset)
 
     def _pumped_groups(self, run_id: str) -> Iterator[Sequence[Prompt]]:
+        """Return the driver's prompts: from their beginning, or what earlier runs have left of those read once."""
         if self._pump is None or self._pumped == "again":
             self._pump = Pump(
                 run_id, lambda reading: self._channel.send(("want prompts", reading)), self._take_in_prompts

@@ -47,7 +47,7 @@ class Heartbeat:
         self.cpu_wait: float | None = None
         """Share of the time since the start that this thread waited for a processor; None where nobody counts it."""
         self.longest_pause = 0.0
-        self.cpu_at_start = process_time()
+        self.cpu_at_start = 0.0
 
     def start(self) -> None:
         """Begin to beat on the running loop."""

@@ -1,1 +1,1 @@
-"""Where the engine runs: a process of its own, or a thread of this one."""
+"""Where the engine runs: processes of its own, here or beside a cluster's workers, or a thread of this one."""

@@ -45,7 +45,9 @@ class Crowd:
     Parameters
     ----------
     work : Work
+        Of all of them; each gets its share.
     hosts : Hosts
+        Where the shares are carried out.
     listen : callable
         Takes events, on a thread; counts are those of all workers together.
     prompts : callable, optional
