@@ -20,7 +20,7 @@ class House(Protocol):
     late: Lateness
     truth: TruthLog
 
-    def ended(self, exchange: "Exchange", outcome: Outcome, status: int) -> None:
+    def ended(self, exchange: "Exchange") -> None:
         """Note that an exchange has ended."""
 
 
@@ -44,7 +44,6 @@ class Exchange:
         self._house = house
         self.connection = connection
         self.request = request
-        self.dialect = dialect
         self.ask = ask
         self._fault = fault
         self._script: Script = dialect.script(ask)
@@ -52,14 +51,24 @@ class Exchange:
         self._stop = int(ask.output_tokens * fault.share)
         self._head = b""
         self._opened = self.over = False
-        self._generated = self._sent = self._events = self._sent_bytes = 0
-        self._headers = self._first = self._last = self._max_late = 0
+        self._generated = self._sent = self._max_late = 0
         self._blocked_before = connection.blocked
-        self._open_streams = 0
+        self.truth = RequestTruth(
+            req=ask.number,
+            conn=connection.number,
+            conn_req=connection.requests,
+            path=dialect.name,
+            stream=int(ask.stream),
+            body_bytes=len(request.body),
+            accept_ns=connection.accepted,
+            recv_start_ns=request.recv_start,
+            recv_done_ns=request.recv_done,
+        )
+        """The line for the request log."""
 
     def begin(self, open_streams: int) -> bool:
         """Send what is sent at once; return True if tokens are to come."""
-        self._open_streams = open_streams
+        self.truth.open_streams = open_streams
         if self._fault.reply is not None:
             self._write(self._fault.reply)
             self._end()
@@ -94,33 +103,6 @@ class Exchange:
         """The connection is gone."""
         self._finish("stall" if self._fault.end == "stall" else "client_closed", 0)
 
-    def truth(self, outcome: Outcome, status: int) -> RequestTruth:
-        """Return the line for the request log."""
-        request, connection = self.request, self.connection
-        return RequestTruth(
-            req=self.ask.number,
-            conn=connection.number,
-            conn_req=connection.requests,
-            path=self.dialect.name,
-            stream=int(self.ask.stream),
-            outcome=outcome,
-            status=status,
-            open_streams=self._open_streams,
-            body_bytes=len(request.body),
-            accept_ns=connection.accepted,
-            recv_start_ns=request.recv_start,
-            recv_done_ns=request.recv_done,
-            headers_ns=self._headers,
-            first_ns=self._first,
-            last_ns=self._last,
-            end_ns=monotonic_ns(),
-            events=self._events,
-            tokens=self._sent,
-            sent_bytes=self._sent_bytes,
-            max_late_us=self._max_late / 1000,
-            blocked=connection.blocked - self._blocked_before,
-        )
-
     def _send_tokens(self, due: int) -> None:
         self.open()
         simulation = self._house.simulation
@@ -135,7 +117,7 @@ class Exchange:
             now = monotonic_ns()
             self._write(data)
             self._sent = until
-            self._events += len(starts)
+            self.truth.events += len(starts)
             self._note(now, due)
             if self._house.truth.keeps_chunks:
                 for at in starts:
@@ -149,28 +131,28 @@ class Exchange:
             return
         headers = {"x-request-id": str(self.ask.number)}
         data = reply(200, self._script.whole(), headers=headers, close=not self.request.keep_alive)
-        now = self._headers = monotonic_ns()
+        now = self.truth.headers_ns = monotonic_ns()
         self._write(data)
         self._sent = self._generated
         self._note(now, due)
         self._end()
 
     def _note(self, now: int, due: int) -> None:
-        if not self._first:
-            self._first = now
-        self._last = now
-        self._house.late.note(now - due)
-        if now - due > self._max_late:
-            self._max_late = now - due
+        truth, late = self.truth, now - due
+        truth.first_ns = truth.first_ns or now
+        truth.last_ns = now
+        if late > self._max_late:
+            self._max_late = late
+        self._house.late.note(late)
 
     def _end(self) -> None:
         """End as the fault has it; without one, with the closing events."""
         fault = self._fault
         if fault.end == "stall":
             return
-        if self.ask.stream and (self._head or self._headers):
+        if self.ask.stream and (self._head or self.truth.headers_ns):
             self._send_closing()
-        self._finish(fault.outcome, fault.status if fault.reply is not None or self._headers else 0)
+        self._finish(fault.outcome, fault.status if fault.reply is not None or self.truth.headers_ns else 0)
         if fault.end == "reset":
             self.connection.reset()
         self.connection.answered(keep_alive=self.request.keep_alive and not fault.closes)
@@ -186,18 +168,23 @@ class Exchange:
             self._write(data)
 
     def _finish(self, outcome: Outcome, status: int) -> None:
-        if not self.over:
-            self.over = True
-            self._house.ended(self, outcome, status)
+        if self.over:
+            return
+        self.over = True
+        truth = self.truth
+        truth.outcome, truth.status, truth.tokens, truth.end_ns = outcome, status, self._sent, monotonic_ns()
+        truth.max_late_us = self._max_late / 1000
+        truth.blocked = self.connection.blocked - self._blocked_before
+        self._house.ended(self)
 
     def _take_head(self) -> bytes:
         """Headers go out with whatever is written first."""
         if not self._head:
             return b""
         head, self._head = self._head, b""
-        self._headers = monotonic_ns()
+        self.truth.headers_ns = monotonic_ns()
         return head
 
     def _write(self, data: bytes) -> None:
-        self._sent_bytes += len(data)
+        self.truth.sent_bytes += len(data)
         self.connection.send(data)

@@ -16,7 +16,7 @@ from perfkit.simulator.connection import Connection, Request
 from perfkit.simulator.dialects import DIALECTS, Ask, Dialect
 from perfkit.simulator.dialects.answer import CREATED, Body
 from perfkit.simulator.exchange import Exchange
-from perfkit.simulator.faults import Fault, Outcome, named, periodic
+from perfkit.simulator.faults import Fault, named, periodic
 from perfkit.simulator.lateness import Lateness
 from perfkit.simulator.model import SECOND, Due, Work, schedule_of
 from perfkit.simulator.options import Simulation
@@ -112,13 +112,13 @@ class Server:
         delay = 0.0 if first is None else (first - monotonic_ns()) / SECOND - self.simulation.role_lead
         self._loop.call_later(max(delay, 0.0), exchange.open)
 
-    def ended(self, exchange: Exchange, outcome: Outcome, status: int) -> None:
+    def ended(self, exchange: Exchange) -> None:
         """Take an exchange off the books."""
-        number = exchange.ask.number
+        number, outcome = exchange.ask.number, exchange.truth.outcome
         del self._exchanges[number]
         self._schedule.leave(number)
         self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
-        self.truth.request(exchange.truth(outcome, status))
+        self.truth.request(exchange.truth)
 
     # Tokens.
 

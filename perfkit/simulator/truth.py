@@ -22,13 +22,14 @@ CHUNK_RECORD = Struct("=IIqq")
 _FLUSH_BYTES = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RequestTruth:
-    """One request. ``*_ns`` are nanoseconds on CLOCK_MONOTONIC, 0 where it never happened.
+    """One request, filled in while it is answered.
 
-    ``recv_done_ns`` is when its last byte was read, the origin of all due times; ``first_ns`` and ``last_ns`` are
-    stamped right before the first and last write of content. ``outcome`` is ok, fail, drop, stall or client_closed.
-    ``max_late_us`` is the largest sent - due; ``blocked`` counts writes the socket did not take at once.
+    ``*_ns`` are nanoseconds on CLOCK_MONOTONIC, 0 where it never happened. ``recv_done_ns`` is when its last byte was
+    read, the origin of all due times; ``first_ns`` and ``last_ns`` are stamped right before the first and last write of
+    content. ``outcome`` is ok, fail, drop, stall or client_closed. ``max_late_us`` is the largest sent - due;
+    ``blocked`` counts writes the socket did not take at once.
     """
 
     req: int
@@ -36,22 +37,22 @@ class RequestTruth:
     conn_req: int
     path: str
     stream: int
-    outcome: str
-    status: int
-    open_streams: int
-    body_bytes: int
-    accept_ns: int
-    recv_start_ns: int
-    recv_done_ns: int
-    headers_ns: int
-    first_ns: int
-    last_ns: int
-    end_ns: int
-    events: int
-    tokens: int
-    sent_bytes: int
-    max_late_us: float
-    blocked: int
+    outcome: str = ""
+    status: int = 0
+    open_streams: int = 0
+    body_bytes: int = 0
+    accept_ns: int = 0
+    recv_start_ns: int = 0
+    recv_done_ns: int = 0
+    headers_ns: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+    end_ns: int = 0
+    events: int = 0
+    tokens: int = 0
+    sent_bytes: int = 0
+    max_late_us: float = 0.0
+    blocked: int = 0
 
 
 _COLUMNS = tuple(each.name for each in fields(RequestTruth))
