@@ -11,8 +11,8 @@ from perfkit.plots import notes
 from perfkit.plots.canvas import canvas, current
 from perfkit.plots.text import plain, shortened
 
-_BETTER, _WORSE, _UNCLEAR = ("#0072B2", "o"), ("#D55E00", "s"), ("#999999", "D")
-_LOOKS = {"slower": _WORSE, "lower": _WORSE, "faster": _BETTER, "higher": _BETTER}
+_ROUND, _SQUARE, _UNCLEAR = ("#0072B2", "o"), ("#D55E00", "s"), ("#999999", "D")
+_LOOKS = {"slower": _SQUARE, "lower": _SQUARE, "faster": _ROUND, "higher": _ROUND}
 
 
 def ratios(table: DataFrame, baseline: str, names: Sequence[str], *, ax: Axes | None = None) -> Axes:
@@ -32,7 +32,7 @@ def ratios(table: DataFrame, baseline: str, names: Sequence[str], *, ax: Axes | 
     Returns
     -------
     Axes
-        Round is faster or better, square slower or worse, a diamond not clear; hollow where there is no interval.
+        Round is faster or higher, square slower or lower, a diamond not clear; hollow where there is no interval.
 
     Examples
     --------
@@ -58,5 +58,5 @@ def ratios(table: DataFrame, baseline: str, names: Sequence[str], *, ax: Axes | 
         ax.set_yticks(range(len(table)), [plain(shortened(name, 48)) for name in names])
         ax.set(xlabel=f"ratio to {plain(shortened(baseline))}", ylim=(len(table) - 0.5, -0.5))
         ax.grid(visible=False, axis="y")
-        notes.write(ax, ["lines: 95 % intervals", "round: better", "square: worse"], [])
+        notes.write(ax, ["lines: 95 % intervals"], ["round: faster or higher; square: slower or lower"])
     return ax

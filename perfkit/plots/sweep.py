@@ -70,7 +70,7 @@ def sweep(
     Returns
     -------
     Axes
-        Bars are 95 % intervals from order statistics. Open markers: fewer than ten requests beyond.
+        Bars are 95 % intervals from order statistics. Hollow markers: fewer than ten requests beyond.
 
     Raises
     ------

@@ -62,7 +62,7 @@ def tradeoff(
     Returns
     -------
     Axes
-        The number at a point is its load. Open markers: fewer than ten requests beyond.
+        The number at a point is its load. Hollow markers: fewer than ten requests beyond.
 
     Raises
     ------
