@@ -76,7 +76,12 @@ def start_desk(
     ours, theirs = pair()
     desk = Desk(DeskEnd(theirs), api, work.pumped, open_store)
     if not (forked and hasattr(os, "fork")):
-        thread = threading.Thread(target=desk.work, name="perfkit-desk")
+
+        def work_and_close() -> None:
+            with theirs:
+                desk.work()
+
+        thread = threading.Thread(target=work_and_close, name="perfkit-desk")
         thread.start()
         return ours, thread.join
     pid = os.fork()

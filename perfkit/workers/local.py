@@ -1,9 +1,11 @@
 """Workers on this machine: processes of their own."""
 
+import contextlib
 import os
 import subprocess
 import sys
 import threading
+from io import BytesIO
 from typing import Any, BinaryIO
 
 from perfkit.workers.conversation import Conversation, Listen, ReadPrompts
@@ -50,11 +52,15 @@ class ProcessWorker(Conversation):
     def _wait(self) -> str:
         code = self._process.wait()
         self._errors.join(1.0)
+        for stream in (self._orders, self._events):
+            with contextlib.suppress(OSError):  # an order that it never read cannot be flushed
+                stream.close()
         return f"exit status {code}"
 
     def _pass_on_errors(self) -> None:
-        for line in self._process.stderr or ():
-            sys.stderr.write(line.decode("utf-8", "replace"))
+        with self._process.stderr or BytesIO() as lines:
+            for line in lines:
+                sys.stderr.write(line.decode("utf-8", "replace"))
 
 
 class LocalHosts:

@@ -184,6 +184,20 @@ def test_no_process_is_left_behind(server: Simulated, tmp_path: Path) -> None:
     until(lambda: set(children(os.getpid())) <= before)
 
 
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_a_job_that_has_ended_holds_no_file_or_socket(server: Simulated, tmp_path: Path, workers: int) -> None:
+    def ended() -> Job:
+        job = start(server.url, number=3, prompt="hi", db=str(tmp_path / "run.db"), workers=workers)
+        until(job.done)
+        return job
+
+    jobs = [ended()]  # what a first job imports may open files of its own
+    before = len(os.listdir("/proc/self/fd"))
+    jobs.append(ended())
+    until(lambda: len(os.listdir("/proc/self/fd")) <= before)
+    assert [job.progress.done for job in jobs] == [3, 3]
+
+
 # -- Secrets -------------------------------------------------------------------------------------------------------
 
 
