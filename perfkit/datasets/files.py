@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,8 @@ def objects_of(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def items_of(path: Path) -> Iterator[Json]:
     """Yield the items of a file that holds one JSON array, or of a JSONL file.
 
+    An array of chat messages is an item itself: such a file holds a conversation a line.
+
     Raises
     ------
     UsageError
@@ -77,9 +80,12 @@ def items_of(path: Path) -> Iterator[Json]:
         with path.open(encoding="utf-8-sig") as file:
             if file.read(_PIECE).lstrip().startswith("["):
                 file.seek(0)
-                yield from _array_items(file, path)
-            else:
-                yield from (value for _, value in values_of(path))
+                items = _array_items(file, path)
+                first = list(islice(items, 1))
+                if not any(isinstance(item, dict) and "role" in item for item in first):
+                    yield from chain(first, items)
+                    return
+            yield from (value for _, value in values_of(path))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
 

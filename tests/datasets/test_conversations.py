@@ -29,6 +29,19 @@ def test_turns_of_a_session_come_in_order_and_hold_only_what_is_new() -> None:
     assert turns[1].content == [{"role": "user", "content": "In one word?"}]
 
 
+def test_lines_that_are_arrays_of_messages_are_a_conversation_each(tmp_path: Path) -> None:
+    roles = ("user", "assistant", "user")
+    talks = [[{"role": role, "content": f"{role} {talk} {at}"} for at, role in enumerate(roles)] for talk in "ab"]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(talk) + "\n" for talk in talks))
+    turns = prompts(Arguments(dataset="custom_multi_turn", dataset_path=str(tmp_path / "a.jsonl")))
+    assert [(turn.session_id, turn.turn, turn.content[-1]["content"]) for turn in turns] == [  # type: ignore[index]
+        ("session-0", 1, "user a 0"),
+        ("session-0", 2, "user a 2"),
+        ("session-1", 1, "user b 0"),
+        ("session-1", 2, "user b 2"),
+    ]
+
+
 def test_a_conversation_held_again_is_another_session() -> None:
     given = Arguments(dataset="multi_turn", dataset_path=SHARE_GPT, number=100)
     again = next(prompt for prompt in prompts(given) if prompt.cycle == 1)
