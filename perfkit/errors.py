@@ -76,10 +76,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     --------
     >>> nearest("opnai-chat", ["openai-chat", "rerank"])
     "; did you mean 'openai-chat'? (known: openai-chat, rerank)"
+    >>> nearest("x", ["openai-chat", "rerank"])
+    ' (known: openai-chat, rerank)'
     """
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
-    question = f"; did you mean '{close[0]}'?" if close else ";"
+    question = f"; did you mean '{close[0]}'?" if close else ""
     if close and len(names) > LONG:
         return question
     return f"{question} (known: {', '.join(names)})" if names else "; none is known"
