@@ -149,7 +149,8 @@ def _provenance(table: pd.DataFrame) -> Iterator[tuple[str, list[str]]]:
 def _facts(name: str, value: Json) -> Iterator[tuple[str, str]]:
     if name in _JSON:
         for key, inner in as_object(value).items():
-            if inner not in (None, "", [], {}):
+            # By this, attach finds a process again; nobody reads it, and it is as wide as the page.
+            if key != "processes" and inner not in (None, "", [], {}):
                 yield f"{name}: {key}", _shown(inner)
     elif value is not None and value == value:
         yield name, f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC" if name in _TIMES else _shown(value)
