@@ -36,11 +36,23 @@ def verdict_of(run: Run) -> Verdict | None:
     -------
     Verdict or None
         None for runs measured by a tool that stores no evidence. The verdict stored when the run ended counts too,
-        since the engine may have known more: the worse of the two is returned.
+        since the engine may have known more: the worse of the two is returned. A file that holds only some of the
+        run's requests has the stored one alone.
     """
     if run.record.get("source") not in (None, "perfkit"):
         return None
-    return worse(verdict(evidence(run)), stored_verdict(run))
+    stored = stored_verdict(run)
+    return stored if stored and _is_selection(run) else worse(verdict(evidence(run)), stored)
+
+
+def _is_selection(run: Run) -> bool:
+    """Tell whether a file holds fewer rows than the run sent, as one saved after a filter: no evidence to judge by."""
+    sent = run.record.get("sent")
+    if run.record.get("status") != "finished" or not isinstance(sent, int | float):
+        return False
+    sql, parameters = Run(run.source, run.record, run.label).restriction("load")
+    ((kept,),) = run.source.connection.execute(f"SELECT count(*) FROM result WHERE {sql}", parameters)
+    return bool(kept < sent)
 
 
 def worse(first: Verdict, second: Verdict | None) -> Verdict:

@@ -144,6 +144,16 @@ def test_a_filter_does_not_change_the_verdict(tmp_path):
     assert pk.open(path).where("seq = 100").verdicts["run"].level == "CLIENT-BOUND"
 
 
+def test_a_saved_choice_of_requests_keeps_the_verdict_of_its_run(tmp_path):
+    rows = [request(user, 2.0 * turn, ttft=1.0, gaps=(1.0,)) for turn in range(3) for user in range(40)]
+    rows = [{**row, "seq": seq} for seq, row in enumerate(rows)]
+    counted = {"in_flight": [40.0] * 5}
+    path = write_run(tmp_path / "w.db", rows, samples=counted, parallel=40, sent=120, verdict="VALID", reasons="[]")
+    assert pk.open(path).verdicts["run"].level == "VALID"
+    part = pk.open(path).where("seq < 60").save(tmp_path / "part.db")
+    assert pk.open(part).verdicts["run"].level == "VALID"
+
+
 def in_flight(tmp_path, counted, lasting=2.0):
     """A run of 40 users whose answers take two seconds each, and what its client counted each second."""
     rows = [request(user, 2.0 * turn, ttft=lasting / 2, gaps=(lasting / 2,)) for turn in range(3) for user in range(40)]
