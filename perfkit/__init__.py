@@ -46,6 +46,7 @@ _ROOMS = {
     "open": "perfkit.runs",
     "Runs": "perfkit.runs",
     "from_frame": "perfkit.runs",
+    "scrub": "perfkit.scrubbing",
     "plan": "perfkit.runs",
     "importer": "perfkit.importers",
     "DEFINITIONS": "perfkit.definitions",

@@ -30,6 +30,7 @@ COMMANDS = {
     "plan": "say how many requests a comparison needs",
     "lens": "one metric as every tool would have counted it",
     "save": "write chosen runs of any files to one new run file",
+    "scrub": "copy result files without the secrets in them",
     "plot": "draw one chart",
     "export": "write the usual charts and tables into a folder",
     "report": "write one HTML file that needs nothing else",
