@@ -209,13 +209,9 @@ def ratio(other: Estimate, baseline: Estimate, correlation: float = 0.0) -> Esti
 
     Notes
     -----
-    MOVER [1]_ on logarithms: the distances from each value to the ends of its own interval are put together as
-    standard errors are, so lopsided intervals stay lopsided.
-
-    References
-    ----------
-    .. [1] Donner & Zou, Closed-form confidence intervals for functions of the normal mean and standard deviation,
-       Statistical Methods in Medical Research 21 (2012).
+    On logarithms, half the length of each interval stands for its error, and the two are put together as standard
+    errors are. Keeping each side's own distance instead (MOVER) held the truth too often for percentiles of long
+    tails: 97.7 % for p95 of log-normal latencies, where this holds it in 95.9 % (``benchmarks/coverage.py``).
 
     Examples
     --------
@@ -228,17 +224,17 @@ def ratio(other: Estimate, baseline: Estimate, correlation: float = 0.0) -> Esti
     value = other.value / baseline.value
     if not (other.low > 0 and baseline.low > 0):
         return Estimate(value, n=n, effective=size)
-    down = _combined(log(other.value / other.low), log(baseline.high / baseline.value), correlation)
-    up = _combined(log(other.high / other.value), log(baseline.value / baseline.low), correlation)
-    return Estimate(value, value * exp(-down), value * exp(up), n, size)
+    apart = _combined(log(other.high / other.low) / 2, log(baseline.high / baseline.low) / 2, correlation)
+    return Estimate(value, value * exp(-apart), value * exp(apart), n, size)
 
 
 def difference(other: Estimate, baseline: Estimate, correlation: float = 0.0) -> Estimate:
     """Estimate other - baseline as ``ratio`` does their quotient."""
-    down = _combined(other.value - other.low, baseline.high - baseline.value, correlation)
-    up = _combined(other.high - other.value, baseline.value - baseline.low, correlation)
+    apart = _combined((other.high - other.low) / 2, (baseline.high - baseline.low) / 2, correlation)
     value = other.value - baseline.value
-    return Estimate(value, value - down, value + up, min(other.n, baseline.n), min(other.effective, baseline.effective))
+    return Estimate(
+        value, value - apart, value + apart, min(other.n, baseline.n), min(other.effective, baseline.effective)
+    )
 
 
 def _combined(first: float, second: float, correlation: float) -> float:
