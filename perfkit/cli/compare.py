@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Hashable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import perfkit as pk
@@ -37,6 +38,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     plan.add_argument("--effect", type=float, default=0.05, help="difference to see, as a share; default 0.05")
     plan.add_argument("--metric", default="ttft", help="metric or throughput; default ttft")
     plan.add_argument("--quantile", type=float, default=0.95, help="0 to 1; default 0.95")
+    plan.add_argument("--json", action="store_true", help="print JSON")
     plan.set_defaults(function=plan_files)
 
     save = subparsers.add_parser(
@@ -47,6 +49,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     add_sources(save)
     save.add_argument("--to", required=True, metavar="FILE", help="new file")
     save.add_argument("--no-body", action="store_true", help="leave out prompts, bodies and answers")
+    save.add_argument("--json", action="store_true", help="print JSON")
     save.set_defaults(function=save_files)
 
     lens = subparsers.add_parser(
@@ -72,13 +75,16 @@ def compare_files(options: argparse.Namespace) -> int:
 
 def plan_files(options: argparse.Namespace) -> int:
     """Print how many requests a side would show an effect."""
-    print(pk.plan(like=sources(options), effect=options.effect, metric=options.metric, quantile=options.quantile))
+    plan = pk.plan(like=sources(options), effect=options.effect, metric=options.metric, quantile=options.quantile)
+    print(as_json(asdict(plan)) if options.json else plan)
     return 0
 
 
 def save_files(options: argparse.Namespace) -> int:
     """Write runs to a new file and print its name."""
-    print(sources(options).save(options.to, body=not options.no_body))
+    runs = sources(options)
+    path = runs.save(options.to, body=not options.no_body)
+    print(as_json({"path": str(path), "runs": len(runs)}) if options.json else path)
     return 0
 
 

@@ -60,3 +60,17 @@ def test_lens_lists_the_tools(run, path, capsys):
         "130",
     )
     assert any(line.split()[0] == "vllm" for line in others)
+
+
+def test_plan_json_says_what_the_sentence_says(run, path, capsys):
+    run("plan", path, "--pick", "a", "--quantile", "0.5", "--json")
+    told = json.loads(capsys.readouterr().out)
+    run("plan", path, "--pick", "a", "--quantile", "0.5")
+    assert f"about {told['requests']:,} requests a side" in capsys.readouterr().out
+    assert (told["quantity"], told["effect"], told["like"]) == ("p50 TTFT", 0.05, "a")
+
+
+def test_save_json_names_the_file_and_counts_its_runs(run, path, tmp_path, capsys):
+    run("save", path, "--to", str(tmp_path / "both.db"), "--json")
+    assert json.loads(capsys.readouterr().out) == {"path": str(tmp_path / "both.db"), "runs": 2}
+    assert len(pk.open(tmp_path / "both.db")) == 2
