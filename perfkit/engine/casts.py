@@ -2,7 +2,7 @@
 
 Nearly every message of nearly every stream is the one before it with another piece of text. Once one of them is
 understood, the bytes around its text (its cast) cut the rest of the stream into texts by one search in C, where
-decoding each message as JSON would take twenty times as long. What is not cast alike is handed on as it came.
+decoding each message as JSON takes four times as long (64 messages: 0.19 ms against 0.05). What is not cast alike is handed on as it came.
 """
 
 import re

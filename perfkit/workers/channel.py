@@ -24,7 +24,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 class _Frames:
-    """Takes messages out of a stream of bytes; nothing is copied but into the message itself."""
+    """Takes messages out of a stream of bytes; what is left of one stays in the same room."""
 
     def __init__(self) -> None:
         self._room = bytearray(_PIECE)
@@ -46,7 +46,7 @@ class _Frames:
         held = bytes(self._room[self._begin : self._end])
         if len(held) == len(self._room):
             self._room = bytearray(2 * len(held))
-        # In place: fresh memory costs a page fault for each 4 KiB, which is most of what moving a message costs.
+        # In place: fresh memory for every 256 KiB would cost a page fault for each 4 of them.
         self._room[: len(held)] = held
         self._begin, self._end = 0, len(held)
 
