@@ -1,8 +1,8 @@
 """Finds the messages of a stream that differ in their text alone, so that one look reads them all.
 
 Nearly every message of nearly every stream is the one before it with another piece of text. Once one of them is
-understood, the bytes around its text (its cast) cut the rest of the stream into texts by one search in C, where
-decoding each message as JSON takes four times as long (64 messages: 0.19 ms against 0.05). What is not cast alike is handed on as it came.
+understood, the bytes around its text (its cast) cut the rest of the stream into texts by one search in C: 0.05 ms for
+64 messages, where decoding each as JSON takes 0.19. What is not cast alike is handed on as it came.
 """
 
 import re
