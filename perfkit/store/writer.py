@@ -6,7 +6,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from time import time
+from time import monotonic, sleep, time
 from types import NoneType
 from typing import Any
 
@@ -17,6 +17,9 @@ from perfkit.verdict import LEVELS
 
 Value = str | bytes | int | float | None
 Row = dict[str, Value]
+
+PATIENCE = 5.0
+"""Seconds that we wait for others who write the same file."""
 
 _SETTINGS = (
     "PRAGMA page_size = 16384",  # of a new file: a row is 20 KB of text, and a write for each of its pages costs most
@@ -67,15 +70,26 @@ class Writer:
         self._pending: list[Row] = []
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, timeout=5.0, isolation_level=None)
+            self._db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
             _check_ours(self._db, self.path)
-            for setting in _SETTINGS:
-                self._db.execute(setting)
-            for statement in statements():
-                self._db.execute(statement)
-            _add_missing_columns(self._db)
+            self._set_up()
         except (sqlite3.Error, OSError) as error:
             raise StorageError(f"cannot write {self.path}: {error}; give another file with db") from None
+
+    def _set_up(self) -> None:
+        """Make of the file what ours are. Two runs may begin in a new one at once, and whoever is second waits."""
+        until = monotonic() + PATIENCE
+        while True:
+            try:
+                for statement in (*_SETTINGS, *statements()):
+                    self._db.execute(statement)
+                _add_missing_columns(self._db)
+                return
+            except sqlite3.OperationalError as error:
+                # A change of the journal's mode does not wait by itself.
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > until:
+                    raise
+                sleep(0.01)
 
     def ahead(self) -> int:
         """Return by how many nanoseconds the clock here is ahead of the file's: none."""

@@ -1,9 +1,12 @@
+import contextlib
 import json
 import resource
 import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -52,6 +55,25 @@ def test_a_file_that_another_worker_is_just_making_is_ours(path: Path, made: int
             other.execute(statement)
         Writer(path).close()
     assert fetched(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
+
+
+def test_runs_that_begin_in_a_new_file_at_the_same_moment_wait_for_each_other(tmp_path: Path) -> None:
+    together = threading.Barrier(4)
+
+    def begin(path: Path, run_id: str) -> None:
+        together.wait(10)
+        with contextlib.closing(Writer(path)) as writer:
+            writer.begin_run({"run_id": run_id, "name": run_id, "status": "running"})
+
+    for attempt in range(20):
+        path = tmp_path / f"{attempt}.db"
+        with ThreadPoolExecutor(4) as threads:
+            for begun in [threads.submit(begin, path, run_id) for run_id in "abcd"]:
+                begun.result(30)
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            assert db.execute(
+                "SELECT group_concat(run_id, '') FROM (SELECT run_id FROM run ORDER BY 1)"
+            ).fetchone() == ("abcd",)
 
 
 def test_the_file_says_what_it_is(writer: Writer, path: Path) -> None:
