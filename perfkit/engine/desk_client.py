@@ -11,6 +11,7 @@ from perfkit.arguments import Arguments
 from perfkit.engine.desk import Message
 from perfkit.engine.desk_run import AHEAD
 from perfkit.engine.plan import Ready
+from perfkit.engine.relief import LOOK_EVERY, Relief
 from perfkit.errors import PerfkitError, WorkerLost
 from perfkit.load import Share
 from perfkit.records import Phase, Prompt
@@ -39,9 +40,13 @@ class DeskClient:
     ----------
     want_prompts : callable, optional
         Called when the desk wants more prompts from the driver's iterable, with the name of their reading.
+    stand : callable, optional
+        Lets a desk that gives way to everybody go first (True), or not (False).
     """
 
-    def __init__(self, want_prompts: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, want_prompts: Callable[[str], None] | None = None, stand: Callable[[bool], None] | None = None
+    ) -> None:
         self.stored = self.failed = 0
         self.last_error: str | None = None
         self.failure: PerfkitError | None = None
@@ -54,6 +59,8 @@ class DeskClient:
         """Set whenever the desk has said something that someone may wait for."""
         self._channel: LoopChannel | None = None
         self._want_prompts = want_prompts
+        self._relief = Relief(stand) if stand is not None else None
+        self._heard = self._delivered = 0
         self._ready: deque[Ready] = deque()
         self._asked = 0
         self._exhausted = False
@@ -134,7 +141,7 @@ class DeskClient:
 
     def begin(self, arguments: Arguments, run_id: str, clock_offset: int, share: Share, more: Row) -> None:
         """Begin a run: the desk stores its record and makes its requests."""
-        self.stored = self.failed = self._starved = self._empty_since = 0
+        self.stored = self.failed = self._delivered = self._starved = self._empty_since = 0
         self._ready.clear()
         self._follow_ups.clear()
         self._asked, self._exhausted, self.last_error = AHEAD, False, None
@@ -142,6 +149,7 @@ class DeskClient:
 
     def deliver(self, ready: Ready, phase: Phase, scheduled: int | None, exchange: Exchange) -> None:
         """Hand over a finished exchange; returns at once."""
+        self._delivered += phase != "preflight"
         self._send("done", ready.ticket, phase, scheduled, exchange.packed())
 
     def samples(self, rows: list[tuple[float, str, float]]) -> None:
@@ -159,6 +167,19 @@ class DeskClient:
     async def finish(self, fields: Row, evidence: dict[str, Any]) -> None:
         """Close the run's record."""
         await self._ask("finish", fields, evidence)
+
+    async def look_after(self) -> None:
+        """Keep the desk behind everybody until cancelled, but for as long as it gets nowhere."""
+        if self._relief is None:
+            return
+        self._relief.begin()
+        try:
+            while True:
+                await asyncio.sleep(LOOK_EVERY)
+                owes = self._delivered > self.stored or bool(self._empty_since)
+                self._relief.look(self._heard, delivered=self._delivered, stored=self.stored, owes=owes)
+        finally:
+            self._relief.end()
 
     @property
     def waiting(self) -> int:
@@ -189,6 +210,7 @@ class DeskClient:
     def on_message(self, message: Message) -> None:
         """Take a message of the desk."""
         self._words[message[0]](*message[1:])
+        self._heard += 1
         self.changed.set()
 
     def on_end(self) -> None:

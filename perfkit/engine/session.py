@@ -105,12 +105,14 @@ class Session:
 
     async def _drive(self, load: Load) -> None:
         """Run the load until it ends or the order to stop comes."""
+        caring = asyncio.create_task(self.desk.look_after())
         running = asyncio.create_task(load.run())
         if not await self.stop.first_of(running):
             load.stop()
             await asyncio.wait({running}, timeout=GIVE_UP_AFTER)
             running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        caring.cancel()
+        await asyncio.gather(running, caring, return_exceptions=True)
         if not running.cancelled() and (failure := running.exception()) is not None:
             raise failure
 

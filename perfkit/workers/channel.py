@@ -75,6 +75,8 @@ class DeskEnd:
     def __init__(self, end: socket.socket) -> None:
         self._end = end
         self._frames = _Frames()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(end, selectors.EVENT_READ)
 
     def receive(self, wait: float | None) -> Message | None:
         """Return the next message, None when none has come within ``wait`` seconds; ``wait=None`` waits on.
@@ -85,7 +87,7 @@ class DeskEnd:
             The loop's end is closed.
         """
         while (message := self._frames.next()) is None:
-            if wait and not self._comes_within(wait):
+            if wait and not self._selector.select(wait):
                 return None
             try:
                 size = self._frames.receive(self._end, 0 if wait is None else socket.MSG_DONTWAIT)
@@ -96,11 +98,6 @@ class DeskEnd:
             if not size:
                 raise EOFError
         return message
-
-    def _comes_within(self, wait: float) -> bool:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._end, selectors.EVENT_READ)
-            return bool(selector.select(wait))
 
     def send(self, message: Message) -> None:
         """Send a message to the loop; one that is gone hears nothing, and ``receive`` says so in the end."""

@@ -10,8 +10,9 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from perfkit import plugins
 from perfkit.arguments import Arguments
@@ -26,14 +27,8 @@ from perfkit.store.writer import Writer
 from perfkit.transport.models import served_model
 from perfkit.workers.channel import DeskEnd, LoopEnd, pair
 from perfkit.workers.inbox import Inbox, Report, Starts, threadsafe
+from perfkit.workers.standing import NICENESS, may_return, stand
 from perfkit.workers.work import Work, failure_event
-
-DESK_NICENESS = 10
-"""The desk gives way to the loop where they share a core; it catches up when the loop waits.
-
-At 5 a run ends up to a second sooner on a busy machine, and its chunks are stamped late: 256 streams beside two busy
-processes on two cores had a p99 of 8 to 400 ms there, and of 4 ms at 10.
-"""
 
 DESK_GARBAGE = 20_000
 """Containers made before the desk looks for cycles: an answer makes hundreds and hardly a cycle."""
@@ -56,10 +51,21 @@ def api_of(work: Work) -> type:
     return plugins.load_parser(arguments.parser) if arguments.parser else plugins.api_class(arguments.api)
 
 
+class Started(NamedTuple):
+    """A desk that was started."""
+
+    end: socket.socket
+    """The loop's end of its channel."""
+    wait: Callable[[], None]
+    """Waits for its end, once it was hung up."""
+    stand: Callable[[bool], None] | None = None
+    """Lets it stand with everybody else, or behind all again; None where it cannot step that far back."""
+
+
 def start_desk(
     work: Work, api: type, *, forked: bool, close: Iterable[int] = (), open_store: OpenStore = Writer
-) -> tuple[socket.socket, Callable[[], None]]:
-    """Start the desk; return the loop's end of its channel, and what waits for its end.
+) -> Started:
+    """Start the desk.
 
     Parameters
     ----------
@@ -83,7 +89,7 @@ def start_desk(
 
         thread = threading.Thread(target=work_and_close, name="perfkit-desk")
         thread.start()
-        return ours, thread.join
+        return Started(ours, thread.join)
     pid = os.fork()
     if pid == 0:
         ours.close()
@@ -96,7 +102,7 @@ def start_desk(
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
 
-    return ours, wait
+    return Started(ours, wait, partial(stand, pid) if may_return() else None)
 
 
 def _be_desk(desk: Desk) -> NoReturn:
@@ -105,7 +111,7 @@ def _be_desk(desk: Desk) -> NoReturn:
     # Of a worker under `chrt` the loop alone is to have real time.
     if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR):
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-    os.nice(DESK_NICENESS)
+    os.nice(NICENESS)
     gc.freeze()  # what the fork brought stays, and would be copied page by page if it were looked at
     gc.set_threshold(DESK_GARBAGE)
     status = 1
@@ -121,10 +127,9 @@ def _be_desk(desk: Desk) -> NoReturn:
 def carry_out(
     work: Work,
     api: type,
-    desk_end: socket.socket,
+    started: Started,
     report: Report,
     inbox: Inbox,
-    wait: Callable[[], None],
     *,
     alone: bool,
 ) -> None:
@@ -135,20 +140,18 @@ def carry_out(
     work : Work
     api : type
         The API class.
-    desk_end : socket
-        The channel to the desk.
+    started : Started
+        The desk.
     report : callable
         Takes events: ``file``, ``ready``, ``progress``, ``run``, ``want``, ``ended``.
     inbox : Inbox
         The driver's orders.
-    wait : callable
-        Waits for the end of the desk, once it was hung up.
     alone : bool
         This process does nothing else: garbage collection may be frozen.
     """
     loop = _new_loop()
-    desk = DeskClient(lambda reading: report({"event": "want", "reading": reading, "count": PUMP_BATCH}))
-    channel = LoopEnd(loop, desk_end, desk.on_message, desk.on_end)
+    desk = DeskClient(lambda reading: report({"event": "want", "reading": reading, "count": PUMP_BATCH}), started.stand)
+    channel = LoopEnd(loop, started.end, desk.on_message, desk.on_end)
     desk.connect(channel)
     inbox.on_prompts(lambda *batch: threadsafe(loop, desk.prompts, *batch))
     try:
@@ -158,7 +161,7 @@ def carry_out(
         ended = failure_event(error)
     finally:
         desk.close()
-        wait()
+        started.wait()
         asyncio.set_event_loop(None)
         loop.close()
     report({"event": "ended", **ended})

@@ -125,14 +125,14 @@ def _work(work: Work, around: Surroundings, detached: bool) -> None:
         report({"event": "ended", **failure_event(error)})
         return
     # The desk is forked while there are no threads; it must not hold the pipes open when this process is gone.
-    desk_end, wait = start_desk(work, api, forked=True, close=around.ends, open_store=around.open_store)
+    desk = start_desk(work, api, forked=True, close=around.ends, open_store=around.open_store)
     for link in around.links:
         os.close(link.end.detach())
     signal.signal(signal.SIGTERM, lambda *_: inbox.stop())
     _listen(read_orders, around.orders, inbox, detached)
     if around.starter is not None:
         _listen(_watch, around.starter, inbox, orphaned)
-    carry_out(work, api, desk_end, report, inbox, wait, alone=True)
+    carry_out(work, api, desk, report, inbox, alone=True)
 
 
 def _watch(starter: BinaryIO, inbox: Inbox, orphaned: threading.Event) -> None:

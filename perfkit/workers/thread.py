@@ -35,8 +35,8 @@ class ThreadWorker:
     def _carry_out(self) -> None:
         try:
             api = api_of(self._work)
-            end, wait = start_desk(self._work, api, forked=False)
-            carry_out(self._work, api, end, self._on_event, self._inbox, wait, alone=False)
+            desk = start_desk(self._work, api, forked=False)
+            carry_out(self._work, api, desk, self._on_event, self._inbox, alone=False)
         except PerfkitError as error:
             self._on_event({"event": "ended", **failure_event(error)})
         finally:
