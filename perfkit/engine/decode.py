@@ -58,18 +58,19 @@ class Decoder:
         What the plugin raises, or a message that nobody foresaw, becomes the row's error: one answer can never
         stop a run.
         """
-        row = _EMPTY | self._plan_columns(planned) | self._wire_columns(exchange)
         try:
-            row |= self._answer_columns(planned, exchange)
+            answer = self._answer_columns(planned, exchange)
         except PluginFailure as error:
-            row |= self._unread(exchange) | failure("plugin", str(error))
+            answer = self._unread(exchange) | failure("plugin", str(error))
         except Exception as error:  # noqa: BLE001 - told in the row: kind, type and text
             told = f"the answer could not be read: {type(error).__name__}: {error}"
-            row |= self._unread(exchange) | failure("protocol", told)
+            answer = self._unread(exchange) | failure("protocol", told)
+        row = _EMPTY | self._plan_columns(planned) | self._wire_columns(exchange) | answer
         return self._without_secrets(row)
 
     def _unread(self, exchange: Exchange) -> Row:
         """Keep the body as it came where no messages could be made of it."""
+        exchange.unframe()
         text = bytes(exchange.body).decode("utf-8", "replace")
         return {"response_messages": safe_pickle.encode_cell([self.scrub(text)])} if text else {}
 
@@ -109,7 +110,8 @@ class Decoder:
     def _wire_columns(self, exchange: Exchange) -> Row:
         unix = self.clock.unix
         headers = _kept_headers(exchange)
-        first_byte = next((stamp for stamp, end in zip(exchange.stamps, exchange.ends, strict=False) if end), None)
+        arrived = zip(exchange.stamps, exchange.ends, strict=False)
+        first_byte = next((stamp for stamp, end in arrived if end > exchange.begin), None)
         return {
             "start_time": unix(exchange.start),
             "success": 0,
@@ -124,7 +126,7 @@ class Decoder:
             "connection": exchange.connection,
             "connection_use": exchange.connection_use,
             "status_code": exchange.status,
-            "bytes_received": len(exchange.body),
+            "bytes_received": exchange.received,
             "response_headers": json.dumps(headers) if headers else None,
         }
 

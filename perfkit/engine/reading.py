@@ -2,7 +2,7 @@
 
 import json
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, repeat
 from operator import itemgetter, sub
@@ -11,7 +11,7 @@ import orjson
 
 from perfkit import chunks
 from perfkit.apis import answers
-from perfkit.engine.casts import Alike, Other, stretches
+from perfkit.engine.casts import Alike, NotFramed, Other, framed_stretches, stretches
 from perfkit.plugins import BoundApi
 from perfkit.records import TOKEN_KINDS, Answer, Json, Kind
 from perfkit.sse import events
@@ -74,6 +74,11 @@ class Reading:
     def read(self) -> None:
         """Read every message, and say what is wrong with the answer as a whole."""
         exchange = self.exchange
+        if self._is_framed_stream() and self._read_framed():
+            self.stream = True
+            self._check()
+            return
+        exchange.unframe()
         if exchange.status is not None and exchange.status != 200 and self.error is None:
             self.error = "http_status", _status_sentence(exchange)
             self.messages = [bytes(exchange.body).decode("utf-8", "replace")] if exchange.body else []
@@ -83,9 +88,14 @@ class Reading:
         if exchange.messages is not None:
             self._read_handed_over(exchange.messages)
         elif self.stream:
-            self._read_events(bytes(exchange.body))
+            known = self.api.read_message is answers.read_message
+            self._read_stretches(stretches(bytes(exchange.body)) if known else [Other(bytes(exchange.body), 0)])
         elif exchange.body:
             self._read_body(bytes(exchange.body))
+        self._check()
+
+    def _check(self) -> None:
+        """Note what a server says of its own failure, and a stream that nothing could be made of."""
         if self.answer.error is not None and self.error is None:
             self.error = "error_event", self.answer.error[:ERROR_TEXT]
         if self.stream and not self.answer.pieces and self.messages and self.error is None:
@@ -94,9 +104,30 @@ class Reading:
             self.answer.pieces = [(Kind.CONTENT, 0, "", index) for index in range(len(self.messages))]
             self.answer.done = True
 
-    def _read_events(self, body: bytes) -> None:
-        known = self.api.read_message is answers.read_message
-        for stretch in stretches(body) if known else [Other(body, 0)]:
+    def _is_framed_stream(self) -> bool:
+        """Tell whether the answer is likely to be a stream whose events are HTTP chunks, one each."""
+        exchange = self.exchange
+        return (
+            bool(exchange.wire)
+            and exchange.status == 200
+            and exchange.content_type == "text/event-stream"
+            and self.api.read_message is answers.read_message
+        )
+
+    def _read_framed(self) -> bool:
+        """Read an answer without taking its framing off; tell whether that could be done."""
+        exchange, wire = self.exchange, bytes(self.exchange.wire)
+        try:
+            found = framed_stretches(wire)
+        except NotFramed:
+            return False
+        exchange.begin = wire.find(b"\r\n", wire.find(b"\r\n\r\n") + 4) + 2
+        exchange.received = sum(stretch.size for stretch in found)
+        self._read_stretches(found)
+        return True
+
+    def _read_stretches(self, found: Iterable[Alike | Other]) -> None:
+        for stretch in found:
             if isinstance(stretch, Alike):
                 self._take_alike(stretch)
             else:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from itertools import chain
 from struct import Struct
-from typing import Final
+from types import NoneType
+from typing import Any, Final
 
 from perfkit.errors import LimitExceeded
 from perfkit.safe_pickle import opcodes as op
@@ -73,40 +74,60 @@ def _text_head(size: int) -> bytes:
 
 
 def _write(value: Plain, put: Callable[[bytes], None], depth: int) -> None:
-    if isinstance(value, str):
-        put(_texts([value]))
-    elif value is None or value is True or value is False:
-        put(b"N" if value is None else b"\x88" if value else b"\x89")
-    elif isinstance(value, int):
-        put(_int(int(value)))
-    elif isinstance(value, float):
-        put(_FLOAT.pack(op.FLOAT, value))
-    elif isinstance(value, bytes):
-        size = len(value)
-        head = bytes((op.BYTES1, size)) if size < 256 else _SIZE32.pack(op.BYTES4, size)
-        put(head + value)
-    elif isinstance(value, dict | list | tuple):
-        if depth == 0:
-            raise LimitExceeded(f"nested deeper than {LIMITS.depth} levels, or in itself")
-        _write_container(value, put, depth - 1)
-    else:
-        raise TypeError(f"only plain data can be stored, got a {type(value).__name__}")
+    write = _WRITERS.get(type(value))
+    if write is None:
+        base = next((base for base in _BASES if isinstance(value, base)), None)
+        if base is None:
+            raise TypeError(f"only plain data can be stored, got a {type(value).__name__}")
+        write = _WRITERS[base]
+    write(value, put, depth)
 
 
-def _write_container(value: Plain, put: Callable[[bytes], None], depth: int) -> None:
-    if isinstance(value, dict):
-        put(b"}(")
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise TypeError(f"dict keys must be str, got {key!r}")
-            put(_texts([key]))
-            _write(item, put, depth)
-        put(b"u")
-    else:
-        put(b"(" if isinstance(value, tuple) else b"](")
-        for item in value:
-            _write(item, put, depth)
-        put(b"t" if isinstance(value, tuple) else b"e")
+def _write_text(value: str, put: Callable[[bytes], None], depth: int) -> None:
+    try:
+        data = value.encode()
+    except UnicodeEncodeError:
+        data = value.encode("utf-8", "surrogatepass")
+    put(_text_head(len(data)) + data)
+
+
+def _write_bytes(value: bytes, put: Callable[[bytes], None], depth: int) -> None:
+    size = len(value)
+    head = bytes((op.BYTES1, size)) if size < 256 else _SIZE32.pack(op.BYTES4, size)
+    put(head + value)
+
+
+def _write_dict(value: dict[str, Plain], put: Callable[[bytes], None], depth: int) -> None:
+    depth = _below(depth)
+    put(b"}(")
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise TypeError(f"dict keys must be str, got {key!r}")
+        _write_text(key, put, depth)
+        _write(item, put, depth)
+    put(b"u")
+
+
+def _write_list(value: list[Plain], put: Callable[[bytes], None], depth: int) -> None:
+    depth = _below(depth)
+    put(b"](")
+    for item in value:
+        _write(item, put, depth)
+    put(b"e")
+
+
+def _write_tuple(value: tuple[Plain, ...], put: Callable[[bytes], None], depth: int) -> None:
+    depth = _below(depth)
+    put(b"(")
+    for item in value:
+        _write(item, put, depth)
+    put(b"t")
+
+
+def _below(depth: int) -> int:
+    if depth == 0:
+        raise LimitExceeded(f"nested deeper than {LIMITS.depth} levels, or in itself")
+    return depth - 1
 
 
 def _int(value: int) -> bytes:
@@ -118,3 +139,19 @@ def _int(value: int) -> bytes:
     if size > LIMITS.integer:
         raise LimitExceeded(f"an integer of {size} bytes, more than {LIMITS.integer}")
     return bytes((op.LONG1, size)) + value.to_bytes(size, "little", signed=True)
+
+
+_WRITERS: Final[dict[type, Callable[[Any, Callable[[bytes], None], int], None]]] = {
+    str: _write_text,
+    NoneType: lambda _value, put, _depth: put(b"N"),
+    bool: lambda value, put, _depth: put(b"\x88" if value else b"\x89"),
+    int: lambda value, put, _depth: put(_int(int(value))),
+    float: lambda value, put, _depth: put(_FLOAT.pack(op.FLOAT, value)),
+    bytes: _write_bytes,
+    dict: _write_dict,
+    list: _write_list,
+    tuple: _write_tuple,
+}
+"""By exact type: this runs for every value of every request."""
+_BASES: Final = (str, int, float, bytes, dict, list, tuple)
+"""What a subclass is written as."""

@@ -33,6 +33,9 @@ class Exchange:
     body: bytearray = field(default_factory=bytearray)
     stamps: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
+    begin: int = 0
+    received: int = 0
+    """Where the body begins in what ``ends`` counts, and how many bytes it has; known once it was looked at."""
     kernel: bytearray = field(default_factory=bytearray)
     kernel_offset: int = 0
     """Nanoseconds to take from a kernel stamp (Unix time) to get ``perf_counter``."""
@@ -64,11 +67,10 @@ class Exchange:
 
     @classmethod
     def unpacked(cls, packed: tuple[Any, ...]) -> "Exchange":
-        """Return the exchange that ``packed`` gave, its framing taken off."""
+        """Return the exchange that ``packed`` gave."""
         *plain, wire, body, stamps, ends = packed
         exchange = cls(**dict(zip(_PLAIN, plain, strict=True)), wire=wire, body=bytearray(body))
         exchange.stamps, exchange.ends = array("q", stamps).tolist(), array("q", ends).tolist()
-        exchange.unframe()
         return exchange
 
     def unframe(self) -> None:
@@ -76,6 +78,7 @@ class Exchange:
         if self.wire:
             self.body, self.ends = unframed(self.wire, self.ends)
             self.wire = bytearray()
+        self.begin, self.received = 0, len(self.body)
 
     def fail(self, kind: ErrorKind, error: str, at: int) -> None:
         """Note why and when it failed; the first reason stands."""

@@ -1,6 +1,7 @@
 """A stream read at one look gives what it gives event by event."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfkit.apis.answers import piece_of
-from perfkit.engine.casts import LEAST, MOST_CASTS, Alike, Other, stretches
+from perfkit.engine.casts import LEAST, MOST_CASTS, Alike, NotFramed, Other, framed_stretches, stretches
 from perfkit.engine.reading import _decoded
 from perfkit.sse import events
 
@@ -23,10 +24,10 @@ END = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndat
 WORDS = [b"".join(chunk(f"w{number}") for number in range(first, first + 20)) for first in (0, 20)]
 
 
-def read(body: bytes) -> list[tuple[Any, int]]:
+def read(cut: Iterable[Alike | Other]) -> list[tuple[Any, int]]:
     """Return what each event carries (its piece where it is one), and its end, read by stretches."""
     found: list[tuple[Any, int]] = []
-    for stretch in stretches(body):
+    for stretch in cut:
         if isinstance(stretch, Alike):
             pieces = [(stretch.kind, stretch.choice, text) for text in stretch.texts]
             found += zip(zip(pieces, stretch.payloads, strict=True), stretch.ends, strict=True)
@@ -73,7 +74,7 @@ USUAL = {
 @pytest.mark.parametrize("name", USUAL)
 def test_every_event_carries_what_it_does_when_read_alone(name: str) -> None:
     body, _ = USUAL[name]
-    assert read(body) == one_by_one(body)
+    assert read(stretches(body)) == one_by_one(body)
 
 
 @pytest.mark.parametrize("name", USUAL)
@@ -103,10 +104,55 @@ between = st.sampled_from(
 def test_any_stream_is_read_as_it_is_event_by_event(parts: list[tuple[str, bytes]], cut: int) -> None:
     body = ROLE + b"".join(chunk(text) + other for text, other in parts)
     body = body[: len(body) - cut]
-    assert read(body) == one_by_one(body)
+    assert read(stretches(body)) == one_by_one(body)
 
 
 def test_a_stream_made_to_waste_looks_is_read_in_the_end() -> None:
     body = b"".join(chunk(f"w{n}", id=f"id{n // LEAST}") for n in range(LEAST * (MOST_CASTS + 20)))
     assert isinstance(list(stretches(body))[-1], Other)
-    assert read(body) == one_by_one(body)
+    assert read(stretches(body)) == one_by_one(body)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def framed(pieces: Iterable[bytes]) -> bytes:
+    return HEAD + b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece) + b"0\r\n\r\n"
+
+
+def events_of(body: bytes) -> list[bytes]:
+    return [event + b"\n\n" for event in body.split(b"\n\n")[:-1]]
+
+
+@pytest.mark.parametrize("name", [name for name, (body, _) in USUAL.items() if body.endswith(b"\n\n")])
+def test_an_answer_with_a_chunk_for_each_event_is_read_with_its_framing(name: str) -> None:
+    body, count = USUAL[name]
+    wire = framed(events_of(body))
+    found = framed_stretches(wire)
+    assert [carried for carried, _ in read(found)] == [carried for carried, _ in one_by_one(body)]
+    for (_, payload), end in read(found):
+        assert wire[:end].decode("utf-8", "replace").endswith(payload)
+    assert sum(stretch.size for stretch in found) == len(body)
+    assert sum(len(stretch.texts) for stretch in found if isinstance(stretch, Alike)) >= count
+
+
+CHAT = ROLE + WORDS[0] + END
+EVENTS = events_of(CHAT)
+UNFRAMED = {
+    "two events in a chunk, and one in two": framed([CHAT[:500], CHAT[500:]]),
+    "cut off": framed(EVENTS)[:-5],
+    "a size in capitals": framed(EVENTS).replace(b"%x\r\n" % len(EVENTS[9]), b"%X\r\n" % len(EVENTS[9])),
+    "a size too large": framed(EVENTS).replace(b"%x\r\n" % len(EVENTS[9]), b"%x\r\n" % (len(EVENTS[9]) + 1)),
+    "an extension of a chunk": framed(EVENTS).replace(b"\r\ndata", b";a=b\r\ndata", 1),
+    "a trailer": framed(EVENTS)[:-2] + b"A: b\r\n\r\n",
+    "more behind the end": framed(EVENTS) + b"HTTP/1.1 200 OK\r\n\r\n",
+    "an interim answer": b"HTTP/1.1 100 Continue\r\n\r\n" + framed(EVENTS),
+    "no chunks": HEAD + CHAT,
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("name", UNFRAMED)
+def test_other_framing_is_to_be_taken_off_first(name: str) -> None:
+    with pytest.raises(NotFramed):
+        framed_stretches(UNFRAMED[name])

@@ -191,3 +191,38 @@ def test_an_exchange_is_the_same_after_travelling() -> None:
     made = exchange(*READS, kernel=[timespec(99)] * 3)
     made.fail("reset", "gone", START)
     assert Exchange.unpacked(made.packed()) == made
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+STREAM = [
+    ROLE,
+    THOUGHT,
+    *(delta(f"w{n}" * (n % 7)) for n in range(40)),
+    delta('"\n'),
+    b": ping\n\n",
+    FINISH,
+    USAGE,
+    DONE,
+]
+
+
+@given(st.lists(st.integers(1, 6), max_size=12), st.lists(st.integers(1, 4_000), max_size=20), st.booleans())
+def test_an_answer_gives_the_same_row_whether_its_framing_is_taken_off_before_or_not(
+    together: list[int], cuts: list[int], whole: bool
+) -> None:
+    events, chunked = list(STREAM), b""
+    for count in [*together, *[1] * len(events)]:
+        piece, events = b"".join(events[:count]), events[count:]
+        chunked += b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
+    wire = HEAD + chunked + b"0\r\n\r\n" if whole else (HEAD + chunked)[:-7]
+    ends = sorted({min(cut, len(wire)) for cut in cuts} | {len(HEAD), len(wire)})
+    rows = []
+    for take_off in (False, True):
+        made = exchange(*((10 + number, b"") for number, _ in enumerate(ends)), kernel=[])
+        made.wire, made.ends = bytearray(wire), list(ends)
+        if take_off:
+            made.unframe()
+        rows.append(row_of(made) | {"bytes": made.received})
+        arrived = [stamp for stamp, end in zip(made.stamps, made.ends, strict=True) if end > made.begin]
+        rows[-1]["first byte"] = arrived[0] if arrived else None
+    assert rows[0] == rows[1]
