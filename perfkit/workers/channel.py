@@ -96,6 +96,7 @@ class DeskEnd:
             except ConnectionResetError:
                 size = 0
             if not size:
+                self._selector.close()
                 raise EOFError
         return message
 
