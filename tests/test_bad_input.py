@@ -110,6 +110,7 @@ def test_a_mistake_is_one_sentence_and_exit_status_two(
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("perfkit: ")]
     assert len(said) == 1
     assert told in said[0]
+    assert not Path("outputs").exists() or not list(Path("outputs").iterdir())
 
 
 def test_what_was_measured_before_a_broken_line_is_kept(
@@ -120,5 +121,15 @@ def test_what_was_measured_before_a_broken_line_is_kept(
     assert "late.jsonl:1201 is not JSON" in capsys.readouterr().err
     with closing(sqlite3.connect("runs.db")) as connection:
         stored, whole = connection.execute("SELECT count(*), sum(success) FROM result").fetchone()
+        (record,) = connection.execute("SELECT status, problem FROM run").fetchall()
+    assert record == ("interrupted", "late.jsonl:1201 is not JSON: Expecting value (character 13)")
     assert whole > 100
     assert stored - whole <= 8  # those under way when the line was met
+
+
+def test_a_mistake_adds_nothing_to_a_file_that_holds_runs(server: Recording) -> None:
+    assert run(server, "--prompt", "hello", "--db", "runs.db", "--name", "good") == 0
+    assert run(server, "--dataset", "broken.jsonl", "--db", "runs.db") == 2
+    with closing(sqlite3.connect("runs.db")) as connection:
+        assert connection.execute("SELECT name FROM run").fetchall() == [("good",)]
+        assert connection.execute("SELECT count(DISTINCT run_id) FROM sample").fetchone() == (1,)

@@ -19,7 +19,7 @@ from perfkit.engine.desk_run import SLICE, DeskRun, Pump
 from perfkit.engine.evidence import STORED, calibrated, seen
 from perfkit.engine.plan import conversations
 from perfkit.engine.record import run_row
-from perfkit.errors import PerfkitError, StorageError
+from perfkit.errors import PerfkitError, PluginFailure, StorageError, UsageError
 from perfkit.load import Share
 from perfkit.plugins import bind_api
 from perfkit.records import Phase, Prompt, Pumped
@@ -88,6 +88,8 @@ class Desk:
         self._hung_up = False
         self._oldest = 0.0
         self._told_to_stop = False
+        self._problem: PerfkitError | None = None
+        """What went wrong first."""
         self._words: dict[str, Callable[..., None]] = {
             "open": self._open,
             "ahead": self._ahead,
@@ -153,6 +155,7 @@ class Desk:
         try:
             step(*content)
         except PerfkitError as error:
+            self._problem = self._problem or error
             self._channel.send(("failure", type(error).__name__, str(error)))
 
     # What the loop says.
@@ -255,13 +258,17 @@ class Desk:
         if self._writer is None:
             return
         self._commit()
-        if self._run is not None:
+        if self._run is not None and not self._mistaken(self._run):
             run = self._run
+            fields: Row = {"status": "interrupted", "end_time": run.decoder.clock.unix(perf_counter_ns())}
+            fields["problem"] = str(self._problem) if self._problem else None
             counts = {"succeeded": run.stored - run.failed, "failed": run.failed, "sent": run.stored}
-            self._writer.merge_run(
-                run.run_id, {"status": "interrupted", "end_time": run.decoder.clock.unix(perf_counter_ns()), **counts}
-            )
+            self._writer.merge_run(run.run_id, {**fields, **counts})
         self._writer.close()
+
+    def _mistaken(self, run: DeskRun) -> bool:
+        """Take back a run that a mistake of whoever gave it (its dataset, its plugin) ended before anything came."""
+        return isinstance(self._problem, (UsageError, PluginFailure)) and self._store.discard_run(run.run_id)
 
     # What the desk does meanwhile.
 

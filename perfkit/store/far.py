@@ -80,6 +80,10 @@ class FarStore:
         """As ``Writer``."""
         self._tell("merge_run", run_id, fields)
 
+    def discard_run(self, run_id: str) -> bool:
+        """As ``Writer``."""
+        return bool(self._tell("discard_run", run_id))
+
     def add_results(self, rows: Iterable[Row]) -> None:
         """As ``Writer``."""
         self._tell("add_results", [_plain(row) for row in rows])
@@ -208,5 +212,5 @@ class FarEnd:
 
 _METHODS = frozenset(
     {"begin_run", "update_run", "merge_run", "add_results", "add_samples", "add_clocks", "cached_repeats"}
-    | {"told_to_stop"}
+    | {"discard_run", "told_to_stop"}
 )

@@ -71,7 +71,7 @@ class Writer:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
-            _check_ours(self._db, self.path)
+            self._is_new = _check_ours(self._db, self.path)
             self._set_up()
         except (sqlite3.Error, OSError) as error:
             raise StorageError(f"cannot write {self.path}: {error}; give another file with db") from None
@@ -128,6 +128,13 @@ class Writer:
         """Count the requests of a run anew and mark it interrupted: for a worker that could not say so itself."""
         self._execute(_SETTLE, {"run_id": run_id, "now": time()})
 
+    def discard_run(self, run_id: str) -> bool:
+        """Take back a run that has no row of ``result``; tell whether it is gone."""
+        empty = "run_id = :run_id AND NOT EXISTS (SELECT 1 FROM result WHERE run_id = :run_id)"
+        for table in ("run", "sample", "clock"):
+            self._execute(f"DELETE FROM {table} WHERE {empty}", {"run_id": run_id})
+        return not self._count("run WHERE run_id = ?", run_id)
+
     def add_results(self, rows: Iterable[Row]) -> None:
         """Write rows of ``result`` and commit them.
 
@@ -176,17 +183,29 @@ class Writer:
             raise StorageError(f"cannot read {self.path}: {error}") from None
 
     def close(self) -> None:
-        """Fold the journal, so that a finished file is one file, and close.
+        """Fold the journal, so that a finished file is one file, and close; a new one without a run is removed.
 
         A reader that holds a transaction can keep the journal from being folded; the next open does it then.
         """
+        empty = False
         try:
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._db.execute("PRAGMA busy_timeout = 200")
             self._db.execute("PRAGMA journal_mode = DELETE")
-        except sqlite3.OperationalError:
+            # Folding wants the file for itself, so nobody else is about to begin a run in it.
+            empty = self._is_new and not (self._count("run") or self._count("result"))
+        except (sqlite3.OperationalError, StorageError):
             pass  # best effort, as said above: every row is committed
         self._db.close()
+        if empty:
+            self.path.unlink(missing_ok=True)
+
+    def _count(self, rows: str, *values: Value) -> int:
+        try:
+            (count,) = self._db.execute(f"SELECT count(*) FROM {rows}", values).fetchone()
+        except sqlite3.Error as error:
+            raise StorageError(f"cannot read {self.path}: {error}") from None
+        return int(count)
 
     def _add_one_by_one(self) -> None:
         """Write rows apart, so that one which sqlite cannot hold does not take the others with it."""
@@ -252,8 +271,8 @@ def order_stop(path: Path, run_id: str) -> None:
         raise StorageError(f"cannot write {path}: {error}") from None
 
 
-def _check_ours(db: sqlite3.Connection, path: Path) -> None:
-    """Refuse to write into somebody else's database, or one of a later schema."""
+def _check_ours(db: sqlite3.Connection, path: Path) -> bool:
+    """Refuse to write into somebody else's database, or one of a later schema; tell whether the file is new."""
     tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     owner = db.execute("PRAGMA application_id").fetchone()[0]  # after the tables: whoever makes them is there before
     version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -261,6 +280,7 @@ def _check_ours(db: sqlite3.Connection, path: Path) -> None:
         raise StorageError(f"{path} is a database of another program; give another file with db")
     if version > SCHEMA_VERSION:
         raise StorageError(f"{path} was written by a newer perfkit (schema {version}, ours is {SCHEMA_VERSION})")
+    return not tables
 
 
 def _add_missing_columns(db: sqlite3.Connection) -> None:

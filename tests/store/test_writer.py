@@ -53,7 +53,9 @@ def test_a_file_that_another_worker_is_just_making_is_ours(path: Path, made: int
     with sqlite3.connect(path, isolation_level=None) as other:
         for statement in statements()[:made]:
             other.execute(statement)
-        Writer(path).close()
+        writer = Writer(path)
+        writer.begin_run({"run_id": "r"})
+        writer.close()
     assert fetched(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
 
 
@@ -234,6 +236,7 @@ def test_every_row_that_a_full_disk_refuses_is_in_the_spill_and_the_writer_goes_
 
 
 def test_a_file_of_an_earlier_perfkit_gains_the_columns_of_run_that_it_lacks(writer: Writer, path: Path) -> None:
+    writer.begin_run({"run_id": "earlier"})
     writer.close()
     with sqlite3.connect(path) as db:
         db.execute("ALTER TABLE run DROP COLUMN problem")
@@ -241,7 +244,28 @@ def test_a_file_of_an_earlier_perfkit_gains_the_columns_of_run_that_it_lacks(wri
     later.begin_run({"run_id": "r"})
     later.merge_run("r", {"problem": "ended early"})
     later.close()
-    assert fetched(path, "SELECT problem FROM run") == [("ended early",)]
+    assert fetched(path, "SELECT problem FROM run") == [(None,), ("ended early",)]
+
+
+def test_a_new_file_without_a_run_is_removed_and_one_that_was_there_is_not(tmp_path: Path) -> None:
+    for name, run_ids in {"new.db": [], "old.db": ["kept"]}.items():
+        for run_id in [*run_ids, "gone"]:
+            writer = Writer(tmp_path / name)
+            writer.begin_run({"run_id": run_id})
+            writer.add_samples([(run_id, 0, 1.0, "in_flight", 1.0)])
+            assert run_id != "gone" or writer.discard_run(run_id)
+            writer.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["old.db"]
+    for table in ("run", "sample"):
+        assert fetched(tmp_path / "old.db", f"SELECT run_id FROM {table}") == [("kept",)]
+
+
+def test_a_run_with_a_row_is_not_discarded(writer: Writer, path: Path) -> None:
+    writer.begin_run({"run_id": "r"})
+    writer.add_results([row(0)])
+    assert not writer.discard_run("r")
+    writer.close()
+    assert fetched(path, "SELECT run_id FROM run") == [("r",)]
 
 
 def test_one_workers_problem_is_the_runs(writer: Writer, path: Path) -> None:
