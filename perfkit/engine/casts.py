@@ -152,17 +152,9 @@ def _cut(blocks: list[bytes], at: int, *, framed: bool) -> Iterator[Alike | Othe
     between = len(_EVENT_END) + (len(_CHUNK_END) if framed else 0)
     done, casts = 0, 0
     while len(blocks) - done >= LEAST and casts < MOST_CASTS:
-        found = next(
-            (
-                (here, cast)
-                for here in range(done, done + _LOOKED_AT)
-                if (cast := _cast_of(_event(blocks[here], framed)))
-            ),
-            None,
-        )
-        if found is None:
+        here, cast = _next_cast(blocks, done, framed)
+        if cast is None:
             break
-        here, cast = found
         casts += 1
         mould = _Mould(cast, framed)
         reach, parts = _reach(mould, blocks, here)
@@ -178,6 +170,15 @@ def _cut(blocks: list[bytes], at: int, *, framed: bool) -> Iterator[Alike | Othe
     for block in blocks[done:]:
         yield _other(block, at, framed)
         at += len(block) + between
+
+
+def _next_cast(blocks: list[bytes], done: int, framed: bool) -> tuple[int, _Cast | None]:
+    """Return which of the next few blocks has a cast, and which."""
+    for here in range(done, done + _LOOKED_AT):
+        cast = _cast_of(_event(blocks[here], framed))
+        if cast is not None:
+            return here, cast
+    return done, None
 
 
 def _event(block: bytes, framed: bool) -> bytes:

@@ -7,7 +7,7 @@ LOOK_EVERY = 0.1
 """Seconds between two looks; a desk that gets time says something every 25 ms."""
 SILENT = 2
 """Looks without a word after which a desk that owes something gets no time at all."""
-LOOKS = 10
+LOOKS = 5
 """An answer that is not stored after so many looks is too old, however much the desk says."""
 
 
