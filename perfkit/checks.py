@@ -121,6 +121,7 @@ def evidence(run: Run) -> Evidence:
         commit=_largest(samples.get("commit")),
         calibrated=_largest(samples.get("calibrated")),
         littles_gap=_littles_gap(whole),
+        killed=run.record.get("status") == "interrupted" and run.record.get("verdict") is None,
         **(found.evidence if found else {}),
     )
 

@@ -32,6 +32,7 @@ cache               share of requests whose prompt was sent 0.01
 shared prefixes     share of requests with a new prompt of      0.01
                     which the server had a tenth cached
 governor            of the processor: powersave             always
+killed              no process was left to end the run      always
 =================== ======================================= ======== ============
 
 Evidence that is unknown (None) is not judged, nor are shares of censored tokens that could be chance: one of fifty says
@@ -92,6 +93,8 @@ class Evidence:
     """What had begun so before."""
     governor: str | None = None
     """Of the processor's frequency."""
+    killed: bool = False
+    """Nobody was left to end the run."""
     exact_clock: bool = True
     """False where the platform cannot be trusted to stamp in time: such a run is at best SUSPECT."""
 
@@ -196,7 +199,7 @@ LIMITS = {
         0.01,
         float("inf"),
         "{percent:.1f} % of the first tokens came in one read with later chunks: their TTFT is an upper bound",
-        "use more workers, or stamps='kernel'",
+        "use more workers, or close what else runs on this machine",
     ),
     "censored_gaps": Limit(
         "censored gaps",
@@ -296,6 +299,8 @@ def verdict(evidence: Evidence) -> Verdict:
     checks = [check for key in LIMITS if (check := _judge(key, getattr(evidence, key), evidence))]
     if evidence.governor == "powersave":
         checks.append(_GOVERNOR)
+    if evidence.killed:
+        checks.append(_KILLED)
     if not evidence.exact_clock:
         checks.append(_PLATFORM)
     checks.sort(key=lambda check: LEVELS.index(check.level), reverse=True)
@@ -304,6 +309,13 @@ def verdict(evidence: Evidence) -> Verdict:
 
 _PLATFORM = Check(
     "platform", "SUSPECT", "this platform's timers were not checked", "measure on Linux for exact numbers"
+)
+
+_KILLED = Check(
+    "killed",
+    "SUSPECT",
+    "the run was killed: requests in flight left no row, and the slowest are the likeliest among them",
+    "measure again, a sweep with: perfkit resume",
 )
 
 _GOVERNOR = Check(

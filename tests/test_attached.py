@@ -128,6 +128,9 @@ def test_a_run_whose_every_process_was_killed_is_shown_interrupted_and_its_file_
     assert (job.progress.in_flight, job.progress.done) == (0, rows(path) - 1)
     (record,) = runs.table.to_dict("records")
     assert (record["status"], record["sent"], record["failed"]) == ("interrupted", rows(path) - 1, 0)
+    (verdict,) = runs.verdicts.values()
+    assert verdict.level != "VALID"
+    assert any("the run was killed" in reason for reason in verdict.reasons)
     assert "was interrupted" in perfkit("show", path, folder=tmp_path).stdout
     assert "interrupted" in perfkit("ls", path, folder=tmp_path).stdout
     assert "nothing is under way" in perfkit("stop", path, folder=tmp_path).stderr

@@ -57,6 +57,16 @@ def test_a_processor_that_saves_power_is_suspect():
     assert verdict(Evidence(governor="performance")).level == "VALID"
 
 
+@pytest.mark.parametrize(
+    ("status", "stored", "killed"),
+    [("interrupted", None, True), ("interrupted", "VALID", False), ("finished", None, False)],
+)
+def test_an_interrupted_run_that_nobody_judged_at_its_end_was_killed(tmp_path, status, stored, killed):
+    run = opened(tmp_path, [request(0)], status=status, verdict=stored)
+    assert evidence(run).killed is killed
+    assert any(check.name == "killed" for check in verdict_of(run).checks) is killed
+
+
 def test_one_stall_in_a_thousand_beats_is_seen():
     late = verdict(Evidence(loop_lag=0.002, stall=0.3))
     assert (late.level, late.reasons[0].partition(";")[0]) == ("SUSPECT", "the client stood still for 300 ms")
