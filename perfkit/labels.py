@@ -37,7 +37,7 @@ def labels(candidates: Sequence[Candidate]) -> list[str]:
     -------
     list of str
         A run's name; without one, the shortest part of its path that tells it apart. Runs that would be called the
-        same gain the setting in which they differ, then their date, then a number.
+        same gain the settings in which they differ, where these are equal their date, then a number.
 
     Examples
     --------
@@ -112,13 +112,19 @@ def _numbered(names: Sequence[str]) -> list[str]:
 
 
 def _suffixes(settings: Sequence[Mapping[str, Json]]) -> list[str]:
-    """Return what tells runs of one name apart: one setting, else several, else their date."""
+    """Return what tells runs of one name apart: one setting, else several, else these and the dates of equal ones."""
     varying = [key for key in _TELLING if len({str(each.get(key)) for each in settings}) > 1]
     for keys in [*([key] for key in varying), varying]:
         suffixes = [" ".join(f"{key}={each[key]}" for key in keys if each.get(key) is not None) for each in settings]
         if keys and all(suffixes) and len(set(suffixes)) == len(suffixes):
             return suffixes
-    return [_date(each) for each in settings]
+    if not varying or not all(suffixes):
+        return [_date(each) for each in settings]
+    times = Counter(suffixes)
+    return [
+        suffix if times[suffix] == 1 else f"{suffix} {_date(each)}"
+        for suffix, each in zip(suffixes, settings, strict=True)
+    ]
 
 
 def _date(settings: Mapping[str, Json]) -> str:

@@ -1,3 +1,5 @@
+from datetime import datetime
+
 import pytest
 
 from perfkit.labels import Candidate, distinct, labels, path_labels
@@ -41,6 +43,17 @@ def test_a_folder_that_other_files_lie_in_is_no_label():
 )
 def test_equal_names_gain_what_differs(settings, expected):
     assert distinct(["r"] * len(settings), settings) == expected
+
+
+def test_a_point_that_was_measured_twice_keeps_its_setting_and_gains_its_date():
+    def point(parallel, start):
+        return {"parallel": parallel, "start_time": datetime(2026, 1, 2, 3, 4, start).timestamp()}
+
+    assert distinct(["r"] * 3, [point(1, 0), point(2, 1), point(2, 2)]) == [
+        "r parallel=1",
+        "r parallel=2 2026-01-02 03:04:01",
+        "r parallel=2 2026-01-02 03:04:02",
+    ]
 
 
 def test_seconds_since_boot_are_no_date():
