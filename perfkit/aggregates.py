@@ -125,12 +125,13 @@ def bound(name: str, limit: float | str) -> float:
     (0.2, 0.2)
     """
     metric_named(name)
-    if not isinstance(limit, str):
+    if isinstance(limit, int | float):
         return float(limit)
-    match parse(f"{name} < {limit}"):
-        case Comparison(values=(_, Constant(value))) if not isinstance(value, str):
-            return float(value)
-    raise UsageError(f"an objective is a number with a unit, such as '200ms'; got {limit!r}")
+    if isinstance(limit, str):
+        match parse(f"{name} < {limit}"):
+            case Comparison(values=(_, Constant(value))) if not isinstance(value, str):
+                return float(value)
+    raise UsageError(f"the bound of {name} is a number, or a text with a unit such as '200ms'; got {limit!r}")
 
 
 def failures(runs: Sequence[Run]) -> pd.DataFrame:

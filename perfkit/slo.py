@@ -116,7 +116,7 @@ class Capacity:
         wanted = " and ".join(map(str, self.objectives))
         bound = [f"{point.load:.4g}" for point in self.points if not point.tried.counts]
         aside = f" CLIENT-BOUND, so not counted: {', '.join(bound)} {_NAMES[self.axis]}." if bound else ""
-        return f"{wanted}: {self._found()}, with {self.confidence:.0%} confidence.{aside}"
+        return f"{wanted}: {self._found()} ({self.confidence:.0%} confidence).{aside}"
 
     def _found(self) -> str:
         lower, upper, unit = self.bracket.lower, self.bracket.upper, _NAMES[self.axis]
@@ -246,7 +246,7 @@ def capacity(
     [200]
     """
     _require(axis, low, high, confidence, points, given)
-    objectives = tuple(_objective(metric, *wanted) for metric, wanted in slo.items())
+    objectives = tuple(_objective(metric, wanted) for metric, wanted in slo.items())
     if not objectives:
         raise UsageError("an slo names at least one objective, such as {'ttft': ('p95', 0.5)}")
     search = _Search(_arguments(url, given), axis, objectives)
@@ -274,11 +274,12 @@ def _require(axis: str, low: float, high: float, confidence: float, points: int,
         raise UsageError(f"confidence is from 0.5 to below 1 and points at least 1, got {confidence:g} and {points}")
 
 
-def _objective(metric: str, percentile: str, limit: float | str) -> Objective:
+def _objective(metric: str, wanted: tuple[str, float | str]) -> Objective:
     try:
+        percentile, limit = wanted
         q = float(percentile.removeprefix("p"))
-    except ValueError:
-        raise UsageError(f"an objective is a percentile and a bound, ('p95', 0.5); got {percentile!r}") from None
+    except (AttributeError, TypeError, ValueError):
+        raise UsageError(f"an objective is a percentile and a bound, ('p95', 0.5); got {wanted!r}") from None
     return Objective(metric, q, bound(metric, limit))
 
 

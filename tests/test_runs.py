@@ -187,6 +187,8 @@ def test_failures_count_kinds_with_an_example(runs):
 def test_goodput_counts_requests_that_meet_every_objective(runs):
     # 3 of the fast run's TTFT are within 0.35 s; its window is 11 s, the failure's second included.
     assert runs.goodput({"ttft": "350ms", "e2e": 10})["fast"] == pytest.approx(3 / 11)
+    with pytest.raises(UsageError, match="the bound of ttft is a number, or a text with a unit"):
+        runs.goodput({"ttft": ("p95", 0.5)})
 
 
 def test_chunks_have_a_row_each_with_gaps_within_their_request(runs):

@@ -49,7 +49,7 @@ def test_arrivals_differ_from_point_to_point(found):
 
 def test_the_sentence_names_objectives_bracket_and_confidence(found):
     assert found.sentence.startswith("ttft p50 <= 50 ms and e2e p75 <= 10000 ms: ")
-    assert "users, with 95% confidence" in found.sentence
+    assert "users (95% confidence)." in found.sentence
     assert found.sentence in str(found)
 
 
@@ -64,6 +64,8 @@ def test_the_chart_has_a_line_per_objective_and_the_bound(found):
     [
         ({"slo": {}}, "at least one objective"),
         ({"slo": {"ttft": ("high", 0.5)}}, "an objective is a percentile and a bound"),
+        ({"slo": {"ttft": 0.5}}, r"an objective is a percentile and a bound, \('p95', 0.5\); got 0.5"),
+        ({"slo": {"ttft": ("p95",)}}, "an objective is a percentile and a bound"),
         ({"slo": {"tfft": ("p95", 0.5)}}, "ttft"),
         ({"slo": {"ttft": ("p95", 0.5)}, "rate": 4}, "the search chooses rate"),
         ({"slo": {"ttft": ("p95", 0.5)}, "low": 0}, "low is above 0"),
