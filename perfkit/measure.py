@@ -114,12 +114,12 @@ def check(url: str | Arguments | None = None, /, **given: Any) -> "Runs":
     return start(url, **given).wait()
 
 
-def replay(runs: "Runs", url: str | None = None, /, *, speed: float = 1.0, **given: Any) -> Job:
+def replay(runs: "Runs | str | Path", url: str | None = None, /, *, speed: float = 1.0, **given: Any) -> Job:
     """Send the requests of an earlier run again: the same bodies, at the same times, in the same order.
 
     Parameters
     ----------
-    runs : Runs
+    runs : Runs, or path
         One run, of any tool whose files hold the bodies. Its preflight request is left out.
     url : str, optional
         Where to; default: where it was sent.
@@ -147,6 +147,10 @@ def replay(runs: "Runs", url: str | None = None, /, *, speed: float = 1.0, **giv
     ...     len(again.requests)
     3
     """
+    if isinstance(runs, str | Path):
+        from perfkit.runs import open as open_runs
+
+        runs = open_runs(runs)
     if len(runs) != 1:
         raise UsageError(f"replay takes one run, got {len(runs)}: {', '.join(runs.labels)}; choose with pick")
     rows = runs.requests.sort_values("start_time")

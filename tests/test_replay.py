@@ -49,6 +49,14 @@ def test_prompts_of_another_tools_file_pair_with_ours(tmp_path):
     assert hashes[0] == hashes[1]
 
 
+def test_a_replay_takes_the_path_of_a_file_with_one_run(tmp_path):
+    path = tmp_path / "a.db"
+    with pk.simulate(ttft=0.005, itl=0.001) as server:
+        pk.start(server.url, rate=100, number=3, max_tokens=2, workers=0, db=str(path)).wait()
+        again = pk.replay(path, workers=0, db=str(tmp_path / "b.db")).wait()
+    assert again.requests["success"].tolist() == [1, 1, 1]
+
+
 def test_replay_takes_one_run(tmp_path):
     with pk.simulate(ttft=0.005, itl=0.001) as server:
         given = {"number": 2, "max_tokens": 2, "workers": 0, "db": str(tmp_path / "a.db")}
