@@ -1,23 +1,9 @@
 """The judge of arrivals, on processes whose law is known, and on what a server saw."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
 RATE, SECONDS = 500.0, 4.0
-
-
-@pytest.fixture(scope="module")
-def program():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "benchmarks")
-        patch.setattr(sys, "path", sys.path[:])
-        import arrivals
-
-        yield arrivals
 
 
 def drawn(program, shape, seed=3):

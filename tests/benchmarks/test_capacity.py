@@ -1,22 +1,6 @@
 """The benchmark of capacity, reduced: the method in virtual time, and that the network serves what the model says."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
-import pytest
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def program():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "benchmarks")
-        patch.setattr(sys, "path", sys.path[:])
-        import capacity
-
-        yield capacity
 
 
 def test_searches_in_virtual_time_hold_the_truth_and_are_closed(program):
