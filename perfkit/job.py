@@ -16,7 +16,7 @@ from perfkit.arguments import Arguments
 from perfkit.datasets import open_dataset
 from perfkit.datasets import prompts as read_prompts
 from perfkit.engine.record import new_run_id
-from perfkit.errors import NothingSucceeded, PerfkitError, UsageError
+from perfkit.errors import PerfkitError, UsageError
 from perfkit.records import Pumped
 from perfkit.registry import APIS, DATASETS
 from perfkit.workers.conversation import ReadPrompts, Worker
@@ -145,21 +145,24 @@ class Job:
 
     @property
     def runs(self) -> "Runs":
-        """What has been stored so far; works while it runs, too.
+        """What has been stored so far, none before the first run has begun; works while it runs, too.
 
         Raises
         ------
-        NothingSucceeded
-            Nothing has been stored.
+        PerfkitError
+            It failed before anything was stored.
         """
+        from perfkit.runs import Runs
         from perfkit.runs import open as open_runs
 
-        progress = self.progress
-        if progress.path is None or not Path(progress.path).exists():
-            self.raise_failure()
-            raise NothingSucceeded("nothing has been stored yet")
-        runs = open_runs(progress.path)
-        return runs.pick(run_id=list(progress.run_ids)) if progress.run_ids else runs
+        path = self.progress.path
+        if path is not None and Path(path).exists():
+            runs = open_runs(path)
+            own = [run.run_id for run in runs.members if run.run_id in self._run_ids]
+            if own:
+                return runs.pick(run_id=own)
+        self.raise_failure()
+        return Runs()
 
     def __await__(self) -> Generator[Any, None, "Runs"]:
         import asyncio  # whoever awaits has it; the command line does without
@@ -176,6 +179,7 @@ class Job:
         if pumped is not None:
             prompts = partial(read_prompts, arguments)
             arguments = _counted(arguments, pumped)
+        self._run_ids = tuple(sorted(new_run_id() for _ in arguments.points()))
         own = [*APIS.classes.values(), *DATASETS.classes.values()]
         carry_by_value(own)
         work = Work(
@@ -186,7 +190,7 @@ class Job:
             list(sys.path),
             pumped,
             resumed,
-            tuple(sorted(new_run_id() for _ in arguments.points())),
+            self._run_ids,
         )
         if arguments.workers not in (0, 1):
             if pumped == "once":

@@ -105,6 +105,8 @@ def _tell(job: "Job", tracker: Tracker) -> None:
 
 def _means(path: str, run_ids: Iterable[str], after: int) -> tuple[int, dict[str, float], int]:
     """Return how many requests came after a row, their means in seconds, and the last row."""
+    if not Path(path).exists():  # a run that a mistake ended before it began is taken back
+        return 0, {}, after
     runs = "[" + ",".join(f'"{run_id}"' for run_id in run_ids) + "]"
     with closing(sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro", uri=True)) as file:
         count, failed, *means, latest = file.execute(_SINCE, {"after": after, "runs": runs}).fetchone()

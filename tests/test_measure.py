@@ -16,6 +16,7 @@ from perfkit.errors import NothingSucceeded, PluginFailure, StorageError, UsageE
 from perfkit.job import Job, Progress
 from perfkit.measure import check, run, start
 from perfkit.records import Prompt
+from perfkit.runs import Runs
 from perfkit.safe_pickle import decode_cell
 from perfkit.simulator import Simulated, simulate
 from perfkit.simulator.truth import read_received, read_requests
@@ -312,8 +313,7 @@ def test_a_silent_server_that_is_asked_for_its_model_is_given_up(tmp_path: Path)
 def test_an_order_to_stop_is_heard_while_the_server_is_asked_for_its_model(tmp_path: Path) -> None:
     with scripted([HANG]) as server:
         job = start(server.url, workers=0, db=str(tmp_path / "run.db"))
-        with pytest.raises(NothingSucceeded, match="nothing has been stored"):
-            job.stop()
+        assert len(job.stop()) == 0
         assert job.done()
         assert job.interrupted
 
@@ -375,10 +375,23 @@ async def until_done(job: Job, count: int) -> int:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_job_stopped_before_it_has_begun_ends_at_once(server: Simulated, tmp_path: Path, workers: int) -> None:
     job = start(server.url, parallel=2, number=10**6, db=str(tmp_path / "run.db"), workers=workers)
-    with contextlib.suppress(NothingSucceeded):
-        job.stop()
+    for runs in (job.stop(), job.wait(10), asyncio.run(awaited(job)), job.runs):
+        assert len(runs.requests) == 0
     assert job.done()
     assert job.interrupted
+
+
+async def awaited(job: Job) -> Runs:
+    return await job
+
+
+def test_a_job_that_has_stored_nothing_yet_shows_no_run_of_others_in_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    with simulate(ttft=0.01, itl=0.001) as quick:
+        start(quick.url, number=2, db=str(path), workers=0).wait(30)
+    with scripted([HANG]) as server:
+        job = start(server.url, db=str(path), workers=0)
+        assert len(job.runs) == len(job.stop()) == 0
 
 
 def test_two_jobs_may_write_one_file_at_once(server: Simulated, tmp_path: Path) -> None:

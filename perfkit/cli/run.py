@@ -144,6 +144,9 @@ def print_summary(runs: "Runs", job: "Job | AttachedJob", *, as_json: bool) -> N
     if as_json:
         print(to_json({**summary.to_dict(), "file": job.progress.path, "interrupted": job.interrupted}))
         return
+    if not runs:
+        print("interrupted before anything was measured")
+        return
     if job.interrupted and not job.problem:
         print("interrupted: what had arrived is kept")
     print(summary)

@@ -10,6 +10,7 @@ import pytest
 from perfkit.simulator import simulate
 from tests.cli.commands import begun, perfkit
 from tests.recording import recording
+from tests.scripted import HANG, READ, scripted
 from tests.workers.processes import children, lives, until
 
 KEY = "sk-0123456789abcdef"
@@ -104,6 +105,16 @@ def test_a_signal_stops_the_run_keeps_what_came_and_says_so(slow_server, tmp_pat
     assert "interrupted: what had arrived is kept" in out
     assert rows(tmp_path / "i.db", "SELECT status FROM run") == [("interrupted",)]
     assert rows(tmp_path / "i.db")[0][0] >= 2
+
+
+def test_a_signal_before_anything_was_measured_is_no_failure(tmp_path):
+    with scripted([READ, HANG]) as server:
+        running = begun("run", "--url", server.url, "-n", 500, "--db", "i.db", folder=tmp_path)
+        until(lambda: server.requests)
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=20)
+    assert (running.returncode, out, err) == (130, "interrupted before anything was measured\n", "")
+    assert not (tmp_path / "i.db").exists()
 
 
 def rows_so_far(path):

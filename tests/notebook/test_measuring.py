@@ -122,6 +122,15 @@ def test_an_interrupted_cell_stops_its_own_run_and_no_other(server: Simulated, t
     assert stored(other, "SELECT status FROM run") == [{"status": "interrupted"}]
 
 
+def test_a_job_stopped_in_the_cell_that_started_it_ends_without_a_word(server: Simulated, tmp_path: Path) -> None:
+    endless = f"pk.start({server.url!r}, prompt='hi', number=10**6, db='run.db')"
+    with kernel(tmp_path) as (_, client):
+        cell = client.execute(  # type: ignore[attr-defined]
+            f"import perfkit as pk\njob = {endless}\njob.stop()\nruns = await job\nassert job.interrupted\nruns"
+        )
+        assert reply_to(client, cell)["status"] == "ok"
+
+
 def test_a_kernel_that_is_killed_loses_no_row_and_leaves_no_process(server: Simulated, tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     with kernel(tmp_path) as (manager, client):
