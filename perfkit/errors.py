@@ -36,6 +36,10 @@ class WorkerLost(PerfkitError):
     """A worker process ended without saying so. What it had stored is kept. Exit status 1."""
 
 
+class Slower(PerfkitError, AssertionError):
+    """Something is slower than it may be, or the requests are too few to tell. Exit status 5."""
+
+
 class UnsafeFile(PerfkitError):
     """A file that perfkit refuses to open, because opening it could harm or because it is no result file."""
 

@@ -53,6 +53,7 @@ _STATUS = (
     (errors.UnsafeFile, 2),
     (errors.NothingSucceeded, 3),
     (errors.StorageError, 4),
+    (errors.Slower, 5),
     (errors.PerfkitError, 1),
 )
 
@@ -68,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 done, 1 unexpected, 2 bad usage, 3 no request succeeded, 4 storage failed, 130 and 143
-        interrupted.
+        Exit status: 0 done, 1 unexpected, 2 bad usage, 3 no request succeeded, 4 storage failed, 5 slower
+        than allowed, 130 and 143 interrupted.
 
     Examples
     --------

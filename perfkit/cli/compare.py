@@ -7,6 +7,8 @@ from typing import Any
 
 import perfkit as pk
 from perfkit.cli.show import add_sources, as_json, sources
+from perfkit.comparing import require_not_slower
+from perfkit.errors import UsageError
 from perfkit.tables import Cell, as_text, ditto, label, number
 
 _STATISTICS = ("mean", "p50", "p95", "p99")
@@ -25,6 +27,19 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     compare.add_argument("--match", nargs="+", metavar="SETTING", help="settings that must be equal")
     compare.add_argument("--quantity", nargs="+", metavar="NAME", help="ttft_p95, tpot_mean, output_throughput, ...")
     compare.add_argument("--test", default="interval", help="what p rests on: interval (default) or permutation")
+    compare.add_argument(
+        "--tolerance",
+        nargs="+",
+        metavar="NAME=SHARE",
+        help="compare these quantities, and exit with status 5 unless each is proved to be at most this much worse: "
+        "ttft_p95=5%% output_throughput=5%%",
+    )
+    compare.add_argument(
+        "--unsure",
+        choices=("raise", "pass"),
+        default="raise",
+        help="what --tolerance makes of too few requests to tell; default: raise, which is status 5, too",
+    )
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.set_defaults(function=compare_files)
 
@@ -65,12 +80,21 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def compare_files(options: argparse.Namespace) -> int:
-    """Print a comparison."""
-    chosen = {"match": options.match, "quantities": options.quantity}
+    """Print a comparison; raise ``Slower`` when something is worse than ``--tolerance`` allows."""
+    tolerances = dict(_tolerance(text) for text in options.tolerance or ())
+    chosen = {"match": options.match, "quantities": [*(options.quantity or ()), *tolerances]}
     given = {name: value for name, value in chosen.items() if value}
     comparison = sources(options).compare(options.baseline, by=options.by, test=options.test, **given)
     print(as_json(comparison.to_dict()) if options.json else comparison)
+    require_not_slower(comparison, tolerances, options.unsure)
     return 0
+
+
+def _tolerance(text: str) -> tuple[str, str]:
+    name, separator, allowed = text.partition("=")
+    if not separator:
+        raise UsageError(f"--tolerance takes a quantity and a share, such as ttft_p95=5%, got {text!r}")
+    return name, allowed
 
 
 def plan_files(options: argparse.Namespace) -> int:

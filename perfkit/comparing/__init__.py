@@ -1,7 +1,7 @@
 """Is A faster than B? Groups paired at equal load, each quantity as a ratio with an interval, and a sentence."""
 
 from perfkit.comparing.comparison import Comparison, compared
-from perfkit.comparing.gate import Slower, require_not_slower
+from perfkit.comparing.gate import require_not_slower
 from perfkit.comparing.planning import Plan, planned
 from perfkit.comparing.quantity import QUANTITIES, Quantity, quantity
 
@@ -10,7 +10,6 @@ __all__ = [
     "Comparison",
     "Plan",
     "Quantity",
-    "Slower",
     "compared",
     "planned",
     "quantity",

@@ -5,14 +5,10 @@ from typing import Literal
 
 from perfkit.comparing.comparison import Comparison
 from perfkit.comparing.judging import Result
-from perfkit.errors import PerfkitError, UsageError
+from perfkit.errors import Slower, UsageError
 from perfkit.estimates import needed
 
 Unsure = Literal["raise", "pass"]
-
-
-class Slower(PerfkitError, AssertionError):
-    """Something is slower than it may be, or the requests are too few to tell."""
 
 
 def require_not_slower(comparison: Comparison, tolerances: Mapping[str, str | float], unsure: Unsure) -> None:
@@ -21,7 +17,8 @@ def require_not_slower(comparison: Comparison, tolerances: Mapping[str, str | fl
     failed = [
         complaint
         for result in comparison.results
-        if (complaint := _complaint(result, bounds[result.quantity.name], comparison.baseline, unsure))
+        if result.quantity.name in bounds
+        and (complaint := _complaint(result, bounds[result.quantity.name], comparison.baseline, unsure))
     ]
     measured = {result.quantity.name for result in comparison.results}
     failed += [f"{name} was not measured on both sides." for name in bounds if name not in measured]

@@ -40,7 +40,7 @@ def planned(runs: Sequence[Run], name: str, effect: float) -> Plan:
         Not one run, an effect out of range, or a run too short to judge by.
     """
     if len(runs) != 1:
-        raise UsageError(f"a plan is made after one run, got {len(runs)}")
+        raise UsageError(f"a plan is made after one run, got {len(runs)}: choose one with pick")
     if not 0 < effect < 10:
         raise UsageError(f"effect is a share above 0, such as 0.05, got {effect}")
     wanted = quantity(name)

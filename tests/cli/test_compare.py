@@ -5,6 +5,7 @@ import pytest
 
 import perfkit as pk
 from perfkit.cli import compare
+from perfkit.errors import Slower, UsageError
 from tests.run_files import request, write_run
 
 
@@ -37,6 +38,27 @@ def test_compare_json_has_the_table(run, path, capsys):
     run("compare", path, "--baseline", "a", "--json", "--quantity", "ttft_p50", "--match", "model")
     (row,) = json.loads(capsys.readouterr().out)["table"]
     assert (row["group"], row["judgement"]) == ("b", "slower")
+
+
+def test_compare_raises_what_is_worse_than_its_tolerance_after_the_table(run, path, capsys):
+    with pytest.raises(Slower, match=r"2.00 times a's .*\(allowed: 5%\)"):
+        run("compare", path, "--baseline", "a", "--tolerance", "ttft_p50=5%")
+    assert "b's p50 TTFT" in capsys.readouterr().out
+
+
+def test_compare_is_content_within_its_tolerance_whatever_else_it_shows(run, path):
+    words = ("compare", path, "--baseline", "b", "--quantity", "e2e_p50", "--tolerance", "ttft_p50=5%")
+    assert run(*words) == 0
+
+
+def test_compare_says_what_a_tolerance_looks_like(run, path):
+    with pytest.raises(UsageError, match="such as ttft_p95=5%, got 'ttft_p95'"):
+        run("compare", path, "--baseline", "a", "--tolerance", "ttft_p95")
+
+
+def test_plan_of_several_runs_says_to_choose_one(run, path):
+    with pytest.raises(UsageError, match="got 2: choose one with pick"):
+        run("plan", path)
 
 
 def test_plan_prints_a_number_of_requests(run, path, capsys):

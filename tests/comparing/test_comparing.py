@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 import perfkit as pk
-from perfkit.comparing import Slower, quantity
-from perfkit.errors import UsageError
+from perfkit.comparing import quantity
+from perfkit.errors import Slower, UsageError
 from perfkit.runs import plan
 from tests.run_files import request, write_run
 
