@@ -100,6 +100,7 @@ class Measured(Selection):
         by: By = "run",
         unit: str | None = None,
         definition: str | None = None,
+        slo: Mapping[str, float | str] | None = None,
     ) -> Summary:
         """Return counts, latencies, rates and verdicts as tables.
 
@@ -113,6 +114,8 @@ class Measured(Selection):
             Of durations in ``frame``, such as ``"ms"``; default seconds.
         definition : str, optional
             Another tool's, such as ``"vllm"``, for TTFT, ITL, TPOT and E2E of each run; see ``lens``.
+        slo : mapping of metric to bound, optional
+            Objectives such as ``{"ttft": "200ms"}``: the rates gain the ``goodput`` within them.
 
         Returns
         -------
@@ -136,10 +139,13 @@ class Measured(Selection):
             for run in self.members
             if (status := run.record.get("status")) in ("running", "interrupted")
         ]
+        rates = aggregates.run_rates(rows, by, reason)
+        if slo:
+            rates["goodput"] = self.goodput(slo, by=by).to_numpy()
         summary = Summary(
             aggregates.head(self.members),
             aggregates.percentiles(rows, metrics, aggregates.QUANTILES, by, unit),
-            aggregates.run_rates(rows, by, reason),
+            rates,
             self.verdicts,
             (*([reason] if reason else []), *unfinished, *mixed, *unread),
         )

@@ -24,7 +24,8 @@ class Summary:
     """What was measured, as tables; prints itself in a terminal and in a notebook.
 
     ``frame`` has a row per group and metric: n, mean and percentiles of the steady, successful requests, in the unit
-    of its column ``unit``. ``rates`` has a row per group: requests, failed, throughputs, concurrency.
+    of its column ``unit``. ``rates`` has a row per group: requests, failed, throughputs, concurrency, and the goodput
+    where objectives were given.
     """
 
     head: str
@@ -65,18 +66,20 @@ class Summary:
 
     def _rate_table(self) -> tuple[list[str], list[list[Cell]]]:
         rates_shown = [RATES[name] for name in (*RATES_SHOWN, *self._registered(RATES))]
+        goodput = ["goodput"] if "goodput" in self.rates else []
         judged = bool(self.verdicts) and self.rates.index.names == ["run"]
         head = [
             *map(str, self.rates.index.names),
             "requests",
             "failed",
             *(f"{rate.label} [{rate.unit}]" for rate in rates_shown),
+            *(f"{name} [requests/s]" for name in goodput),
         ]
         rows = [
             [
                 *map(label, key if isinstance(key, tuple) else (key,)),
                 *(Cell(number(int(row[name]))) for name in ("requests", "failed")),
-                *(Cell(number(row[rate.name])) for rate in rates_shown),
+                *(Cell(number(row[name])) for name in [*(rate.name for rate in rates_shown), *goodput]),
                 *([label(_level(self.verdicts.get(str(key))))] if judged else []),
             ]
             for key, row in self.rates.iterrows()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import perfkit as pk
+from perfkit.errors import UsageError
 from perfkit.records import Json
 from perfkit.safe_pickle import Refused, read_cell
 from perfkit.tables import Cell, as_text, label, number
@@ -26,6 +27,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     show.add_argument("--by", nargs="+", default=["run"], metavar="COLUMN", help="group by columns, settings or tags")
     show.add_argument("--metric", nargs="+", metavar="NAME", help="only these metrics")
     show.add_argument("--definition", metavar="NAME", help="count as another tool does: vllm, guidellm, ...")
+    wanted = "objectives of each request, METRIC:BOUND, such as ttft:500ms tpot:50ms: adds the goodput within them"
+    show.add_argument("--slo", nargs="+", default=[], metavar="SLO", help=wanted)
     show.add_argument("--warmup", type=amount, help="left out at the start: a count, a share, a time such as 10s, auto")
     show.add_argument("--cooldown", type=amount, help="left out at the end: a count, a share, a time such as 10s")
     show.add_argument("--json", action="store_true", help="print JSON")
@@ -69,12 +72,30 @@ def amount(text: str) -> int | float | str:
         return text
 
 
+def objective(text: str) -> tuple[str, int | float | str]:
+    """Read what each request is to meet; a bound without a unit is in the metric's own.
+
+    Examples
+    --------
+    >>> objective("ttft:500ms"), objective("tpot:0.05")
+    (('ttft', '500ms'), ('tpot', 0.05))
+    """
+    metric, _, limit = text.partition(":")
+    if not (metric and limit) or ":" in limit:
+        raise UsageError(
+            f"an objective of each request reads METRIC:BOUND, such as ttft:500ms; got {text!r}; "
+            "percentiles are objectives of perfkit capacity"
+        )
+    return metric, amount(limit)
+
+
 def show_files(options: argparse.Namespace) -> int:
     """Print the summary of some runs."""
     runs = sources(options)
     if options.warmup is not None or options.cooldown is not None:
         runs = runs.trim(options.warmup, options.cooldown)
-    summary = runs.summary(options.metric, by=options.by, definition=options.definition)
+    slo = dict(map(objective, options.slo))
+    summary = runs.summary(options.metric, by=options.by, definition=options.definition, slo=slo)
     print(as_json(summary.to_dict()) if options.json else summary)
     return 0
 

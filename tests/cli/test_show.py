@@ -4,6 +4,7 @@ import json
 import pytest
 
 from perfkit.cli import show
+from perfkit.errors import UsageError
 from tests.run_files import failure, request, write_run
 
 
@@ -29,6 +30,21 @@ def run():
 def test_show_prints_what_a_notebook_shows(run, path, capsys):
     assert run("show", path) == 0
     assert "time to first token [ms]" in capsys.readouterr().out
+
+
+def test_show_counts_the_requests_within_objectives_as_goodput(run, path, capsys):
+    run("show", path, "--json", "--slo", "ttft:550ms", "e2e:60")
+    (rates,) = json.loads(capsys.readouterr().out)["rates"]
+    assert rates["goodput"] == pytest.approx(rates["request_throughput"] / 2)
+    run("show", path, "--slo", "ttft:0.55")
+    assert "goodput [requests/s]" in capsys.readouterr().out
+    run("show", path)
+    assert "goodput" not in capsys.readouterr().out
+
+
+def test_a_percentile_is_no_objective_of_each_request(run, path):
+    with pytest.raises(UsageError, match="reads METRIC:BOUND, such as ttft:500ms; got 'ttft:p95:500ms'"):
+        run("show", path, "--slo", "ttft:p95:500ms")
 
 
 def test_show_json_is_plain_numbers_for_scripts(run, path, capsys):
