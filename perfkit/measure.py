@@ -4,6 +4,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -160,7 +161,7 @@ def replay(runs: "Runs | str | Path", url: str | None = None, /, *, speed: float
     asked: dict[str, Any] = {"url": _endpoint(url, target), "model": record.get("model"), "rate": -1}
     asked |= {"api": "verbatim", "preflight": False, "number": len(rows), "speed": speed}
     asked |= {"name": f"{runs.labels[0]}-replay", **given}
-    return start(**{**asked, "dataset": _recorded(runs, begin)})
+    return start(**{**asked, "dataset": _Recording(runs, begin)})
 
 
 def _endpoint(url: str | None, target: str) -> str:
@@ -177,14 +178,21 @@ def _endpoint(url: str | None, target: str) -> str:
     return (parts if parts.path.strip("/") else parts._replace(path=urlsplit(target).path)).geturl()
 
 
-def _recorded(runs: "Runs", begin: float) -> Iterator[Prompt]:
-    decoded = runs.decoded().sort_values("start_time")
-    for request, moment, identity in zip(decoded["request"], decoded["start_time"], decoded["request_id"], strict=True):
-        if not isinstance(request, dict):
-            raise UsageError(
-                f"{runs.labels[0]} holds no request bodies; a run saved with body=False cannot be replayed"
-            )
-        yield Prompt(request, request_id=identity, due=float(moment - begin))
+@dataclass(frozen=True)
+class _Recording:
+    """The requests of a run as prompts with their times; each worker reads it from its beginning."""
+
+    runs: "Runs"
+    begin: float
+
+    def __iter__(self) -> Iterator[Prompt]:
+        rows = self.runs.decoded().sort_values("start_time")
+        for request, moment, identity in zip(rows["request"], rows["start_time"], rows["request_id"], strict=True):
+            if not isinstance(request, dict):
+                raise UsageError(
+                    f"{self.runs.labels[0]} holds no request bodies; a run saved with body=False cannot be replayed"
+                )
+            yield Prompt(request, request_id=identity, due=float(moment - self.begin))
 
 
 def resume(path: str | Path, **given: Any) -> Job:

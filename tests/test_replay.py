@@ -57,6 +57,18 @@ def test_a_replay_takes_the_path_of_a_file_with_one_run(tmp_path):
     assert again.requests["success"].tolist() == [1, 1, 1]
 
 
+def test_several_workers_replay_together_what_one_would(tmp_path):
+    log = tmp_path / "received.jsonl"
+    with pk.simulate(ttft=0.005, itl=0.001, request_log=str(log)) as server:
+        first = pk.start(server.url, rate=40, number=12, max_tokens=4, workers=0, db=str(tmp_path / "a.db")).wait()
+        again = pk.replay(first, workers=2, db=str(tmp_path / "b.db")).wait()
+    before, after = (runs.requests.sort_values("scheduled_time") for runs in (first, again))
+    assert set(after["worker"]) == {0, 1}
+    assert after["prompt_hash"].tolist() == before["prompt_hash"].tolist()
+    due = after["scheduled_time"].to_numpy() - after["scheduled_time"].min()
+    assert due == pytest.approx(before["start_time"].to_numpy() - before["start_time"].min(), abs=1e-5)
+
+
 def test_replay_takes_one_run(tmp_path):
     with pk.simulate(ttft=0.005, itl=0.001) as server:
         given = {"number": 2, "max_tokens": 2, "workers": 0, "db": str(tmp_path / "a.db")}
