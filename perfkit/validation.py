@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
@@ -110,6 +111,11 @@ def _check_transport(arguments: Any) -> None:
         f"proxy must look like http://host:port, or be env for the environment's; got {shown_url(str(proxy))!r}",
     )
     _check_workers(arguments.workers)
+    here = type(arguments.workers) is int
+    _require(
+        arguments.stamps != "kernel" or (proxy is None and not (here and sys.platform != "linux")),
+        "stamps='kernel' needs Linux and no proxy; stamps='auto' takes the best there is",
+    )
 
 
 def _check_workers(workers: Any) -> None:

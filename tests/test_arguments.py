@@ -165,3 +165,12 @@ def test_numbers_of_points_that_do_not_fit_are_told() -> None:
 def test_an_unknown_word_suggests_the_nearest() -> None:
     with pytest.raises(UsageError, match="no argument is called 'tempreature'; did you mean 'temperature'"):
         Arguments.from_mapping({"tempreature": 1})
+
+
+def test_kernel_stamps_are_refused_where_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="stamps='kernel' needs Linux and no proxy"):
+        Arguments(stamps="kernel", proxy="http://127.0.0.1:3128")
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(UsageError, match="stamps='kernel' needs Linux and no proxy"):
+        Arguments(stamps="kernel")
+    assert Arguments(stamps="kernel", workers="tcp://linux:8786").stamps == "kernel"
