@@ -8,7 +8,7 @@ from pandas import DataFrame
 from perfkit.plots import notes
 from perfkit.plots.canvas import MANY, canvas, letter_of
 from perfkit.plots.catalogue import chart
-from perfkit.plots.groups import Group, groups, legend, mark_failures, stacked
+from perfkit.plots.groups import Group, groups, has_failed, legend, mark_failures, stacked
 from perfkit.plots.lines import samples
 from perfkit.plots.quantity import Quantity, quantity, scale, widely_spread
 from perfkit.stats import Floats, present
@@ -21,10 +21,13 @@ _TIME = "time since the run's start [s]"
 
 
 def over_time_table(requests: DataFrame, metric: str = "output_throughput", *, by: str | None = "run") -> DataFrame:
-    """Return the line of each group: columns group, time, and the rate or the metric's median in each interval."""
+    """Return the lines of each group: columns group, run, time, and the rate or the metric's median in each interval.
+
+    A rate has a line per run of a group; medians are of all its runs, and ``run`` is empty.
+    """
     shown, parts = quantity(metric), groups(notes.loaded(requests), by)
     width = _interval(parts)
-    return stacked(_line(group, shown, width) for group in parts)
+    return stacked(_lines(group, shown, width) for group in parts)
 
 
 @chart("over_time", metric="output_throughput", columns=_READ, table=over_time_table)
@@ -42,7 +45,8 @@ def over_time(
         ``"output_throughput"``, ``"request_throughput"``, ``"concurrency"``, or a metric: then a dot per request at
         its start, and a line through the medians of equal intervals.
     by : str or None
-        The column whose values are drawn as one line each, every run from its own start.
+        The column whose values have a colour each, every run from its own start. A rate belongs to a run: each run
+        has a line of its own, in the colour of its group.
     ax : Axes, optional
         Where to draw; default: a figure of its own.
 
@@ -73,7 +77,7 @@ def over_time(
     width = _interval(parts)
     with canvas(ax) as ax:
         for group in parts:
-            _draw(ax, group, _line(group, shown, width), shown)
+            _draw(ax, group, _lines(group, shown, width), shown)
         shaded = _shade(ax, requests)
         _scale(ax, parts, shown)
         ax.set(xlabel=_TIME)
@@ -103,10 +107,15 @@ def _interval(parts: list[Group]) -> float:
     return float(next(step * power for step in (1, 2, 5, 10) if step * power >= least))
 
 
-def _line(group: Group, shown: Quantity, width: float) -> DataFrame:
-    rows = group.rows
-    at, values = _rate(rows, shown.name, width) if shown.name in RATES_DRAWN else _medians(rows, shown, width)
-    return DataFrame({"group": group.key, _TIME: at, shown.title: values})
+def _lines(group: Group, shown: Quantity, width: float) -> DataFrame:
+    if shown.name not in RATES_DRAWN:
+        at, values = _medians(group.rows, shown, width)
+        return DataFrame({"group": group.key, "run": "", _TIME: at, shown.title: values})
+    # Runs that followed each other would add up to a rate that never was.
+    rates = {run: _rate(rows, shown.name, width) for run, rows in group.rows.groupby("run", sort=False, observed=True)}
+    return stacked(
+        DataFrame({"group": group.key, "run": run, _TIME: at, shown.title: rate}) for run, (at, rate) in rates.items()
+    )
 
 
 def _rate(rows: DataFrame, name: str, width: float) -> tuple[Floats, Floats]:
@@ -150,19 +159,21 @@ def _medians(rows: DataFrame, shown: Quantity, width: float) -> tuple[Floats, Fl
 
 
 def _draw(ax: Axes, group: Group, points: DataFrame, shown: Quantity) -> None:
-    at, values = points[_TIME], points[shown.title]
     if shown.name in RATES_DRAWN:
-        ax.step(at, values, where="post", label=group.label(len(group.rows) - group.failures), **group.line)
+        label = group.label(len(group.rows) - group.failures)
+        for _, line in points.groupby("run", sort=False):
+            ax.step(line[_TIME], line[shown.title], where="post", label=label, **group.line)
+            label = "_"
     else:
         dots = shown.of(group.rows).dropna()
         faint = float(np.clip(12 / max(len(dots), 1) ** 0.5, 0.1, 0.5))
         size = 0.08 * letter_of(ax) ** 2
         start = group.rows["t"].reindex(dots.index)
         ax.scatter(start, dots, s=size, color=group.colour, alpha=faint, linewidths=0, rasterized=len(dots) > MANY)
-        line = ax.plot(at, values, label=group.label(len(dots)), **group.line)[0]
+        line = ax.plot(points[_TIME], points[shown.title], label=group.label(len(dots)), **group.line)[0]
         line.set_path_effects([withStroke(linewidth=line.get_linewidth() + 2, foreground="white")])
     if group.failures:
-        mark_failures(ax, group, _ends(group.rows[group.rows["success"] == 0]))
+        mark_failures(ax, group, _ends(group.rows[has_failed(group.rows)]))
 
 
 def _scale(ax: Axes, parts: list[Group], shown: Quantity) -> None:

@@ -36,7 +36,7 @@ def test_tokens_are_spread_from_the_first_to_the_last():
 def test_the_area_under_the_throughput_is_the_number_of_tokens():
     requests = served("a", parallel=16, number=200, failing=0.1)
     table = over_time_table(requests, "output_throughput")
-    at, rate = table.iloc[:, 1].to_numpy(), table.iloc[:, 2].to_numpy()
+    at, rate = table.iloc[:, 2].to_numpy(), table.iloc[:, 3].to_numpy()
     assert (np.diff(at) * rate[:-1]).sum() == pytest.approx(requests["completion_tokens"].sum())
 
 
@@ -55,7 +55,7 @@ def test_the_closed_model_keeps_its_users_busy():
 
 def test_requests_are_counted_when_they_end():
     table = over_time_table(answers((0, 0.5, 1, 5), (0, 0.5, 60, 5)), "request_throughput")
-    at, rate = table.iloc[:, 1].to_numpy(), table.iloc[:, 2].to_numpy()
+    at, rate = table.iloc[:, 2].to_numpy(), table.iloc[:, 3].to_numpy()
     assert (np.diff(at) * rate[:-1]).sum() == pytest.approx(2)
 
 
@@ -95,3 +95,19 @@ def test_a_run_much_shorter_than_the_others_is_one_interval():
     table = over_time_table(pd.concat([long, short], ignore_index=True), "concurrency")
     values = table[table["group"] == "b"]["concurrency [requests]"]
     assert values.tolist() == pytest.approx([1, 1])
+
+
+@pytest.mark.parametrize("metric", ["concurrency", "output_throughput"])
+def test_runs_that_followed_each_other_are_not_added_up_to_a_rate_that_never_was(metric):
+    runs = [served("a", parallel=2, number=100), served("b", parallel=8, number=100)]
+    both = over_time_table(pd.concat(runs, ignore_index=True).assign(gpu="H100"), metric, by="gpu")
+    apart = over_time_table(pd.concat(runs, ignore_index=True), metric, by="run")
+    assert both.iloc[:, 1:].equals(apart.iloc[:, 1:])
+    assert (both["group"].unique(), both["run"].unique().tolist()) == (["H100"], ["a", "b"])
+
+
+def test_the_runs_of_a_group_share_one_entry_of_the_legend():
+    runs = pd.concat([served("a", parallel=2, number=50), served("b", parallel=8, number=50)], ignore_index=True)
+    ax = over_time(runs.assign(gpu="H100"), "concurrency", by="gpu")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["H100 (n=100)"]
+    assert len({line.get_color() for line in ax.lines if line.get_xdata().size}) == 1
