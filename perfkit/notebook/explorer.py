@@ -147,8 +147,10 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
             self.line.value = f"<code>{escape(selection.spelling(self.source))}</code>"
             try:
                 self.picture.value = render(draw(selection, self.runs), "png", dpi=200)
-                self.trouble.value = ""
+                self.picture.layout.display, self.trouble.value = None, ""
             except PerfkitError as error:
+                # The picture of an earlier choice beside the words of this one would be taken for it.
+                self.picture.layout.display = "none"
                 self.trouble.value = f'<span style="color:#b2182b">{escape(_short(str(error)))}</span>'
 
 

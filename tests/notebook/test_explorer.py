@@ -64,14 +64,15 @@ def test_the_slider_filters_by_latency(panel):
     assert panel.selection.condition == ""
 
 
-def test_a_filter_that_cannot_be_read_is_one_escaped_sentence_and_the_picture_stays(panel):
+def test_a_filter_that_cannot_be_read_is_one_escaped_sentence_in_place_of_the_picture(panel):
     before = panel.picture.value
     panel.controls["where"].value = "<img src=x> > 1"
     assert "<img" not in panel.trouble.value
     assert panel.trouble.value
-    assert panel.picture.value == before
-    panel.controls["where"].value = "ttft > 0"
+    assert panel.picture.layout.display == "none"
+    panel.controls["where"].value = ""
     assert panel.trouble.value == ""
+    assert (panel.picture.layout.display, panel.picture.value) == (None, before)
 
 
 def test_a_mistyped_name_is_answered_with_the_nearest_not_with_all(panel):
