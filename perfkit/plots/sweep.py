@@ -95,7 +95,7 @@ def sweep(
         _axes(ax, points, shown)
         ax.set(xlabel=LOADS.get(x, x))
         legend(ax, by)
-        notes.write(ax, _beneath(inside, points, x), notes.remarks(requests, metric))
+        notes.write(ax, [*_beneath(inside, points, x), *pooled(parts, x)], notes.remarks(requests, metric))
     return ax
 
 
@@ -171,6 +171,13 @@ def _axes(ax: Axes, points: DataFrame, shown: Quantity) -> None:
 def load_name(load: float) -> str:
     """Write a load as a person would; a rate of -1 asks for everything at once."""
     return "all at once" if load == -1 else plain_number(load)
+
+
+def pooled(parts: list[Group], x: str) -> list[str]:
+    """Say that points hold more than one run: two deployments at equal load would look like one."""
+    runs = [group.rows.groupby(x)["run"].nunique().max() for group in parts if "run" in group.rows]
+    most = max((n for n in runs if n > 1), default=0)
+    return [f"up to {most:.0f} runs a point: `by` tells them apart"] if most else []
 
 
 def _beneath(requests: DataFrame, points: DataFrame, x: str) -> list[str]:

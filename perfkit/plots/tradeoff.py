@@ -11,7 +11,7 @@ from perfkit.plots.canvas import canvas, letter_of
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend
 from perfkit.plots.quantity import Quantity, quantity, scale, widely_spread
-from perfkit.plots.sweep import LOADS, load_name, load_of, sweep_table
+from perfkit.plots.sweep import LOADS, load_name, load_of, pooled, sweep_table
 
 _READ = (*LOADS, "run_id", "start_time", "completed_time", "completion_tokens", "prompt_tokens")
 
@@ -81,7 +81,8 @@ def tradeoff(
     latency, brought = quantity(metric), quantity(rate)
     points = tradeoff_table(inside, metric, by=by, rate=rate, percentile=percentile)
     with canvas(ax) as ax:
-        for group in groups(inside, by):
+        parts = groups(inside, by)
+        for group in parts:
             _draw(ax, group, points[points["group"] == group.key], brought, latency)
         ax.margins(0.08)
         values = [part[latency.title].to_numpy() for _, part in points.groupby("group")]
@@ -91,7 +92,8 @@ def tradeoff(
         if by is not None:
             legend(ax, by)
         signs = [f"at each point: {LOADS[load_of(inside)].split(' [')[0]}", "hollow: fewer than 10 requests beyond"]
-        notes.write(ax, signs[: 1 + int(points["thin"].any())], notes.remarks(requests, metric))
+        signs = [*signs[: 1 + int(points["thin"].any())], *pooled(parts, load_of(inside))]
+        notes.write(ax, signs, notes.remarks(requests, metric))
     return ax
 
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from perfkit.errors import UsageError
-from perfkit.plots import sweep
+from perfkit.plots import sweep, tradeoff
 from perfkit.plots.sweep import sweep_table
 from tests.served import served, together
 
@@ -65,6 +65,14 @@ def test_several_sweeps_have_a_colour_each(closed):
     both = together(closed, closed.assign(model="other"))
     names = [text.get_text() for text in sweep(both, by="model", percentiles=[50]).get_legend().get_texts()]
     assert names == ["qwen2.5-7b-instruct p50", "other p50"]
+
+
+@pytest.mark.parametrize("chart", [sweep, tradeoff])
+def test_a_point_of_several_runs_says_so_until_they_are_told_apart(closed, chart):
+    both = together(closed, closed.assign(run=closed["run"] + "b", run_id=closed["run_id"] + "b", model="other"))
+    assert "up to 2 runs a point: `by` tells them apart" in notes(chart(both))
+    assert "runs a point" not in notes(chart(both, by="model"))
+    assert "runs a point" not in notes(chart(closed))
 
 
 def test_requests_without_a_load_are_refused():
