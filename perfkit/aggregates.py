@@ -11,7 +11,7 @@ from perfkit.errors import UsageError
 from perfkit.estimates import mean_estimate, percentile_estimate
 from perfkit.frame import Run
 from perfkit.metrics import RATES, metric_named, rates
-from perfkit.records import Json
+from perfkit.records import CUT_OFF, Json
 from perfkit.stats import Floats, present
 from perfkit.where import parse
 from perfkit.where.tree import Comparison, Constant
@@ -28,7 +28,7 @@ def rows_for(
     """Load the steady requests with what metrics, rates and groups need, in one pass over the file."""
     needed = [column for name in metrics for column in metric_named(name).columns]
     needed += [column for name in rates for column in RATES[name].columns]
-    return columns.load(runs, [*by, *needed, "success"], "steady")
+    return columns.load(runs, [*by, *needed, "success", "error_kind"], "steady")
 
 
 def percentiles(
@@ -95,16 +95,18 @@ def grouped(rows: pd.DataFrame, by: Sequence[str]) -> Iterable[tuple[tuple[Json,
 
 
 def run_rates(rows: pd.DataFrame, by: Sequence[str], reason: str | None) -> pd.DataFrame:
-    """Return one row per group: ``requests``, ``failed`` and every rate.
+    """Return one row per group: ``requests``, ``failed``, ``cut_off`` (by the order to stop) and every rate.
 
     ``reason`` says why there can be no rates; they are NaN then.
     """
     table = []
     for key, group in grouped(rows, by):
-        counts = {"requests": len(group), "failed": int((~group["success"]).sum())}
+        cut_off = group["error_kind"] == CUT_OFF
+        counts = {"requests": len(group), "failed": int((~group["success"] & ~cut_off).sum())}
+        counts["cut_off"] = int(cut_off.sum())
         values = {name: float("nan") if reason else rate.compute(group) for name, rate in RATES.items()}
         table.append({**dict(zip(by, key, strict=True)), **counts, **values})
-    return pd.DataFrame(table, columns=[*by, "requests", "failed", *RATES]).set_index(list(by))
+    return pd.DataFrame(table, columns=[*by, "requests", "failed", "cut_off", *RATES]).set_index(list(by))
 
 
 def goodput(runs: Sequence[Run], slo: Mapping[str, float | str], by: Sequence[str], reason: str | None) -> pd.Series:
@@ -135,15 +137,19 @@ def bound(name: str, limit: float | str) -> float:
 
 
 def failures(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return failed requests counted by run, kind and status, with their share of the run and one error text."""
+    """Return requests without success counted by run, outcome, kind and status, with their share and one error text.
+
+    The outcome is ``failed``, or ``cut off`` for those that were under way when the order to stop came.
+    """
     rows = columns.load(runs, ["run", "success", "error_kind", "status_code", "error"])
     totals = rows.groupby("run", sort=False).size()
     failed = rows[~rows["success"]].drop(columns="success")
-    groups = failed.groupby(["run", "error_kind", "status_code"], sort=False, dropna=False)
+    failed["outcome"] = np.where(failed["error_kind"] == CUT_OFF, "cut off", "failed")
+    groups = failed.groupby(["run", "outcome", "error_kind", "status_code"], sort=False, dropna=False)
     counted = groups.agg(count=("run", "size"), example=("error", "first")).reset_index()
     # Without failures the map is an empty column of texts, which no number can be divided by.
     counted["share"] = counted["count"] / counted["run"].map(totals).astype(float)
-    return counted[["run", "error_kind", "status_code", "count", "share", "example"]]
+    return counted[["run", "outcome", "error_kind", "status_code", "count", "share", "example"]]
 
 
 def head(runs: Sequence[Run]) -> str:
@@ -155,22 +161,27 @@ def head(runs: Sequence[Run]) -> str:
     '0 runs, 0 requests'
     """
     counts: Counter[str] = Counter()
-    failed = 0
+    failed = cut_off = 0
     for run in runs:
-        for phase, success, count in _phases(run):
+        for phase, success, stopped, count in _phases(run):
+            cut_off += count if stopped else 0
+            if stopped and phase == "cooldown":
+                continue  # said once
             counts[phase] += count
-            failed += count if phase == "steady" and not success else 0
+            failed += count if phase == "steady" and not (success or stopped) else 0
     steady = counts.pop("steady", 0)
     left_out = ", ".join(f"{counts[phase]:,} {words}" for phase, words in _LEFT_OUT.items() if counts[phase])
     parts = [f"{len(runs):,} run{'s' * (len(runs) != 1)}, {steady:,} request{'s' * (steady != 1)}"]
     parts += [f"{failed:,} failed"] if failed else []
+    parts += [f"{cut_off:,} cut off when it was stopped"] if cut_off else []
     return ", ".join(parts) + (f" (left out: {left_out})" if left_out else "")
 
 
-def _phases(run: Run) -> list[tuple[str, bool, int]]:
+def _phases(run: Run) -> list[tuple[str, bool, bool, int]]:
     counted = []
     for part in ("preflight", "load"):
         sql, parameters = run.restriction(part)
-        query = f"SELECT {run.phase}, success = 1, count(*) FROM result WHERE {sql} GROUP BY 1, 2"
+        outcome = f"success = 1, error_kind IS '{CUT_OFF}'"
+        query = f"SELECT {run.phase}, {outcome}, count(*) FROM result WHERE {sql} GROUP BY 1, 2, 3"
         counted += [row for rows in run.source.batches(query, parameters) for row in rows]
     return counted

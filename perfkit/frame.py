@@ -295,9 +295,22 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Tags are columns under their names; ``arguments`` stays the stored JSON text.
+        ``cut_off`` counts the requests that were sent and neither answered nor failed, as the run was stopped. Tags
+        are columns under their names; ``arguments`` stays the stored JSON text.
     """
     names = [column.name for column in RUN if column.name != "tags"]
-    rows = [{**{name: run.record.get(name) for name in names}, "path": run.source.path, **run.tags} for run in runs]
+    names.insert(names.index("failed") + 1, "cut_off")
+    records = [{**run.record, "cut_off": _cut_off(run.record)} for run in runs]
+    rows = [
+        {**{name: record.get(name) for name in names}, "path": run.source.path, **run.tags}
+        for run, record in zip(runs, records, strict=True)
+    ]
     index = pd.Index([run.label for run in runs], name="run", dtype=object)
     return pd.DataFrame(rows, index=index, columns=None if rows else [*names, "path"])
+
+
+def _cut_off(record: Mapping[str, Json]) -> int | None:
+    match [record.get(name) for name in ("sent", "succeeded", "failed")]:
+        case [int(sent), int(succeeded), int(failed)]:
+            return max(0, sent - succeeded - failed)
+    return None

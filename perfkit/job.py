@@ -35,8 +35,9 @@ STOP_WAIT = 5.0
 class Progress:
     """How far a job is. Counts are of the point under way, the preflight request left out.
 
-    ``done`` counts requests whose row is committed; ``elapsed`` is seconds of load; ``expected`` is None when the
-    number is not known beforehand.
+    ``done`` counts requests that ended by themselves and whose row is committed: at the end, what ``sent`` has more was
+    cut off by the order to stop. ``elapsed`` is seconds of load; ``expected`` is None when the number is not known
+    beforehand.
     """
 
     point: int = 0

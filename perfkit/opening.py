@@ -13,7 +13,7 @@ from perfkit.errors import PerfkitError, UnsafeFile, UnsafePickle, UsageError
 from perfkit.frame import Run, Source
 from perfkit.importers import open_imported, recognise
 from perfkit.labels import Candidate, labels
-from perfkit.records import Json
+from perfkit.records import CUT_OFF, Json
 from perfkit.safe_file import open_live, quoted, stored_columns
 from perfkit.safe_pickle import decode_cell
 from perfkit.store.process import status
@@ -204,10 +204,10 @@ def _ended(source: Source, record: Mapping[str, Json]) -> dict[str, Json]:
     if (now := status(record)) == record.get("status"):
         return {}
     query = """
-        SELECT count(*), count(CASE WHEN success THEN 1 END) FROM result
+        SELECT count(*), count(CASE WHEN success THEN 1 END), count(CASE WHEN error_kind = ? THEN 1 END) FROM result
         WHERE run_id = ? AND phase IS NOT 'preflight'"""
-    sent, succeeded = source.connection.execute(query, [record["run_id"]]).fetchone()
-    counts = {"sent": sent, "succeeded": succeeded, "failed": sent - succeeded}
+    sent, succeeded, cut_off = source.connection.execute(query, [CUT_OFF, record["run_id"]]).fetchone()
+    counts = {"sent": sent, "succeeded": succeeded, "failed": sent - succeeded - cut_off}
     return {"status": now, "end_time": record.get("heartbeat"), **counts}
 
 

@@ -38,6 +38,9 @@ ErrorKind = Literal[
 UNCONNECTED: tuple[ErrorKind, ...] = ("connect", "connect_timeout", "tls")
 """Kinds of a request that got no connection."""
 
+CUT_OFF: ErrorKind = "interrupted"
+"""The kind of a request that has not failed: the order to stop came first."""
+
 
 class Kind(IntEnum):
     """What one chunk of an answer carries. Stored in the ``chunks`` blob: never renumber."""

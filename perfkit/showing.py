@@ -10,6 +10,7 @@ from perfkit import columns, decoding
 from perfkit.errors import UsageError, nearest
 from perfkit.frame import Run
 from perfkit.metrics import METRICS, metric_named
+from perfkit.records import CUT_OFF
 from perfkit.tables import number, plain
 
 CHOICES = ("slowest", "fastest", "failed", "first", "random")
@@ -58,9 +59,9 @@ def show(runs: Sequence[Run], which: str, count: int, metric: str) -> Shown:
 def _chosen(runs: Sequence[Run], which: str, count: int, metric: str) -> pd.Index:
     if which not in CHOICES:
         raise UsageError(f"show takes one of {', '.join(CHOICES)}; got {which!r}{nearest(which, CHOICES)}")
-    values = columns.load(runs, ["success", metric_named(metric).name])
+    values = columns.load(runs, ["success", "error_kind", metric_named(metric).name])
     if which == "failed":
-        return values[~values["success"]].index[:count]
+        return values[~values["success"] & (values["error_kind"] != CUT_OFF)].index[:count]
     if which == "random":
         return values.sample(frac=1, random_state=0).index[:count]
     if which == "first":
@@ -72,7 +73,7 @@ def _chosen(runs: Sequence[Run], which: str, count: int, metric: str) -> pd.Inde
 def _request(row: pd.Series) -> Request:
     numbers = [f"{name} {_quantity(name, row[name])}" for name in _SHOWN if pd.notna(row[name])]
     seq = f" #{int(row['seq'])}" if pd.notna(row["seq"]) else ""
-    failed = [] if row["success"] else [f"failed: {row['error_kind']}"]
+    failed = [] if row["success"] else ["cut off" if row["error_kind"] == CUT_OFF else f"failed: {row['error_kind']}"]
     answer = row["output_text"] if row["success"] else row["error"]
     head = plain(f"{row['run']}{seq}: {', '.join([*failed, *numbers])}")
     return Request(head, _short(row["prompt"]), _short(row["refused"] or answer))

@@ -67,18 +67,18 @@ class Summary:
     def _rate_table(self) -> tuple[list[str], list[list[Cell]]]:
         rates_shown = [RATES[name] for name in (*RATES_SHOWN, *self._registered(RATES))]
         goodput = ["goodput"] if "goodput" in self.rates else []
+        counts = ["requests", "failed", *(["cut_off"] if self.rates["cut_off"].any() else [])]
         judged = bool(self.verdicts) and self.rates.index.names == ["run"]
         head = [
             *map(str, self.rates.index.names),
-            "requests",
-            "failed",
+            *(name.replace("_", " ") for name in counts),
             *(f"{rate.label} [{rate.unit}]" for rate in rates_shown),
             *(f"{name} [requests/s]" for name in goodput),
         ]
         rows = [
             [
                 *map(label, key if isinstance(key, tuple) else (key,)),
-                *(Cell(number(int(row[name]))) for name in ("requests", "failed")),
+                *(Cell(number(int(row[name]))) for name in counts),
                 *(Cell(number(row[name])) for name in [*(rate.name for rate in rates_shown), *goodput]),
                 *([label(_level(self.verdicts.get(str(key))))] if judged else []),
             ]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from perfkit.errors import PerfkitError
-from perfkit.records import Json
+from perfkit.records import CUT_OFF, Json
 
 if TYPE_CHECKING:
     from perfkit.job import Job
@@ -25,8 +25,9 @@ EVERY = 10
 LOOK = 0.5
 """Seconds between two looks at the job."""
 
-_SINCE = """
-SELECT count(*), coalesce(sum(NOT success), 0), avg(first_chunk_latency), avg(time_per_output_token), avg(latency),
+_SINCE = f"""
+SELECT count(*), coalesce(sum(NOT success AND error_kind IS NOT '{CUT_OFF}'), 0), avg(first_chunk_latency),
+       avg(time_per_output_token), avg(latency),
        coalesce(max(rowid), :after)
 FROM result WHERE rowid > :after AND phase != 'preflight' AND run_id IN (SELECT value FROM json_each(:runs))
 """

@@ -73,7 +73,8 @@ def test_a_detached_job_outlives_its_killed_driver_and_is_stopped_through_its_fi
     runs = job.stop()
     assert job.done()
     assert job.interrupted
-    assert len(runs.requests) == job.progress.done == rows(path) - 1  # less the preflight request
+    assert len(runs.requests) == job.progress.sent == rows(path) - 1  # less the preflight request
+    assert (job.progress.failed, job.progress.done) == (0, runs.requests["success"].sum())
     assert not lives(int(stored(path, "SELECT pid FROM run")[0]["pid"]))
     assert not path.with_name("run.db-wal").exists()
 

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from perfkit.cli import main
 from perfkit.engine import failing
 from perfkit.errors import NothingSucceeded, PluginFailure, StorageError, UsageError
 from perfkit.job import Job, Progress
 from perfkit.measure import check, run, start
+from perfkit.notebook.live import sentence
 from perfkit.records import Prompt
 from perfkit.runs import Runs
 from perfkit.safe_pickle import decode_cell
@@ -362,6 +364,36 @@ def test_a_stopped_job_keeps_what_has_come_and_sends_nothing_more(tmp_path: Path
     offset = stored(path, "SELECT clock_offset FROM run")[0]["clock_offset"]
     assert all(truth.recv_done_ns + offset <= stopped * 1e9 for truth in read_requests(log) if truth.recv_done_ns)
     assert len(runs.requests) == len(found)
+
+
+def test_what_a_stop_cuts_off_is_told_apart_from_what_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.db"
+    with simulate(ttft=0.01, itl=60) as server:
+        job = start(server.url, parallel=3, number=9, preflight=False, name="cut", db=str(path), workers=0)
+        asyncio.run(until_in_flight(job, 3))
+        runs = job.stop()
+    assert stored(path, "SELECT sent, succeeded, failed FROM run") == [{"sent": 3, "succeeded": 0, "failed": 0}]
+    assert stored(path, "SELECT success, error_kind FROM result") == [{"success": 0, "error_kind": "interrupted"}] * 3
+    assert str(runs.summary()).startswith("1 run, 0 requests, 3 cut off when it was stopped\n")
+    assert runs.table["cut_off"].tolist() == [3]
+    assert runs.trim().summary().rates[["requests", "failed", "cut_off"]].to_numpy().tolist() == [[3, 0, 3]]
+    assert runs.failures()[["outcome", "error_kind", "count"]].to_numpy().tolist() == [["cut off", "interrupted", 3]]
+    assert str(runs.show("failed")) == "none"
+    assert str(runs.show("first", 1)).startswith("cut #0: cut off")
+    assert "0 of 9 requests · 3 cut off" in sentence(job.progress, over=True)
+    assert main(["ls", str(path)]) == 0
+    head, line = capsys.readouterr().out.splitlines()
+    assert head.split()[3:7] == ["requests", "failed", "cut", "off"]
+    assert line.split()[4:7] == ["3", "0", "3"]
+
+
+async def until_in_flight(job: Job, count: int) -> None:
+    """Wait until so many requests are under way."""
+    async with asyncio.timeout(20):
+        while job.progress.in_flight < count:
+            await asyncio.sleep(0.01)
 
 
 async def until_done(job: Job, count: int) -> int:

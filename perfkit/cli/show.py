@@ -112,7 +112,7 @@ def list_files(options: argparse.Namespace) -> int:
     else:
         print(
             as_text(
-                ["run", "model", "load", "requests", "failed", "started", "status", "verdict", "file"],
+                ["run", "model", "load", "requests", "failed", "cut off", "started", "status", "verdict", "file"],
                 list(map(_line, records)),
             )
         )
@@ -129,7 +129,7 @@ def as_json(value: Json) -> str:
 def _line(record: dict[str, Json]) -> Sequence[Cell]:
     started = record["start_time"]
     date = datetime.fromtimestamp(started).strftime("%Y-%m-%d %H:%M") if started and started > _SINCE_2001 else ""
-    counts = [Cell(number(record[name])) for name in ("sent", "failed")]
+    counts = [Cell(number(record[name])) for name in ("sent", "failed", "cut_off")]
     texts = [record["run"], record["model"] or "", _load(record)]
     rest = [date, record["status"] or "", record["verdict"] or "", record["path"]]
     return [*map(label, texts), *counts, *map(label, rest)]

@@ -22,7 +22,7 @@ from perfkit.engine.record import run_row
 from perfkit.errors import PerfkitError, PluginFailure, StorageError, UsageError
 from perfkit.load import Share
 from perfkit.plugins import bind_api
-from perfkit.records import Phase, Prompt, Pumped
+from perfkit.records import CUT_OFF, Phase, Prompt, Pumped
 from perfkit.store.far import FarStore
 from perfkit.store.writer import Row, Writer
 from perfkit.transport.clock import RunClock
@@ -262,7 +262,8 @@ class Desk:
             run = self._run
             fields: Row = {"status": "interrupted", "end_time": run.decoder.clock.unix(perf_counter_ns())}
             fields["problem"] = str(self._problem) if self._problem else None
-            counts = {"succeeded": run.stored - run.failed, "failed": run.failed, "sent": run.stored}
+            counts = {"succeeded": run.stored - run.failed, "failed": run.failed}
+            counts["sent"] = run.stored + run.cut_off
             self._writer.merge_run(run.run_id, {**fields, **counts})
         self._writer.close()
 
@@ -289,7 +290,10 @@ class Desk:
             run = self._current
             with run.commits:
                 self._store.add_results(rows)
-            counted = [row for row in rows if row["phase"] != "preflight"]
+            loaded = [row for row in rows if row["phase"] != "preflight"]
+            # What the order to stop cut off says nothing about the server: neither an answer nor a failure.
+            counted = [row for row in loaded if row["error_kind"] != CUT_OFF]
+            run.cut_off += len(loaded) - len(counted)
             run.stored += len(counted)
             run.failed += sum(not row["success"] for row in counted)
             self._channel.send(("stored", run.stored, run.failed, _first_error(rows)))

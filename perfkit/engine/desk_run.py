@@ -57,7 +57,7 @@ class DeskRun:
         self.tickets: dict[int, Planned] = {}
         self.wanted = AHEAD
         self.ended = False
-        self.stored = self.failed = 0
+        self.stored = self.failed = self.cut_off = 0
         self.events_before = 0
         self.beaten = monotonic()
         self.cpu = process_time()

@@ -23,6 +23,10 @@ class Progress(Protocol):
         """Points of the sweep."""
 
     @property
+    def sent(self) -> int:
+        """Requests sent, those that were cut off when it was stopped included."""
+
+    @property
     def done(self) -> int:
         """Requests finished."""
 
@@ -158,6 +162,8 @@ def sentence(progress: Progress, *, over: bool = False) -> str:
     part.append(f"{progress.done:,}{of} requests")
     if progress.failed:
         part.append(f"{progress.failed:,} failed")
+    if over and progress.sent > progress.done:
+        part.append(f"{progress.sent - progress.done:,} cut off")
     if not over:
         part.append(f"{progress.in_flight:,} in flight")
     if math.isfinite(progress.rate):

@@ -124,7 +124,7 @@ def rows_for(runs: Drawable, chart: Chart, metric: str | None, *others: str | No
         rows = runs.requests
     else:
         named = [name for each in (metric, *others) if each is not None for name in _loadable(each)]
-        rows = runs.column(*dict.fromkeys(["run", "phase", "success", *chart.columns, *named]))
+        rows = runs.column(*dict.fromkeys(["run", "phase", "success", "error_kind", *chart.columns, *named]))
     levels = {label: verdict.level if verdict else None for label, verdict in runs.verdicts.items()}
     return rows.assign(
         verdict=rows["run"].map(levels),

@@ -16,6 +16,7 @@ from pandas import DataFrame, Series
 from perfkit.errors import UsageError, nearest
 from perfkit.plots.canvas import Style, current, letters_across, lines_down
 from perfkit.plots.text import plain, shortened
+from perfkit.records import CUT_OFF
 from perfkit.tables import width
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -46,22 +47,30 @@ class Group:
     @property
     def failures(self) -> int:
         """Requests that failed."""
-        return int((self.rows["success"] == 0).sum()) if "success" in self.rows else 0
+        return int(has_failed(self.rows).sum())
 
     def label(self, n: int) -> str:
         """Name the group with the number of requests drawn, and of those that failed."""
         if self.rest:
             return f"{self.others:,} more" if self.others else "_"
-        failed = f", {self.failures:,} failed" if self.failures else ""
+        failures = f", {self.failures:,} failed" if self.failures else ""
         # A name that begins with an underscore would stay out of the legend.
         name = f" {self.name}" if self.name.startswith("_") else self.name
-        return f"{name} (n={n:,}{failed})"
+        return f"{name} (n={n:,}{failures})"
 
     @property
     def line(self) -> dict[str, Any]:
         """How its lines look."""
         thin = {"linewidth": 0.8, "zorder": 1.5} if self.rest else {}
         return {"color": self.colour, "linestyle": self.dash, **thin}
+
+
+def has_failed(requests: DataFrame) -> "Series[bool]":
+    """Tell of each request whether it failed; one that was under way when the run was stopped has not."""
+    if "success" not in requests:
+        return Series(False, index=requests.index)
+    without = requests["success"] == 0
+    return without & (requests["error_kind"] != CUT_OFF) if "error_kind" in requests else without
 
 
 def groups(requests: DataFrame, by: str | None = "run", *, style: Style | None = None) -> list[Group]:

@@ -10,7 +10,7 @@ from perfkit.errors import UsageError
 from perfkit.plots import notes
 from perfkit.plots.canvas import MANY, canvas, letter_of
 from perfkit.plots.catalogue import chart
-from perfkit.plots.groups import Group, groups, legend, mark_failures, stacked
+from perfkit.plots.groups import Group, groups, has_failed, legend, mark_failures, stacked
 from perfkit.plots.quantity import Quantity, quantity, scale, widely_spread
 
 
@@ -102,4 +102,4 @@ def _draw(ax: Axes, group: Group, dots: DataFrame, across: Quantity, look: dict[
     drawn = ax.scatter(*values, label=group.label(len(dots)), color=group.colour, marker=group.marker, **look)
     drawn.set_zorder(1.5 if group.rest else 2)
     if group.failures:
-        mark_failures(ax, group, across.of(group.rows[group.rows["success"] == 0]).dropna())
+        mark_failures(ax, group, across.of(group.rows[has_failed(group.rows)]).dropna())

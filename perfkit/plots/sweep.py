@@ -13,7 +13,7 @@ from perfkit.metrics import RATES
 from perfkit.plots import notes
 from perfkit.plots.canvas import canvas
 from perfkit.plots.catalogue import chart
-from perfkit.plots.groups import Group, groups, legend, stacked
+from perfkit.plots.groups import Group, groups, has_failed, legend, stacked
 from perfkit.plots.quantity import Quantity, plain_number, quantity, scale
 from perfkit.stats import BEYOND, percentile, percentile_interval, present, thin
 
@@ -116,7 +116,7 @@ def load_of(requests: DataFrame, x: str | None = None) -> str:
 
 def _point(group: Group, load: Any, rows: DataFrame, shown: Quantity, percentiles: Sequence[float]) -> DataFrame:
     """Return what is drawn of one group at one load."""
-    head = {"group": group.key, "load": load, "requests": len(rows), "failed": int((rows["success"] == 0).sum())}
+    head = {"group": group.key, "load": load, "requests": len(rows), "failed": int(has_failed(rows).sum())}
     if shown.name in RATES:
         value = RATES[shown.name].compute(rows.assign(success=rows["success"] == 1))
         return DataFrame([{**head, "what": "", shown.title: value, "low": np.nan, "high": np.nan, "thin": False}])

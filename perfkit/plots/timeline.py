@@ -11,7 +11,7 @@ from pandas import DataFrame
 from perfkit.plots import notes
 from perfkit.plots.canvas import MANY, canvas, current
 from perfkit.plots.catalogue import chart
-from perfkit.plots.groups import Group, groups, legend, stacked
+from perfkit.plots.groups import Group, groups, has_failed, legend, stacked
 from perfkit.plots.quantity import quantity
 
 FAILED = "#b2182b"
@@ -93,7 +93,7 @@ def _spans(group: Group, metric: str | None, most: int) -> DataFrame:
             "start": start,
             "first token": first.fillna(end),
             "end": end,
-            "failed": rows["success"] == 0,
+            "failed": has_failed(rows),
         }
     ).dropna(subset=["start", "end"])
     order = quantity(metric).of(rows.loc[spans.index]) if metric else spans["start"]

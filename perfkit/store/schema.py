@@ -113,7 +113,7 @@ RUN = (
     Column("heartbeat", "REAL", "s", "when the writer was last seen alive: once a second"),
     Column("sent", "INTEGER", "", "requests sent, preflight left out"),
     Column("succeeded", "INTEGER", "", "of these"),
-    Column("failed", "INTEGER", "", "of these"),
+    Column("failed", "INTEGER", "", "of these; neither: cut off when the run was stopped"),
     Column("verdict", "TEXT", "", "VALID, SUSPECT or CLIENT-BOUND"),
     Column("reasons", "TEXT", "", "JSON list of sentences behind the verdict"),
     Column("basis", "TEXT", "", "JSON: what each metric rests on: stamps, recomputed, or stored:DEFINITION"),

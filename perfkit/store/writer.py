@@ -11,6 +11,7 @@ from types import NoneType
 from typing import Any
 
 from perfkit.errors import StorageError
+from perfkit.records import CUT_OFF
 from perfkit.store.repeats import Repeats, cached_repeats
 from perfkit.store.schema import APPLICATION_ID, RESULT_NAMES, RUN, SCHEMA_VERSION, statements
 from perfkit.verdict import LEVELS
@@ -34,7 +35,8 @@ _COUNTED = "SELECT count(*) FROM result WHERE run_id = :run_id AND phase IS NOT 
 _SETTLE = f"""
     UPDATE run SET status = 'interrupted', end_time = coalesce(end_time, :now),
                    sent = max(coalesce(sent, 0), ({_COUNTED})),
-                   succeeded = ({_COUNTED} AND success), failed = ({_COUNTED} AND NOT success)
+                   succeeded = ({_COUNTED} AND success),
+                   failed = ({_COUNTED} AND NOT success AND error_kind IS NOT '{CUT_OFF}')
     WHERE run_id = :run_id"""
 _LARGEST = 2**63
 _UNSTORABLE = (

@@ -268,6 +268,14 @@ def test_a_run_with_a_row_is_not_discarded(writer: Writer, path: Path) -> None:
     assert fetched(path, "SELECT run_id FROM run") == [("r",)]
 
 
+def test_what_a_stop_cut_off_of_a_settled_run_has_not_failed(writer: Writer, path: Path) -> None:
+    writer.begin_run({"run_id": "r"})
+    kinds = [None, "reset", "interrupted", "interrupted"]
+    writer.add_results(row(seq, success=int(not kind), error_kind=kind) for seq, kind in enumerate(kinds))
+    writer.settle_run("r")
+    assert fetched(path, "SELECT sent, succeeded, failed FROM run") == [(4, 1, 1)]
+
+
 def test_one_workers_problem_is_the_runs(writer: Writer, path: Path) -> None:
     writer.begin_run({"run_id": "r"})
     for problem in ("ended early", None):
