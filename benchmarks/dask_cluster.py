@@ -28,8 +28,21 @@ class Cluster:
         return "".join(log.read_text() for log in self.folder.glob("*.log"))
 
 
+@dataclass(frozen=True)
+class Place:
+    """A host: what stands before a command for it to run there, and the address at which the others reach it."""
+
+    before: tuple[str, ...] = ()
+    address: str = "127.0.0.1"
+
+
+HERE = Place()
+
+
 @contextlib.contextmanager
-def dask_cluster(folder: Path, workers: int = 2, tls: Sequence[Path] = ()) -> Iterator[Cluster]:
+def dask_cluster(
+    folder: Path, workers: int = 2, tls: Sequence[Path] = (), places: Sequence[Place] = ()
+) -> Iterator[Cluster]:
     """Start a scheduler and workers of one thread each; end all of them.
 
     Parameters
@@ -39,29 +52,34 @@ def dask_cluster(folder: Path, workers: int = 2, tls: Sequence[Path] = ()) -> It
     workers : int
     tls : sequence of Path
         Certificate, which all trust, and key; none: no TLS.
+    places : sequence of Place
+        Of the scheduler, and of each worker; none: all on this machine.
     """
+    first, *others = places or [HERE] * (workers + 1)
     found = folder / "scheduler.json"
-    options = ["--no-dashboard", "--dashboard-address", "127.0.0.1:0", "--host", "127.0.0.1"]
+    options = ["--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
     options += ["--protocol", "tls" if tls else "tcp"]
     options += ["--tls-ca-file", str(tls[0]), "--tls-cert", str(tls[0]), "--tls-key", str(tls[1])] if tls else []
     processes: list[subprocess.Popen[bytes]] = []
 
-    def run(program: str, *words: str) -> "subprocess.Popen[bytes]":
+    def run(place: Place, program: str, *words: str) -> "subprocess.Popen[bytes]":
         with (folder / f"{program}-{len(processes)}.log").open("wb") as log:
-            command = [sys.executable, "-m", f"distributed.cli.{program}", *options, *words]
+            begin = [*place.before, sys.executable, "-m", f"distributed.cli.{program}", "--host", place.address]
+            command = [*begin, *options, *words]
             processes.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
         return processes[-1]
 
     try:
-        run("dask_scheduler", "--port", "0", "--scheduler-file", str(found))
-        names = [f"w{number}" for number in range(workers)]
+        run(first, "dask_scheduler", "--port", "0", "--scheduler-file", str(found))
+        names = {f"w{number}": place for number, place in enumerate(others)}
         beside = ["--no-nanny", "--nthreads", "1", "--scheduler-file", str(found)]
         by_name = {
-            name: run("dask_worker", *beside, "--name", name, "--local-directory", str(folder)) for name in names
+            name: run(place, "dask_worker", *beside, "--name", name, "--local-directory", str(folder))
+            for name, place in names.items()
         }
         with _client(found, tls) as client:
-            if workers:
-                client.wait_for_workers(workers, timeout=60)
+            if names:
+                client.wait_for_workers(len(names), timeout=60)
             told = client.scheduler_info()
             address = {worker["name"]: address for address, worker in told["workers"].items()}
             yield Cluster(folder, told["address"], client, {address[name]: by_name[name] for name in names})

@@ -19,8 +19,8 @@ import signal
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns, sleep
@@ -67,12 +67,22 @@ def main() -> int:
 # -- The same load ---------------------------------------------------------------------------------------------------
 
 
-def compare(ways: dict[str, Any], rate: float, seconds: float, rounds: int) -> bool:
+Serve = Callable[[int], AbstractContextManager[str]]
+"""Starts the target with a seed; gives its URL."""
+
+
+@contextmanager
+def served_here(seed: int) -> Iterator[str]:
+    with pk.simulate(**SERVER, seed=seed) as server:
+        yield server.url
+
+
+def compare(ways: dict[str, Any], rate: float, seconds: float, rounds: int, serve: Serve = served_here) -> bool:
     """Carry the load in each way, turn about; print what was measured, and tell whether it is the same."""
     parts: dict[str, list[Sample]] = {way: [] for way in ways}
     for number in range(rounds):
         for at, (way, workers) in enumerate(ways.items()):
-            parts[way].append(measured(workers, rate, seconds, seed=number * len(ways) + at))
+            parts[way].append(measured(workers, rate, seconds, serve(number * len(ways) + at)))
     samples = {way: _together(some) for way, some in parts.items()}
     one = samples["one worker"]
     print(
@@ -92,10 +102,10 @@ def compare(ways: dict[str, Any], rate: float, seconds: float, rounds: int) -> b
     return all(passed)
 
 
-def measured(workers: Any, rate: float, seconds: float, seed: int) -> Sample:
-    with tempfile.TemporaryDirectory() as folder, pk.simulate(**SERVER, seed=seed) as server:
+def measured(workers: Any, rate: float, seconds: float, serving: AbstractContextManager[str]) -> Sample:
+    with tempfile.TemporaryDirectory() as folder, serving as url:
         job = pk.start(
-            server.url,
+            url,
             rate=rate,
             number=round(rate * seconds),
             prompt="hello",
@@ -171,14 +181,28 @@ def _killed(kind: str, moment: float) -> tuple[int, int, int, bool]:
             ended = perf_counter_ns()
             _kill(cluster, kind)
             job.wait()
-        with closing(sqlite3.connect(path)) as db:
-            stored = {int(told.rpartition("-")[2]) for told in _column(db, "SELECT server_request_id FROM result")}
-            (verdict, reasons) = db.execute("SELECT verdict, reasons FROM run").fetchone()
-        finished = [each for each in read_requests(log) if each.outcome == "ok" and each.events]
-        lost = [each for each in finished if each.req not in stored]
-        # What ended on the failed machine within its last 250 ms may be gone with it.
-        recent = [each for each in lost if kind == "machine" and ended - GRACE < each.end_ns]
-        return len(finished), len(lost) - len(recent), len(recent), verdict != "VALID" and "worker 2 of 2" in reasons
+        return reckoned(path, log, ended, GRACE if kind == "machine" else 0)
+
+
+def reckoned(path: Path, log: Path, ended: int, grace: int) -> tuple[int, int, int, bool]:
+    """Return answers finished by the server's log, those missing, those of the last moment missing, and the run's word.
+
+    Parameters
+    ----------
+    path, log : Path
+        Run file, and the server's log.
+    ended : int
+        When a worker or its host went, by ``perf_counter_ns``.
+    grace : int
+        Nanoseconds before that from which answers may be missing.
+    """
+    with closing(sqlite3.connect(path)) as db:
+        stored = {int(told.rpartition("-")[2]) for told in _column(db, "SELECT server_request_id FROM result")}
+        (verdict, reasons) = db.execute("SELECT verdict, reasons FROM run").fetchone()
+    finished = [each for each in read_requests(log) if each.outcome == "ok" and each.events]
+    lost = [each for each in finished if each.req not in stored]
+    recent = [each for each in lost if grace and ended - grace < each.end_ns]
+    return len(finished), len(lost) - len(recent), len(recent), verdict != "VALID" and "worker 2 of 2" in reasons
 
 
 def _kill(cluster: Cluster, kind: str) -> None:
