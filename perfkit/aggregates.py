@@ -133,7 +133,9 @@ def bound(name: str, limit: float | str) -> float:
         match parse(f"{name} < {limit}"):
             case Comparison(values=(_, Constant(value))) if not isinstance(value, str):
                 return float(value)
-    raise UsageError(f"the bound of {name} is a number, or a text with a unit such as '200ms'; got {limit!r}")
+    raise UsageError(
+        f"the bound of an objective such as {name} is a number or a text with a unit, such as '200ms'; got {limit!r}"
+    )
 
 
 def failures(runs: Sequence[Run]) -> pd.DataFrame:

@@ -187,7 +187,7 @@ def test_failures_count_kinds_with_an_example(runs):
 def test_goodput_counts_requests_that_meet_every_objective(runs):
     # 3 of the fast run's TTFT are within 0.35 s; its window is 11 s, the failure's second included.
     assert runs.goodput({"ttft": "350ms", "e2e": 10})["fast"] == pytest.approx(3 / 11)
-    with pytest.raises(UsageError, match="the bound of ttft is a number, or a text with a unit"):
+    with pytest.raises(UsageError, match="the bound of an objective such as ttft is a number"):
         runs.goodput({"ttft": ("p95", 0.5)})
 
 
@@ -278,6 +278,14 @@ def test_numbers_of_different_origin_are_named(tmp_path):
     write_run(tmp_path / "x.db", [request(0)], name="ours")
     write_run(tmp_path / "x.db", [request(0)], name="theirs", basis='{"ttft": "stored:vllm"}')
     assert "ttft is not measured the same way: stamps (ours), stored:vllm (theirs)" in str(pk.open(tmp_path))
+
+
+def test_a_file_without_a_metric_is_of_no_other_origin(tmp_path):
+    write_run(tmp_path / "x.db", [request(0)], name="ours")
+    write_run(tmp_path / "x.db", [request(0)], name="theirs", basis='{"itl": null, "ttft": "stored:vllm"}')
+    shown = str(pk.open(tmp_path))
+    assert "ttft is not measured the same way" in shown
+    assert "itl is not measured" not in shown
 
 
 def test_percentiles_come_with_intervals_when_asked_for(tmp_path):
