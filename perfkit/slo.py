@@ -249,10 +249,10 @@ def capacity(
     objectives = tuple(_objective(metric, wanted) for metric, wanted in slo.items())
     if not objectives:
         raise UsageError("an slo names at least one objective, such as {'ttft': ('p95', 0.5)}")
-    search = _Search(_arguments(url, given), axis, objectives)
     error, whole = (1 - confidence) / points, axis == "parallel"
     if whole:
         low, high = int(low), int(high) if isfinite(high) else high
+    search = _Search(_arguments(url, {**given, axis: low}), axis, objectives)
     found: list[Point] = []
     while (
         load := plan_next([each.tried for each in found], error, points - len(found), low, high, whole=whole)
@@ -286,7 +286,7 @@ def _objective(metric: str, wanted: tuple[str, float | str]) -> Objective:
 def _arguments(url: str | Arguments | None, given: Mapping[str, Any]) -> Arguments:
     """Return what all points share, with one name and file."""
     if isinstance(url, Arguments):
-        base = url.replace(rate=None, parallel=None, **given)
+        base = url.replace(**{"rate": None, "parallel": None, **given})
     else:
         base = Arguments.from_mapping({**({"url": url} if url is not None else {}), **given})
     if base.number is None and base.duration is None:

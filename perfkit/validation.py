@@ -22,6 +22,8 @@ _NOT_NEGATIVE = (
     *("think_time", "ramp", "dataset_offset", "min_prompt_length", "prefix_length", "log_every_n_query"),
     *("temperature", "top_p"),
 )
+_TIMED = ("trace", "workload_trace")
+"""Datasets whose requests have times of their own."""
 _WARMUP = re.compile(r"\d+(\.\d+)?s?")
 
 
@@ -54,6 +56,8 @@ def normalised(arguments: Any) -> dict[str, Any]:
         changed["rate"] = max(rate for rate, _ in steps)
     if steps and arguments.duration is None and arguments.number is None:
         changed["duration"] = sum(seconds for _, seconds in steps)
+    if arguments.dataset in _TIMED and arguments.rate is None and arguments.parallel is None and not steps:
+        changed["rate"] = -1  # at its times: one user who asks one after the other is not what a trace recorded
     if isinstance(arguments.plugins, str):
         changed["plugins"] = (arguments.plugins,)
     if isinstance(arguments.url, str) and "://" not in arguments.url:
@@ -146,6 +150,14 @@ def _check_load(arguments: Any) -> None:
         arguments.rate is None or arguments.parallel is None,
         "rate and parallel exclude each other: rate is an open model, parallel a closed one; "
         "to cap what an open model has in flight give max_concurrency",
+    )
+    _require(
+        arguments.max_concurrency is None or arguments.rate is not None,
+        "max_concurrency caps an open model; give rate with it (-1: all at once), or parallel for that many users",
+    )
+    _require(
+        arguments.burstiness == 1 or arguments.arrival == "gamma",
+        f"burstiness is of arrival='gamma'; got {arguments.burstiness} with arrival={arguments.arrival!r}",
     )
     highest = max((rate for rate, _ in arguments.steps), default=None)
     _require(

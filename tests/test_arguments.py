@@ -122,6 +122,8 @@ def test_steps_say_the_highest_rate_and_when_the_run_ends() -> None:
         ({"rate": math.nan}, "rate must be above 0"),
         ({"rate": math.inf}, "rate must be above 0"),
         ({"rate": "fast"}, "rate must be a number, got 'fast'"),
+        ({"max_concurrency": 8}, "max_concurrency caps an open model; give rate .* or parallel"),
+        ({"rate": 1, "burstiness": 0.5}, "burstiness is of arrival='gamma'; got 0.5 with arrival='poisson'"),
         ({"rate": 1, "parallel": 1}, "rate and parallel exclude each other.*max_concurrency"),
         ({"parallel": 0}, "parallel must be at least 1 user, got 0"),
         ({"parallel": 1.5}, "parallel must be a whole number, got 1.5"),
@@ -165,6 +167,12 @@ def test_numbers_of_points_that_do_not_fit_are_told() -> None:
 def test_an_unknown_word_suggests_the_nearest() -> None:
     with pytest.raises(UsageError, match="no argument is called 'tempreature'; did you mean 'temperature'"):
         Arguments.from_mapping({"tempreature": 1})
+
+
+def test_a_trace_is_sent_at_its_own_times_unless_a_load_is_given() -> None:
+    assert (Arguments(dataset="trace").load, Arguments(dataset="trace").rate) == ("open", -1)
+    assert Arguments(dataset="trace", parallel=2).load == "closed"
+    assert Arguments(dataset="sample").load == "closed"
 
 
 def test_kernel_stamps_are_refused_where_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
