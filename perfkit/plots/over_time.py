@@ -161,8 +161,8 @@ def _medians(rows: DataFrame, shown: Quantity, width: float) -> tuple[Floats, Fl
 def _draw(ax: Axes, group: Group, points: DataFrame, shown: Quantity) -> None:
     if shown.name in RATES_DRAWN:
         label = group.label(len(group.rows) - group.failures)
-        for _, line in points.groupby("run", sort=False):
-            ax.step(line[_TIME], line[shown.title], where="post", label=label, **group.line)
+        for _, rates in points.groupby("run", sort=False):
+            ax.step(rates[_TIME], rates[shown.title], where="post", label=label, **group.line)
             label = "_"
     else:
         dots = shown.of(group.rows).dropna()
