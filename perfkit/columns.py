@@ -139,13 +139,14 @@ def _is_short(value: Json) -> bool:
     return isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= _LONGEST_SETTING)
 
 
-def basis(run: Run, metric: str | None) -> str:
-    """Return what a metric of a run rests on: ``stamps``, ``recomputed`` or ``stored:`` and whose definition."""
+def basis(run: Run, metric: str | None) -> str | None:
+    """Return what a metric rests on: ``stamps``, ``recomputed``, or ``stored:`` and whose; None if a file lacks it."""
     try:
         bases = decode_cell(run.record.get("basis"), "basis")
     except UnsafePickle:
         bases = None
-    return str(bases.get(metric, "stamps")) if isinstance(bases, dict) else "stamps"
+    found = bases.get(metric, "stamps") if isinstance(bases, dict) else "stamps"
+    return None if found is None else str(found)
 
 
 def mixed_bases(runs: Sequence[Run], metrics: Iterable[str]) -> list[str]:
@@ -154,7 +155,8 @@ def mixed_bases(runs: Sequence[Run], metrics: Iterable[str]) -> list[str]:
     for name in metrics:
         by_basis: dict[str, list[str]] = {}
         for run in runs:
-            by_basis.setdefault(basis(run, name), []).append(run.label)
+            if of := basis(run, name):
+                by_basis.setdefault(of, []).append(run.label)
         if len(by_basis) > 1:
             parts = (f"{of} ({', '.join(labels)})" for of, labels in by_basis.items())
             sentences.append(f"{name} is not measured the same way: {', '.join(parts)}")
