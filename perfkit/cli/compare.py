@@ -50,7 +50,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "like those to come.",
     )
     add_sources(plan)
-    plan.add_argument("--effect", type=float, default=0.05, help="difference to see, as a share; default 0.05")
+    plan.add_argument("--effect", type=share, default=0.05, help="difference to see: 5%% or 0.05; default: 5%%")
     plan.add_argument("--metric", default="ttft", help="metric or throughput; default ttft")
     plan.add_argument("--quantile", type=float, default=0.95, help="0 to 1; default 0.95")
     plan.add_argument("--json", action="store_true", help="print JSON")
@@ -95,6 +95,17 @@ def _tolerance(text: str) -> tuple[str, str]:
     if not separator:
         raise UsageError(f"--tolerance takes a quantity and a share, such as ttft_p95=5%, got {text!r}")
     return name, allowed
+
+
+def share(text: str) -> float:
+    """Read a share: ``5%`` or ``0.05``.
+
+    Examples
+    --------
+    >>> share("5%"), share("0.05")
+    (0.05, 0.05)
+    """
+    return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
 
 
 def plan_files(options: argparse.Namespace) -> int:

@@ -56,6 +56,13 @@ def test_compare_says_what_a_tolerance_looks_like(run, path):
         run("compare", path, "--baseline", "a", "--tolerance", "ttft_p95")
 
 
+def test_plan_takes_an_effect_in_per_cent(run, path, capsys):
+    for effect in ("10%", "0.1"):
+        run("plan", path, "--pick", "a", "--quantile", "0.5", "--effect", effect)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == second
+
+
 def test_plan_of_several_runs_says_to_choose_one(run, path):
     with pytest.raises(UsageError, match="got 2: choose one with pick"):
         run("plan", path)
