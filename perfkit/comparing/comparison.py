@@ -105,7 +105,11 @@ class Comparison:
         return as_html(*self._shown()) + "".join(f"<div>{escape(plain(line))}</div>" for line in self._words("grey"))
 
     def _words(self, mark: str) -> list[str]:
-        alone = [f"nothing to hold against: {', '.join(self.unmatched)}"] if self.unmatched else []
+        alone = (
+            [f"left out, as no run of {self.baseline} has their load: {', '.join(self.unmatched)}"]
+            if self.unmatched
+            else []
+        )
         faint = any(_rests_on_few(result) for result in self.results)
         few = [f"{mark}: fewer than {ENOUGH} independent samples a side"] if faint else []
         return [*few, *self.sentences, *alone, *self.notes]
