@@ -54,7 +54,12 @@ class Picture:
 
 
 def report(
-    runs: Reportable, path: str | Path = "report.html", *, title: str | None = None, charts: Iterable[str] | None = None
+    runs: Reportable,
+    path: str | Path = "report.html",
+    *,
+    title: str | None = None,
+    charts: Iterable[str] | None = None,
+    by: str | None = None,
 ) -> Path:
     """Write a report.
 
@@ -68,6 +73,8 @@ def report(
         Default: the names of the runs.
     charts : iterable of str, optional
         As for ``export``.
+    by : str, optional
+        What the charts tell apart: a column, setting or tag; default: each chart's own.
 
     Returns
     -------
@@ -78,7 +85,7 @@ def report(
     Raises
     ------
     UsageError
-        A chart or metric is not known.
+        A chart, metric or column is not known.
 
     Examples
     --------
@@ -90,7 +97,7 @@ def report(
         title=plain(title or f"Benchmark of {', '.join(runs.labels)}"),
         doubts=list(_doubts(runs)),
         summary=Markup(runs.summary()._repr_html_()),  # it escapes what it holds
-        pictures=[_picture(runs, chart, metric) for chart, metric in chosen],
+        pictures=[_picture(runs, chart, metric, by) for chart, metric in chosen],
         failures=[{str(name): _shown(cell) for name, cell in row.items()} for row in _records(runs.failures())],
         definitions=list(_definitions()),
         runs=[plain(label) for label in runs.labels],
@@ -119,10 +126,12 @@ def _doubts(runs: Drawable) -> Iterator[tuple[str, str, list[str]]]:
             yield plain(label), verdict.level, verdict.reasons
 
 
-def _picture(runs: Drawable, chart: Chart, metric: str | None) -> Picture:
+def _picture(runs: Drawable, chart: Chart, metric: str | None, by: str | None) -> Picture:
     with styled(Style()):
-        svg = render(chart.draw(rows_for(runs, chart, metric, None), metric), "svg").decode()
-    given = json.dumps(metric) if metric else ""
+        svg = render(
+            chart.draw(rows_for(runs, chart, metric, by), metric, **({"by": by} if by else {})), "svg"
+        ).decode()
+    given = ", ".join([*([json.dumps(metric)] if metric else []), *([f"by={json.dumps(by)}"] if by else [])])
     # Matplotlib escapes the names in it; the XML head has no place inside HTML.
     return Picture(Markup(svg[svg.index("<svg") :]), chart.sentence, f"runs.plot.{chart.name}({given})")
 

@@ -77,6 +77,14 @@ def test_charts_can_be_chosen(tmp_path):
     assert "runs.plot.hist(&#34;e2e&#34;)" in page
 
 
+def test_charts_tell_apart_what_is_asked_for(tmp_path):
+    for gpu, users in (("A100", 1), ("A100", 8), ("H100", 1), ("H100", 8)):
+        write_run(tmp_path / "r.db", [request(0)], name=f"{gpu}-{users}", parallel=users, tags={"gpu": gpu})
+    text = report(pk.open(tmp_path), tmp_path / "r.html", charts=["sweep:ttft"], by="gpu").read_text()
+    assert "runs.plot.sweep(&#34;ttft&#34;, by=&#34;gpu&#34;)" in text
+    assert all(f"<!-- {gpu} p50 -->" in text for gpu in ("A100", "H100"))
+
+
 def test_an_unknown_chart_writes_no_page(tmp_path):
     path = write_run(tmp_path / "runs.db", [request(i, i) for i in range(3)])
     with pytest.raises(UsageError, match="did you mean 'hist'"):

@@ -42,6 +42,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     add_sources(report)
     report.add_argument("--out", default="report.html", metavar="FILE", help="default: report.html")
     report.add_argument("--title", metavar="TEXT", help="its title")
+    report.add_argument("--by", metavar="COLUMN", help="one line per value of a column, setting or tag")
     report.set_defaults(function=report_files)
 
 
@@ -101,5 +102,5 @@ def report_files(options: argparse.Namespace) -> int:
     """Write a report, and print where it is."""
     from perfkit.report import report
 
-    print(report(sources(options), options.out, title=options.title))
+    print(report(sources(options), options.out, title=options.title, by=options.by))
     return 0
