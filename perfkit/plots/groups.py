@@ -15,9 +15,8 @@ from pandas import DataFrame, Series
 
 from perfkit.errors import UsageError, nearest
 from perfkit.plots.canvas import Style, current, letters_across, lines_down
-from perfkit.plots.text import plain, shortened
+from perfkit.plots.text import letters, plain, shortened
 from perfkit.records import CUT_OFF
-from perfkit.tables import width
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 NAMED = 8
@@ -197,7 +196,7 @@ def legend(ax: Axes, title: str | None) -> Legend | None:
         return None
     room = letters_across(ax, 0.9)
     labels = [_fitting(label, room - SAMPLE) for label in labels]
-    widths = [width(label) + SAMPLE for label in labels]
+    widths = [letters(label) + SAMPLE for label in labels]
     beside = len(labels) > NAMED + 1 and max(widths) < 0.4 * room
     columns = 1 if beside else _columns(widths, room)
     most = max(NAMED + 1, int(columns * lines_down(ax, 0.9) * (0.9 if beside else 0.4)))
@@ -220,12 +219,12 @@ def legend(ax: Axes, title: str | None) -> Legend | None:
     )
 
 
-def _fitting(label: str, letters: int) -> str:
+def _fitting(label: str, room: int) -> str:
     """Cut the middle out of a label that is wider than the chart; its end is the number of requests."""
-    return plain(shortened(label.replace(r"\$", "$"), letters)) if width(label) > letters else label
+    return plain(shortened(label.replace(r"\$", "$"), room)) if letters(label) > room else label
 
 
-def _columns(widths: list[int], room: int) -> int:
+def _columns(widths: list[float], room: int) -> int:
     """Return how many columns of entries fit beside each other, when they are read line by line."""
     for columns in range(len(widths), 1, -1):
         if sum(max(widths[first::columns]) for first in range(columns)) <= room:

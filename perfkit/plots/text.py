@@ -1,6 +1,5 @@
 """Names on charts: other people's text, made safe to draw and short enough to read."""
 
-import textwrap
 import unicodedata
 
 LONGEST = 40
@@ -19,29 +18,66 @@ def plain(text: str) -> str:
     return " ".join(seen.split()).replace("$", r"\$")
 
 
-def shortened(name: str, longest: int = LONGEST) -> str:
+def letters(text: str) -> float:
+    """Return how many letters of mean width a text is as wide as: capitals, digits and Chinese take more room.
+
+    Examples
+    --------
+    >>> letters("run"), letters("RUN") > letters("run"), letters("\u6d4b\u8bd5") > 3
+    (3.0, True, True)
+    """
+    return sum(_width(letter) for letter in text)
+
+
+def _width(letter: str) -> float:
+    if unicodedata.east_asian_width(letter) in "WF":
+        return 2.0
+    return 1.25 if letter.isupper() else 1.15 if letter.isdigit() else 1.0
+
+
+def _fitting(text: str, room: float) -> int:
+    """Return how many characters at the beginning of a text fit, at least one."""
+    for count in range(1, len(text)):
+        room -= _width(text[count - 1])
+        if room < _width(text[count]):
+            return count
+    return len(text)
+
+
+def shortened(name: str, longest: float = LONGEST) -> str:
     """Cut the middle out of a long name: runs differ at their ends.
 
     Examples
     --------
     >>> shortened("qwen2.5-72b-instruct-tp4-fp8", 16)
-    'qwen2.5-…tp4-fp8'
+    'qwen2.5…tp4-fp8'
     """
-    if len(name) <= longest:
+    if letters(name) <= longest:
         return name
-    half = (longest - 1) // 2
-    return f"{name[: longest - 1 - half]}…{name[-half:]}"
+    half = (longest - 1) / 2
+    return f"{name[: _fitting(name, half)]}…{name[-_fitting(name[::-1], half) :]}"
 
 
-def wrapped(sentence: str, letters: int) -> str:
-    r"""Break a sentence into lines of at most so many letters.
+def wrapped(sentence: str, room: float) -> str:
+    r"""Break a sentence into lines of at most so many letters, and words that are longer, too.
 
     Examples
     --------
     >>> wrapped("one two three", 8)
     'one two\nthree'
     """
-    return "\n".join(textwrap.wrap(sentence, max(letters, 8)))
+    room = max(room, 8)
+    lines: list[str] = []
+    for word in sentence.split():
+        if lines and letters(f"{lines[-1]} {word}") <= room:
+            lines[-1] += f" {word}"
+            continue
+        while letters(word) > room:
+            end = _fitting(word, room)
+            lines.append(word[:end])
+            word = word[end:]
+        lines.append(word)
+    return "\n".join(lines)
 
 
 def listed(names: list[str], most: int = 3) -> str:

@@ -91,7 +91,7 @@ def test_a_long_name_keeps_its_ends():
     (group,) = groups(frame(["meta-llama/Meta-Llama-3.1-70B-Instruct, tensor parallel 8"]))
     assert group.name.startswith("meta-llama/")
     assert group.name.endswith("parallel 8")
-    assert len(group.name) == 40
+    assert 36 <= len(group.name) <= 40
 
 
 def test_names_that_would_become_equal_stay_whole():
