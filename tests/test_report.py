@@ -70,6 +70,14 @@ def test_the_same_runs_give_the_same_page(tmp_path):
     assert first == second
 
 
+def test_what_all_runs_share_is_said_once(tmp_path):
+    for name in ("a", "b"):
+        write_run(tmp_path / "r.db", [request(0)], name=name, model="qwen", dataset=f"{name}.txt")
+    text = report(pk.open(tmp_path), tmp_path / "r.html", charts=[]).read_text()
+    assert '<th>model</th><td colspan="2">qwen</td>' in text
+    assert "<th>dataset</th><td>a.txt</td><td>b.txt</td>" in text
+
+
 def test_charts_can_be_chosen(tmp_path):
     path = write_run(tmp_path / "runs.db", [request(i, i) for i in range(3)])
     page = report(pk.open(path), tmp_path / "a.html", charts=["hist:e2e"]).read_text()
