@@ -1,5 +1,6 @@
 """Gathers from a run file the evidence behind a verdict, and judges it anew."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -36,8 +37,8 @@ def verdict_of(run: Run) -> Verdict | None:
     -------
     Verdict or None
         None for runs measured by a tool that stores no evidence. The verdict stored when the run ended counts too,
-        since the engine may have known more: the worse of the two is returned. A file that holds only some of the
-        run's requests has the stored one alone.
+        since the engine may have known more: the worse level stands, with the reasons of both. A file that
+        holds only some of the run's requests has the stored one alone.
     """
     if run.record.get("source") not in (None, "perfkit"):
         return None
@@ -56,8 +57,17 @@ def _is_selection(run: Run) -> bool:
 
 
 def worse(first: Verdict, second: Verdict | None) -> Verdict:
-    """Return the worse of two verdicts, the first when they are equal."""
-    return second if second and LEVELS.index(second.level) > LEVELS.index(first.level) else first
+    """Return the worse of two verdicts, with what only the other knows added: a share that died stands in no row."""
+    if second is None:
+        return first
+    worst, other = (second, first) if LEVELS.index(second.level) > LEVELS.index(first.level) else (first, second)
+    told = {_wording(check) for check in worst.checks}
+    return Verdict(worst.level, (*worst.checks, *(check for check in other.checks if _wording(check) not in told)))
+
+
+def _wording(check: Check) -> str:
+    """Return a sentence without its numbers: both may say the same from more or fewer rows."""
+    return re.sub(r"\d[\d.,]*", "", check.sentence)
 
 
 def stored_verdict(run: Run) -> Verdict | None:

@@ -145,6 +145,15 @@ def test_the_worse_of_stored_and_recomputed_verdict_stands(tmp_path):
     assert found.reasons == ["the pipe was full; use more workers"]
 
 
+def test_a_share_that_died_is_named_beside_what_the_rows_show(tmp_path):
+    lost = "worker 2 of 2 died: its share of the load is missing"
+    samples = {"cpu_wait": [0.2]}
+    reasons = f'["{lost}; measure again", "the client waited for a processor 21 % of the time; close what else runs"]'
+    run = opened(tmp_path, [request(0)], samples=samples, verdict="SUSPECT", reasons=reasons)
+    found = verdict_of(run)
+    assert [check.sentence for check in found.checks] == ["the client waited for a processor 20 % of the time", lost]
+
+
 def test_runs_of_other_tools_are_not_judged(tmp_path):
     assert verdict_of(opened(tmp_path, [request(0)], source="evalscope")) is None
 
