@@ -174,7 +174,7 @@ def _percentile(values: Any, q: float) -> float:
 
 @dataclass(frozen=True)
 class Point:
-    """One point of the grid, and what became of it: ``honest``, ``late``, or ``server`` (the simulator's limit)."""
+    """One point of the grid, and what became of it: ``honest``, ``late``, or ``server`` (the simulator was late)."""
 
     streams: int
     itl: float
@@ -215,14 +215,21 @@ class Calibration:
 
     @property
     def sentence(self) -> str:
-        """The result in one sentence."""
+        """The result in one sentence: what holds, what was not learnt, and what to do."""
         honest, within = self.honest_rate, f"within {LATE_LIMIT * 1e3:g} ms (p99)"
-        by_server = any(point.outcome == "server" for point in self.points)
+        blind = [point for point in self.points if point.outcome == "server"]
+        again = "close what else runs here and calibrate again"
+        if honest is None and len(blind) == len(self.points):
+            least = min((point.lateness.server_late_p99 for point in blind), default=float("nan"))
+            why = f"the simulator itself was {least * 1e3:.1f} ms late or more (p99) at every point"
+            return f"{self.host}: nothing was learnt of the client, as {why}; {again}."
         if honest is None:
-            reason = "the simulator itself was late: try again when the machine is quiet" if by_server else "none held"
-            return f"{self.host}: no point shows stamps {within}; {reason}."
-        beyond = "; at the points marked so the simulator was late, not the client" if by_server else ""
-        return f"{self.host}: stamps hold {within} up to {honest:,.0f} events/s{beyond}."
+            known = " at which the simulator kept time" if blind else ""
+            advice = again if blind else "give fewer --streams or a larger --itl, or take a faster machine"
+            return f"{self.host}: stamps hold {within} at no point{known}; {advice}."
+        points = f"{len(blind)} point{'s' * (len(blind) > 1)}"
+        unknown = f"; at {points} the simulator itself was late: to learn of the client there, {again}" if blind else ""
+        return f"{self.host}: stamps hold {within} up to {honest:,.0f} events/s{unknown}."
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw lateness against the event rate, a line per token interval, points of the server's limit hollow."""
@@ -236,7 +243,7 @@ class Calibration:
                 ax.plot(*_dots(hollow), marker, color="white", markeredgecolor=drawn.get_color())
             ax.axhline(LATE_LIMIT * 1e3, color="0.5", linestyle=":")
             ax.set(xscale="log", yscale="log", xlabel="events [1/s]", ylabel="stamps late, p99 [ms]")
-            ax.legend(title="hollow: the simulator's limit")
+            ax.legend(title="hollow: the simulator was late")
         return ax
 
     def save(self, path: str | Path | None = None) -> Path:
@@ -258,7 +265,7 @@ def _dots(points: list[Point]) -> tuple[list[float], list[float]]:
 
 def _cells(point: Point) -> tuple[str, ...]:
     late = point.lateness
-    remark = {"honest": "", "late": "not honest", "server": "simulator's limit"}[point.outcome]
+    remark = {"honest": "", "late": "not honest", "server": "simulator late"}[point.outcome]
     numbers = (late.ttft_error * 1e3, late.late_mean * 1e3, late.late_p99 * 1e3, late.censored * 100, late.us_stored)
     return (
         str(point.streams),

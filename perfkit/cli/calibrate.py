@@ -47,4 +47,5 @@ def calibrate_machine(options: argparse.Namespace) -> int:
 
 def _say_point(point: "Point") -> None:
     late = point.lateness.late_p99 * 1e3
-    print(f"{point.streams} streams at {point.rate:,.0f} events/s: {late:.3f} ms late (p99)", file=sys.stderr)
+    server = f"; the simulator itself {point.lateness.server_late_p99 * 1e3:.3f} ms" * (point.outcome == "server")
+    print(f"{point.streams} streams at {point.rate:,.0f} events/s: {late:.3f} ms late (p99){server}", file=sys.stderr)
