@@ -176,16 +176,17 @@ class Desk:
         if api.generation == "llmuses":
             groups = conversations(Prompt(body, row=row) for row, body in enumerate(api.bodies(arguments)))
         elif self._pumped is None:
-            groups = conversations(self._dataset(arguments, run_id))
+            groups = conversations(self._dataset(arguments, share, row))
         else:
             groups = self._pumped_groups(run_id)
         self._run = DeskRun(arguments, run_id, api, groups, RunClock(clock_offset), share, row)
 
-    def _dataset(self, arguments: Arguments, run_id: str) -> Iterator[Prompt]:
+    def _dataset(self, arguments: Arguments, share: Share, row: Row) -> Iterator[Prompt]:
         """Read the dataset, and note in the run's record which file it is."""
         dataset = open_dataset(arguments)
-        if (known := dataset.hash) is not None:
-            self._store.update_run(run_id, dataset_hash=known)
+        row["dataset_hash"] = dataset.hash
+        if share.index == 0 and dataset.hash is not None:
+            self._store.update_run(str(row["run_id"]), dataset_hash=dataset.hash)
         yield from prompts(arguments, dataset)
 
     def _pumped_groups(self, run_id: str) -> Iterator[Sequence[Prompt]]:
@@ -243,6 +244,7 @@ class Desk:
             {
                 **fields,
                 "heartbeat": time(),
+                "dataset_hash": run.record.get("dataset_hash"),
                 "succeeded": run.stored - run.failed,
                 "failed": run.failed,
                 "verdict": told.level if run.stored else None,

@@ -12,9 +12,9 @@ from typing import Any
 
 from perfkit.errors import StorageError
 from perfkit.records import CUT_OFF
+from perfkit.store.merging import merged
 from perfkit.store.repeats import Repeats, cached_repeats
 from perfkit.store.schema import APPLICATION_ID, RESULT_NAMES, RUN, SCHEMA_VERSION, statements
-from perfkit.verdict import LEVELS
 
 Value = str | bytes | int | float | None
 Row = dict[str, Value]
@@ -118,9 +118,9 @@ class Writer:
             self._db.execute("BEGIN IMMEDIATE")
             cursor = self._db.execute(f"SELECT {', '.join(_RUN_NAMES)} FROM run WHERE run_id = ?", (run_id,))
             known: Row = dict(zip(_RUN_NAMES, cursor.fetchone() or (), strict=False))
-            merged = _merged(known, fields)
-            places = ", ".join(f"{name} = :{name}" for name in merged)
-            self._db.execute(f"UPDATE run SET {places} WHERE run_id = :run_id", {**merged, "run_id": run_id})
+            record = merged(known, fields)
+            places = ", ".join(f"{name} = :{name}" for name in record)
+            self._db.execute(f"UPDATE run SET {places} WHERE run_id = :run_id", {**record, "run_id": run_id})
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
@@ -291,28 +291,6 @@ def _add_missing_columns(db: sqlite3.Connection) -> None:
     for column in RUN:
         if column.name not in there:
             db.execute(f"ALTER TABLE run ADD COLUMN {column.name} {column.type}")
-
-
-def _merged(known: Row, said: Row) -> Row:
-    """Return a run's record with what a further worker says; the first one's word stands alone."""
-    merged = dict(said)
-    if known.get("end_time") is None:
-        return merged
-    for name in {"sent", "succeeded", "failed"} & said.keys():
-        merged[name] = sum(value for value in (known[name], said[name]) if isinstance(value, int))
-    for name, choose in (("start_time", min), ("end_time", max)):
-        values = [value for value in (known[name], said.get(name)) if isinstance(value, float)]
-        merged[name] = choose(values) if values else None
-    if "interrupted" in (known["status"], said.get("status")):
-        merged["status"] = "interrupted"
-    if "problem" in said:
-        merged["problem"] = known["problem"] or said["problem"]
-    if "verdict" in said:
-        levels = [level for level in LEVELS if level in (known["verdict"], said["verdict"])]
-        merged["verdict"] = levels[-1] if levels else None
-        reasons = [json.loads(str(side["reasons"] or "[]")) for side in (known, said)]
-        merged["reasons"] = json.dumps(list(dict.fromkeys(reasons[0] + reasons[1])), ensure_ascii=False)
-    return merged
 
 
 def _storable(row: Row) -> Row:

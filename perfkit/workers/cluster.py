@@ -21,7 +21,7 @@ from perfkit.errors import UsageError, WorkerLost
 from perfkit.secrets import Secret
 from perfkit.store.far import FarEnd
 from perfkit.workers import pipe
-from perfkit.workers.conversation import Conversation, Listen, ReadPrompts
+from perfkit.workers.conversation import Conversation, Event, Listen, ReadPrompts
 from perfkit.workers.link import PARTS, Call, gather
 from perfkit.workers.work import Work
 
@@ -76,8 +76,13 @@ class DaskHosts:
             rows.join()
             return f"the connection to {self.name(index)} ended"
 
+        def told(event: Event) -> None:
+            # What is wrong may be wrong on that host alone: a file that is not there.
+            named = event.get("error", "WorkerLost") != "WorkerLost"
+            listen({**event, "text": f"{self.name(index)} says: {event['text']}"} if named else event)
+
         orders, events = (links[part].stream for part in PARTS[:2])
-        return Conversation(orders, events, work, listen, prompts, farewell)
+        return Conversation(orders, events, work, told, prompts, farewell)
 
     def name(self, index: int) -> str:
         """Return what a share is called where it is missing."""

@@ -7,7 +7,6 @@ sides prove that they know the share's key, which came by another way, before an
 import contextlib
 import hmac
 import json
-import platform
 import socket
 import ssl
 import sys
@@ -118,7 +117,7 @@ def _dialled(call: Call, part: str, context: ssl.SSLContext | None) -> Link:
     end = context.wrap_socket(end, server_hostname=call.host) if context is not None else end
     stream = _stream(end)
     theirs, ours = _line(stream), token_hex(16)
-    hello = {"index": call.index, "part": part, "nonce": ours, "version": VERSION, "host": platform.node()}
+    hello = {"index": call.index, "part": part, "nonce": ours, "version": VERSION}
     hello["proof"] = _proof(call.key, part, theirs)
     pipe.tell(stream, hello)
     if not hmac.compare_digest(_line(stream), _proof(call.key, "driver", ours)):

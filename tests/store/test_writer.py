@@ -281,3 +281,17 @@ def test_one_workers_problem_is_the_runs(writer: Writer, path: Path) -> None:
     for problem in ("ended early", None):
         writer.merge_run("r", {"status": "interrupted", "end_time": 1.0, "problem": problem})
     assert fetched(path, "SELECT problem FROM run") == [("ended early",)]
+
+
+@pytest.mark.parametrize(("second", "verdict", "told"), [("same", "VALID", False), ("other", "SUSPECT", True)])
+@pytest.mark.parametrize("first_ends_first", [True, False])
+def test_workers_that_read_different_dataset_files_are_told_apart(
+    writer: Writer, path: Path, second: str, verdict: str, told: bool, first_ends_first: bool
+) -> None:
+    writer.begin_run({"run_id": "r"})
+    writer.update_run("r", dataset_hash="same")  # the first worker's, once it has opened it
+    said = {"status": "finished", "end_time": 1.0, "verdict": "VALID", "reasons": "[]"}
+    for file in ("same", second) if first_ends_first else (second, "same"):
+        writer.merge_run("r", {**said, "dataset_hash": file})
+    ((hash_, level, reasons),) = fetched(path, "SELECT dataset_hash, verdict, reasons FROM run")
+    assert (hash_, level, "different dataset files" in reasons) == ("same", verdict, told)

@@ -12,7 +12,7 @@ import pytest
 from distributed import Event
 
 from benchmarks.dask_cluster import Cluster, dask_cluster
-from perfkit.errors import UsageError, WorkerLost
+from perfkit.errors import PerfkitError, UsageError, WorkerLost
 from perfkit.measure import start
 from perfkit.simulator import Simulated, simulate
 from perfkit.simulator.truth import read_requests
@@ -207,6 +207,11 @@ def _tasks(dask_scheduler: object) -> list[str]:
 
 def _all() -> list[int]:
     return family(os.getpid())
+
+
+def test_what_is_wrong_on_one_host_names_it(cluster: Cluster, tmp_path: Path) -> None:
+    with pytest.raises(PerfkitError, match=r"worker 1 of 2, beside tcp://.*, says: "):
+        start("http://127.0.0.1:9", number=2, db=str(tmp_path / "r.db"), workers=cluster.client).wait(60)
 
 
 def test_a_cluster_without_workers_is_told(tmp_path: Path) -> None:

@@ -55,6 +55,17 @@ def test_users_and_number_are_dealt_and_counted_together(server, tmp_path):
     assert sqlite3.connect(db).execute("SELECT count(*) FROM result WHERE phase = 'preflight'").fetchone() == (1,)
 
 
+def test_the_file_that_all_workers_read_is_noted_once(server, tmp_path):
+    (tmp_path / "q.txt").write_text("why?\nwhere?\nwhen?\n")
+    for workers in (1, 2):
+        given = {"dataset": "line_by_line", "dataset_path": str(tmp_path / "q.txt"), "workers": workers}
+        pk.start(server.url, number=6, parallel=2, db=str(tmp_path / f"{workers}.db"), **given).wait()
+    alone, dealt = (run_of(tmp_path / f"{workers}.db", "dataset_hash, reasons") for workers in (1, 2))
+    assert alone[0] is not None
+    assert dealt[0] == alone[0]
+    assert "different dataset files" not in dealt[1]
+
+
 def test_all_workers_start_at_one_agreed_time(server, tmp_path):
     db = tmp_path / "r.db"
     pk.start(server.url, parallel=4, number=12, workers=2, db=str(db)).wait()
