@@ -92,6 +92,7 @@ def write(ax: Axes, legend: list[str], sentences: list[str]) -> None:
 def empty(ax: Axes, label: str, drawn: list[Group]) -> None:
     """Say in the middle of empty axes why they are empty."""
     failures = sum(group.failures for group in drawn)
-    why = f"no request has a {label}" + (f" ({failures:,} failed)" if failures else "")
+    article = "an" if label[:1] in "aeiou" else "a"
+    why = f"no request has {article} {label}" + (f" ({failures:,} failed)" if failures else "")
     ax.text(0.5, 0.5, plain(why), transform=ax.transAxes, ha="center", va="center", color="#666666", gid="empty")
     ax.set(xticks=[], yticks=[])

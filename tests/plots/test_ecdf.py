@@ -54,6 +54,11 @@ def test_without_a_value_the_axes_say_why_they_are_empty():
     ]
 
 
+def test_empty_axes_are_said_to_lack_an_end_to_end_latency():
+    frame = requests(ttft=[0.1]).assign(e2e=np.nan, latency=np.nan)
+    assert "no request has an end-to-end latency" in [text.get_text() for text in ecdf(frame, "e2e").texts]
+
+
 def test_the_axis_is_logarithmic_when_the_99th_percentile_is_above_ten_medians():
     wide = requests(ttft=[0.1] * 95 + [5.0] * 5)
     narrow = requests(ttft=[0.1] * 95 + [0.9] * 5)
