@@ -24,8 +24,8 @@ def found(*points: tuple[float, float]) -> str:
         ([HONEST, HONEST, LATE], "here: stamps hold within 1 ms (p99) up to 200 events/s."),
         (
             [SERVER, HONEST, SERVER],
-            "here: stamps hold within 1 ms (p99) up to 200 events/s; at 2 points the simulator itself was late: to learn "
-            "of the client there, close what else runs here and calibrate again.",
+            "here: stamps hold within 1 ms (p99) up to 200 events/s; at 2 points the simulator itself was late: to "
+            "learn of the client there, close what else runs here and calibrate again.",
         ),
         (
             [SERVER],
