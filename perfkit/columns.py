@@ -11,9 +11,9 @@ from perfkit.frame import Condition, Part, Run, is_stored, request_batches, requ
 from perfkit.metrics import METRICS
 from perfkit.records import Json
 from perfkit.safe_pickle import decode_cell
-from perfkit.store.schema import NARROW, RESULT_NAMES, RUN
+from perfkit.store.schema import NARROW, RESULT, RESULT_NAMES, RUN
 from perfkit.where import Condition as Expression
-from perfkit.where import evaluate, names_in, parse, to_sql
+from perfkit.where import Constant, Name, Value, compared, evaluate, names_in, parse, to_sql
 
 _LONGEST_SETTING = 80
 """Characters of a setting that ``requests`` repeats: a prompt given as an argument is not worth a column."""
@@ -25,6 +25,8 @@ SETTINGS = ("model", "api", "load", "parallel", "rate", "dataset", "source")
 """Settings of a run that ``requests`` repeats on each of its rows."""
 
 _RECORDED = tuple(column.name for column in RUN)
+
+_NUMBERS = frozenset(column.name for column in RESULT if column.type in ("REAL", "INTEGER"))
 
 _BEFORE = """
     seq phase session_id turn worker scheduled_time start_time t dataset_row prompt_hash prompt_text request
@@ -181,8 +183,28 @@ def filtered(runs: Sequence[Run], expression: str) -> tuple[tuple[Run, ...], boo
     for name in used:
         check(runs, name)
     slow = [name for name in used if name in METRICS and METRICS[name].sql is None]
+    for values in compared(tree):
+        _refuse_texts(values)
     kept = _by_values(runs, tree, sorted(used)) if slow else tuple(_by_sql(run, tree, used) for run in runs)
     return kept, any(_is_outcome(name) for name in used)
+
+
+def _refuse_texts(values: Iterable[Value]) -> None:
+    """Raise where a number is compared with a text that is none: sqlite would call every text greater."""
+    parts = list(values)
+    numbers = [part.name for part in parts if isinstance(part, Name) and _is_number(part.name)]
+    texts = [part.value for part in parts if isinstance(part, Constant) and isinstance(part.value, str)]
+    for text in texts if numbers else ():
+        try:
+            float(text)
+        except ValueError:
+            raise UsageError(
+                f"where: {numbers[0]} is a number and {text!r} a text; write numbers without quotes, such as 100ms"
+            ) from None
+
+
+def _is_number(name: str) -> bool:
+    return name in METRICS or name in _NUMBERS
 
 
 def _is_outcome(name: str) -> bool:

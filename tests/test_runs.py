@@ -88,6 +88,8 @@ def test_where_takes_a_mask_and_keeps_what_it_names(runs):
         ("tttf > 1", "did you mean 'ttft'"),
         ("itl > 1ms", "itl_mean"),
         ("ttft > 1 & tpot > 1", "write 'and'"),
+        ("first_chunk_latency > '100ms'", "is a number and '100ms' a text; write numbers without quotes"),
+        ("success = 1 and not status_code in ('ok', 200)", "status_code is a number and 'ok' a text"),
     ],
 )
 def test_a_filter_that_cannot_be_read_says_what_to_write(runs, condition, sentence):

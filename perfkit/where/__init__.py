@@ -14,6 +14,17 @@ when the whole condition is true. Numbers sort before texts. Text in arithmetic 
 from perfkit.where.evaluation import Truth, evaluate
 from perfkit.where.parser import parse
 from perfkit.where.sql import to_sql
-from perfkit.where.tree import Condition, names_in
+from perfkit.where.tree import Condition, Constant, Name, Value, compared, names_in
 
-__all__ = ["Condition", "Truth", "evaluate", "names_in", "parse", "to_sql"]
+__all__ = [
+    "Condition",
+    "Constant",
+    "Name",
+    "Truth",
+    "Value",
+    "compared",
+    "evaluate",
+    "names_in",
+    "parse",
+    "to_sql",
+]

@@ -1,5 +1,6 @@
 """What an expression of the ``where`` language is made of."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -89,3 +90,24 @@ def names_in(node: Condition | Value) -> frozenset[str]:
             return frozenset[str]().union(*map(names_in, parts))
         case Membership(inner) | IsNull(inner) | Not(inner):
             return names_in(inner)
+
+
+def compared(node: Condition) -> Iterator[tuple[Value, ...]]:
+    """Yield the values that are compared with each other.
+
+    Examples
+    --------
+    >>> from perfkit.where import parse
+    >>> list(compared(parse("ttft > '1ms' and not model in ('a', 'b')")))[0]
+    (Name(name='ttft'), Constant(value='1ms'))
+    """
+    match node:
+        case Comparison(_, values):
+            yield values
+        case Membership(value, items):
+            yield (value, *map(Constant, items))
+        case Not(inner):
+            yield from compared(inner)
+        case Logic(_, parts):
+            for part in parts:
+                yield from compared(part)
