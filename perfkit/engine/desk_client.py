@@ -169,15 +169,16 @@ class DeskClient:
         await self._ask("finish", fields, evidence)
 
     async def look_after(self) -> None:
-        """Keep the desk behind everybody until cancelled, but for as long as it gets nowhere."""
+        """See to it until cancelled that the desk is not in the loop's way, and gets somewhere."""
         if self._relief is None:
             return
-        self._relief.begin()
         try:
             while True:
+                due = perf_counter_ns() + int(LOOK_EVERY * 1e9)
                 await asyncio.sleep(LOOK_EVERY)
+                lag = (perf_counter_ns() - due) / 1e9
                 owes = self._delivered > self.stored or bool(self._empty_since)
-                self._relief.look(self._heard, delivered=self._delivered, stored=self.stored, owes=owes)
+                self._relief.look(lag, self._heard, delivered=self._delivered, stored=self.stored, owes=owes)
         finally:
             self._relief.end()
 

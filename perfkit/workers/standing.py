@@ -15,10 +15,9 @@ def may_return() -> bool:
     """Tell whether a process of ours may leave the idle class again; asked before the desk is forked.
 
     A processor that runs only idle-class processes counts as free: the kernel puts whoever wakes there at once, where
-    a merely nice one is waited for. Measured on two cores that also run the server, 1024 streams, every chunk: p99
-    0.006 to 10 ms, where niceness alone gave 18 to 20. But only privileged processes (root, CAP_SYS_NICE, a raised
-    ``ulimit -e``) may leave that class, and a desk that cannot would starve beside any busy process; for all others
-    niceness must do.
+    a merely nice one is waited for. On two cores that also run the server, 1,024 streams, every chunk: p99 10 to 13 ms
+    in most runs, 18 to 20 by niceness alone. But only privileged processes (root, CAP_SYS_NICE, a raised ``ulimit -e``)
+    may leave that class, and a desk that cannot would starve beside any busy process; for all others niceness must do.
     """
     if not hasattr(os, "SCHED_IDLE"):
         return False

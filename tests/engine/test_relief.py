@@ -1,22 +1,38 @@
-"""When a desk that gives way to everybody is let forward: what it was told, look by look."""
+"""Where a desk is told to stand, look by look."""
 
-import pytest
+from perfkit.engine.relief import LATE, OLD, REMEMBERED, SILENT, Relief
 
-from perfkit.engine.relief import LOOKS, SILENT, Relief
+Look = tuple[int, int, int]
+"""Messages heard, answers delivered, answers stored."""
 
 
-def told(*looks: tuple[int, int, int], owes: bool = True) -> list[bool]:
-    """Return what the desk was told in a load; a look is: messages heard, answers delivered, answers stored."""
+def told(*looks: Look, lag: float = 2 * LATE, owes: bool = True) -> list[bool]:
+    """Return what the desk was told in a load whose loop is late."""
     orders: list[bool] = []
     relief = Relief(orders.append)
-    relief.begin()
     for heard, delivered, stored in looks:
-        relief.look(heard, delivered=delivered, stored=stored, owes=owes)
+        relief.look(lag, heard, delivered=delivered, stored=stored, owes=owes)
     return orders
 
 
-def test_a_desk_that_keeps_up_stays_behind() -> None:
-    assert told(*((look, 10 * look, 10 * look - 5) for look in range(1, 50))) == [False]
+def keeping_up(looks: int) -> list[Look]:
+    return [(look, 10 * look, 10 * look - 5) for look in range(1, looks)]
+
+
+def test_a_desk_that_keeps_up_steps_back_when_the_loop_is_late() -> None:
+    assert told(*keeping_up(50)) == [False]
+
+
+def test_beside_a_loop_that_is_in_time_it_stands_with_everybody() -> None:
+    assert told(*keeping_up(50), lag=LATE / 2) == []
+
+
+def test_it_returns_once_the_loop_has_been_in_time_for_a_while() -> None:
+    orders: list[bool] = []
+    relief = Relief(orders.append)
+    for number, (heard, delivered, stored) in enumerate(keeping_up(REMEMBERED + 3)):
+        relief.look(0.0 if number else 2 * LATE, heard, delivered=delivered, stored=stored, owes=True)
+        assert orders == ([False] if number < REMEMBERED else [False, True])
 
 
 def test_a_desk_that_says_nothing_while_it_owes_something_comes_forward() -> None:
@@ -28,7 +44,7 @@ def test_a_desk_that_owes_nothing_may_be_silent() -> None:
 
 
 def test_a_desk_that_falls_behind_comes_forward_however_much_it_says() -> None:
-    assert told(*((look, 100 * look, look) for look in range(1, LOOKS + 2))) == [False, True]
+    assert told(*((look, 100 * look, look) for look in range(1, OLD + 2))) == [False, True]
 
 
 def test_it_steps_back_once_everything_is_stored_that_had_come_a_look_before() -> None:
@@ -37,12 +53,10 @@ def test_it_steps_back_once_everything_is_stored_that_had_come_a_look_before() -
     assert told(*starved, (2, 12, 9)) == [False, True, False]
 
 
-@pytest.mark.parametrize("forward", [True, False])
-def test_after_the_load_it_stands_with_everybody(forward: bool) -> None:
+def test_after_the_load_it_stands_with_everybody_and_begins_anew() -> None:
     orders: list[bool] = []
     relief = Relief(orders.append)
-    relief.begin()
-    for _ in range(SILENT + 1 if forward else 0):
-        relief.look(1, delivered=5, stored=0, owes=True)
+    relief.look(2 * LATE, 1, delivered=5, stored=5, owes=False)
     relief.end()
+    relief.look(0.0, 1, delivered=0, stored=0, owes=False)
     assert orders == [False, True]

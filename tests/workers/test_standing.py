@@ -1,10 +1,12 @@
 """Where a process stands among the others, asked of the kernel."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from time import sleep
 
 import pytest
 
@@ -41,17 +43,24 @@ def test_asking_changes_nothing() -> None:
     assert (os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)) == before
 
 
-def test_the_desk_is_behind_all_others_during_the_load_and_not_before_or_after(tmp_path: Path) -> None:
+def test_the_desk_steps_back_while_its_loop_is_late_and_returns_after_the_load(
+    tmp_path: Path,
+) -> None:
     with pk.simulate(ttft=0.01, itl=0.005, output_tokens=20) as server:
         before = set(children(os.getpid()))
         job = pk.start(server.url, parallel=2, duration=30, db=str(tmp_path / "run.db"))
         (worker,) = set(children(os.getpid())) - before
-        until(lambda: list(children(worker)))
-        (desk,) = children(worker)
-        assert os.sched_getscheduler(desk) == os.SCHED_OTHER
-        until(lambda: os.sched_getscheduler(desk) == os.SCHED_IDLE)
-        assert os.sched_getscheduler(worker) == os.SCHED_OTHER
         until(lambda: job.progress.done > 10)
+        (desk,) = children(worker)
+
+        def stopped_for_a_moment() -> bool:
+            os.kill(worker, signal.SIGSTOP)
+            sleep(0.01)
+            os.kill(worker, signal.SIGCONT)
+            return os.sched_getscheduler(desk) == os.SCHED_IDLE
+
+        until(stopped_for_a_moment)
+        assert os.sched_getscheduler(worker) == os.SCHED_OTHER
         job.stop()
         until(lambda: desk not in children(worker) or os.sched_getscheduler(desk) == os.SCHED_OTHER)
         job.wait(30)
