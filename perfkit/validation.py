@@ -56,7 +56,8 @@ def normalised(arguments: Any) -> dict[str, Any]:
         changed["rate"] = max(rate for rate, _ in steps)
     if steps and arguments.duration is None and arguments.number is None:
         changed["duration"] = sum(seconds for _, seconds in steps)
-    if arguments.dataset in _TIMED and arguments.rate is None and arguments.parallel is None and not steps:
+    timed = isinstance(arguments.dataset, str) and arguments.dataset in _TIMED
+    if timed and arguments.rate is None and arguments.parallel is None and not steps:
         changed["rate"] = -1  # at its times: one user who asks one after the other is not what a trace recorded
     if isinstance(arguments.plugins, str):
         changed["plugins"] = (arguments.plugins,)
