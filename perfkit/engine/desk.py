@@ -30,7 +30,7 @@ from perfkit.transport.exchange import Exchange
 from perfkit.verdict import Evidence, verdict
 
 COMMIT_ROWS = 64
-COMMIT_EVERY = 0.025
+COMMIT_EVERY = 0.05
 """Seconds that a row may wait for others: a commit for each answer would cost more than reading it."""
 HEARTBEAT_EVERY = 1.0
 TAKEN_AT_ONCE = 256

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 
 LOOK_EVERY = 0.1
-"""Seconds between two looks; a desk that gets time says something every 25 ms."""
+"""Seconds between two looks; a desk that gets time says something every 50 ms."""
 LATE = 0.002
 """Seconds by which the loop may wake late: at 256 streams on two cores it is 1 ms, at 1,024 it is 5 to 20 ms.
 
