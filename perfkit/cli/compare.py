@@ -27,19 +27,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     compare.add_argument("--match", nargs="+", metavar="SETTING", help="settings that must be equal")
     compare.add_argument("--quantity", nargs="+", metavar="NAME", help="ttft_p95, tpot_mean, output_throughput, ...")
     compare.add_argument("--test", default="interval", help="what p rests on: interval (default) or permutation")
-    compare.add_argument(
-        "--tolerance",
-        nargs="+",
-        metavar="NAME=SHARE",
-        help="compare these quantities, and exit with status 5 unless each is proved to be at most this much worse: "
-        "ttft_p95=5%% output_throughput=5%%",
-    )
-    compare.add_argument(
-        "--unsure",
-        choices=("raise", "pass"),
-        default="raise",
-        help="what --tolerance makes of too few requests to tell; default: raise, which is status 5, too",
-    )
+    _add_gate(compare)
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.set_defaults(function=compare_files)
 
@@ -77,6 +65,22 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     lens.add_argument("--metric", default="ttft", help="ttft, itl, tpot or e2e; default ttft")
     lens.add_argument("--json", action="store_true", help="print JSON")
     lens.set_defaults(function=lens_files)
+
+
+def _add_gate(compare: argparse.ArgumentParser) -> None:
+    compare.add_argument(
+        "--tolerance",
+        nargs="+",
+        metavar="NAME=SHARE",
+        help="compare these quantities, and exit with status 5 unless each is proved to be at most this much worse: "
+        "ttft_p95=5%% output_throughput=5%%",
+    )
+    compare.add_argument(
+        "--unsure",
+        choices=("raise", "pass"),
+        default="raise",
+        help="what --tolerance makes of too few requests to tell; default: raise, which is status 5, too",
+    )
 
 
 def compare_files(options: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 Nearly every message of nearly every stream is the one before it with another piece of text, and comes as an HTTP
 chunk of its own. Once one of them is understood, the bytes around its text (its cast) say where in each of the others
 its text must stand; putting them together again and comparing with what came shows whether that is true, HTTP framing
-included: 0.03 ms for 64 messages, where taking the framing off and decoding each as JSON takes 0.2. What is not cast
+included: 0.05 ms for 64 messages, where taking the framing off and decoding each as JSON takes 0.2. What is not cast
 alike is handed on as it came.
 """
 

@@ -6,10 +6,7 @@ from collections.abc import Callable
 LOOK_EVERY = 0.1
 """Seconds between two looks; a desk that gets time says something every 50 ms."""
 LATE = 0.002
-"""Seconds by which the loop may wake late: at 256 streams on two cores it is 1 ms, at 1,024 it is 5 to 20 ms.
-
-To stand behind everybody costs the desk a tenth more processor time, so it does when there is something to gain.
-"""
+"""Seconds by which the loop may wake late: where it is in time there is nothing to gain, and the desk stays."""
 REMEMBERED = 10
 """Looks that a late one counts for."""
 SILENT = 2

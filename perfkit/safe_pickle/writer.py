@@ -62,8 +62,12 @@ def _texts(texts: list[str]) -> bytes:
     try:
         encoded = [text.encode() for text in texts]
     except UnicodeEncodeError:
-        encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+        encoded = list(map(_encoded, texts))
     return b"".join(chain.from_iterable(zip(map(_text_head, map(len, encoded)), encoded, strict=True)))
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")  # as the standard library writes half a surrogate pair
 
 
 @lru_cache(maxsize=4096)
@@ -84,10 +88,7 @@ def _write(value: Plain, put: Callable[[bytes], None], depth: int) -> None:
 
 
 def _write_text(value: str, put: Callable[[bytes], None], depth: int) -> None:
-    try:
-        data = value.encode()
-    except UnicodeEncodeError:
-        data = value.encode("utf-8", "surrogatepass")
+    data = _encoded(value)
     put(_text_head(len(data)) + data)
 
 

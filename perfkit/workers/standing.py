@@ -12,10 +12,10 @@ processes on two cores had a p99 of 8 to 400 ms there, and of 4 ms at 10.
 
 
 def may_return() -> bool:
-    """Tell whether a process of ours may leave the idle class again; asked before the desk is forked.
+    """Tell whether a process of ours may leave the idle class again, by rising for a moment itself.
 
     A processor that runs only idle-class processes counts as free: the kernel puts whoever wakes there at once, where
-    a merely nice one is waited for. On two cores that also run the server, 1,024 streams, every chunk: p99 10 to 13 ms
+    a merely nice one is waited for. On two cores that also run the server, 1,024 streams, every chunk: p99 4 to 13 ms
     in most runs, 18 to 20 by niceness alone. But only privileged processes (root, CAP_SYS_NICE, a raised ``ulimit -e``)
     may leave that class, and a desk that cannot would starve beside any busy process; for all others niceness must do.
     """
@@ -36,7 +36,6 @@ def stand(pid: int, forward: bool) -> None:
     Parameters
     ----------
     pid : int
-        0 is this process.
     forward : bool
     """
     with contextlib.suppress(ProcessLookupError):  # its end is told elsewhere
