@@ -16,7 +16,7 @@ def may_return() -> bool:
 
     A processor that runs only idle-class processes counts as free: the kernel puts whoever wakes there at once, where
     a merely nice one is waited for. On two cores that also run the server, 1,024 streams, every chunk: p99 4 to 13 ms
-    in most runs, 18 to 20 by niceness alone. But only privileged processes (root, CAP_SYS_NICE, a raised ``ulimit -e``)
+    in most runs, 18 to 20 by niceness alone. But only privileged processes (root, CAP_SYS_NICE)
     may leave that class, and a desk that cannot would starve beside any busy process; for all others niceness must do.
     """
     if not hasattr(os, "SCHED_IDLE"):
