@@ -138,8 +138,8 @@ GOOD: list[tuple[str, Given]] = [
 STEADY: Given = {"rate": 100, "arrival": "constant"}
 QUICK: Given = {"rate": 800, "arrival": "constant", "max_tokens": 1, "duration": 3.0}
 BAD: list[tuple[str, str, Given, Disturbance | None]] = [
-    ("busy neighbour", "6 jobs, 32 users", {"parallel": 32}, partial(neighbours, 6)),
-    ("rate", "20,000/s", {"rate": 20_000, "max_tokens": 1}, None),
+    ("busy neighbour", "3 jobs, 32 users", {"parallel": 32}, partial(neighbours, 3)),
+    ("rate", "8,000/s", {"rate": 8_000, "max_tokens": 1}, None),
     ("stopped process", "0.3 s, 16 users", {"parallel": 16}, partial(stopped, 0.3)),
     ("file limit", "60 users, 32 sockets", {"parallel": 60}, None),
     ("slow disk", "1.0 s", {"parallel": 16}, partial(locked, 1.0)),
