@@ -113,6 +113,7 @@ def evidence(run: Run) -> Evidence:
         loop_lag=_loop_lag(samples),
         stall=_largest(samples.get("loop_late")),
         cpu_wait=_busiest(whole, "cpu_wait"),
+        cpu_taken=_busiest(whole, "cpu_taken"),
         cpu_share=_busiest(whole, "cpu_share"),
         gc_pause=_largest(samples.get("gc_pause")),
         send_lag=late if is_open and not capped else None,

@@ -7,6 +7,8 @@ loop lag            99th percentile, s                      0.010    0.100
 stall               longest time the loop stood still, s    0.050    0.500
 processor wait      share of the time the loop was ready    0.15     0.50
                     and another process ran
+processors          share of the time that all those of     0.75
+                    the client were in use, by whomever
 cpu                 share of one core, busiest worker       0.80     0.95
 gc pause            longest, s                              0.020    0.200
 send lag            99th percentile behind schedule, s      0.020    0.250
@@ -60,6 +62,8 @@ class Evidence:
     """Longest time by which the loop was late: a stopped process hides from percentiles."""
     cpu_wait: float | None = None
     """Share of the time that the loop's thread was ready to run and waited for a processor."""
+    cpu_taken: float | None = None
+    """Share of the time that all the processors which the client may use were in use, by whomever."""
     cpu_share: float | None = None
     gc_pause: float | None = None
     send_lag: float | None = None
@@ -136,6 +140,13 @@ LIMITS = {
         0.15,
         0.50,
         "the client waited for a processor {percent:.0f} % of the time",
+        "close what else runs on this machine, or give the worker a core of its own",
+    ),
+    "cpu_taken": Limit(
+        "processors",
+        0.75,
+        float("inf"),
+        "no processor that the client may use was idle for {percent:.0f} % of the time",
         "close what else runs on this machine, or give the worker a core of its own",
     ),
     "cpu_share": Limit(

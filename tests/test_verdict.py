@@ -98,9 +98,10 @@ def test_evidence_is_read_from_samples_and_rows(tmp_path):
 
 
 def test_evidence_that_no_row_tells_is_read_from_samples_and_the_record(tmp_path):
-    samples = {"cpu_wait": [0.02, 0.04], "no_socket": [0.25], "commit": [0.7], "calibrated": [1.5], "loop_late": [0.2]}
+    waits = {"cpu_wait": [0.02, 0.04], "cpu_taken": [0.7, 0.9]}
+    samples = {**waits, "no_socket": [0.25], "commit": [0.7], "calibrated": [1.5], "loop_late": [0.2]}
     found = evidence(opened(tmp_path, [request(0)], samples=samples, host='{"governor": "powersave"}'))
-    assert found.cpu_wait == pytest.approx(0.03)
+    assert (found.cpu_wait, found.cpu_taken) == (pytest.approx(0.03), pytest.approx(0.8))
     assert (found.no_socket, found.commit, found.calibrated, found.stall) == (0.25, 0.7, 1.5, 0.2)
     assert found.governor == "powersave"
 

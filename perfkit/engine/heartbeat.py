@@ -10,6 +10,8 @@ from pathlib import Path
 from time import perf_counter_ns, process_time, time
 from typing import Any
 
+from perfkit.engine.processors import Spent
+
 BEAT = 0.010
 EVERY = 1.0
 LATE = 2_000_000  # ns; beats later than this are stored one by one, earlier ones only counted
@@ -23,8 +25,9 @@ class Heartbeat:
 
     Samples: ``loop_beats`` (number of beats), ``loop_late`` (seconds, one sample for each beat over 2 ms late: with
     ``loop_beats`` they give any percentile exactly), ``cpu_share`` (of one core), ``cpu_wait`` (share of the time
-    that this thread was ready and another ran; Linux), ``gc_pause`` (seconds each), ``load_average`` (of the machine),
-    and whatever ``gauges`` read.
+    that this thread was ready and another ran; Linux), ``cpu_taken`` (share of the time that all the processors it may
+    run on were in use, by whomever; Linux), ``gc_pause`` (seconds each), ``load_average`` (of the machine), and
+    whatever ``gauges`` read.
 
     Parameters
     ----------
@@ -46,6 +49,8 @@ class Heartbeat:
         """Share of one core that this process took since the start."""
         self.cpu_wait: float | None = None
         """Share of the time since the start that this thread waited for a processor; None where nobody counts it."""
+        self.cpu_taken: float | None = None
+        """Share of the time since the start that all the processors of this thread were in use, by whomever."""
         self.longest_pause = 0.0
         self.cpu_at_start = 0.0
 
@@ -55,6 +60,7 @@ class Heartbeat:
         self._cpu, self._since = process_time(), perf_counter_ns()
         self.cpu_at_start, self._started = self._cpu, self._since
         self._waited = self._waited_at_start = _waited()
+        self._spent = self._spent_at_start = Spent.now()
         self._task = asyncio.create_task(self._beat())
 
     async def stop(self) -> None:
@@ -94,7 +100,12 @@ class Heartbeat:
         if waited is not None and self._waited is not None and self._waited_at_start is not None:
             samples.append((now, "cpu_wait", (waited - self._waited) / 1e9 / elapsed))
             self.cpu_wait = (waited - self._waited_at_start) / max(1, stamp - self._started)
-        self._cpu, self._since, self._late, self._beats, self._waited = cpu, stamp, [], 0, waited
+        spent = Spent.now()
+        taken, self.cpu_taken = spent.taken_since(self._spent), spent.taken_since(self._spent_at_start)
+        if taken is not None:
+            samples.append((now, "cpu_taken", taken))
+        self._cpu, self._since, self._late, self._beats = cpu, stamp, [], 0
+        self._waited, self._spent = waited, spent
         self.cpu_share = (cpu - self.cpu_at_start) / max(1e-9, (stamp - self._started) / 1e9)
         self._emit(samples)
 

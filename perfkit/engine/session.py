@@ -221,6 +221,7 @@ class Session:
             "loop_lag": _p99(heartbeat.lags),
             "stall": max(heartbeat.lags, default=0) / 1e9 or None,
             "cpu_wait": heartbeat.cpu_wait,
+            "cpu_taken": heartbeat.cpu_taken,
             "no_socket": self._no_socket(load),
             "cpu_share": heartbeat.cpu_share or None,
             "gc_pause": heartbeat.longest_pause or None,

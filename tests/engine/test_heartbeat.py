@@ -46,6 +46,7 @@ def test_every_beat_is_counted_and_gauges_are_read_at_the_end() -> None:
     assert sum(samples["loop_beats"]) == len(heartbeat.lags)
     assert 2 <= len(heartbeat.lags) <= 0.3 / BEAT + 1
     assert samples["backlog"] == [7.0]
+    assert all(0 <= share <= 1 for share in samples["cpu_taken"])
 
 
 def test_the_processor_share_is_of_one_core() -> None:
