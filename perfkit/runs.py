@@ -175,9 +175,9 @@ class Runs(Measured):
         Returns
         -------
         Comparison
-            ``table`` (a ratio with a 95 % interval per row), ``sentences``, ``plot()``; prints itself. Where both
-            sides have three runs or more, the runs are resampled, else their requests; p-values are corrected by
-            Holm's method over the quantities of a pairing.
+            ``conclusion`` (is it faster?), ``table`` (a ratio with a 95 % interval per row), ``sentences``, ``plot()``;
+            prints itself. Where both sides have three runs or more, the runs are resampled, else their requests;
+            p-values are corrected by Holm's method over the quantities of a pairing.
 
         Raises
         ------
@@ -189,7 +189,8 @@ class Runs(Measured):
             apart = baseline.tag(side="baseline") + self.tag(side="these")
             return apart.compare("baseline", by="side", match=match, quantities=quantities, test=test)
         found = compared(self.members, baseline, by, match, quantities, test)
-        return replace(found, notes=tuple(self._doubts(quantities)))
+        levels = {run: verdict.level if verdict else None for run, verdict in self.verdicts.items()}
+        return replace(found, notes=tuple(self._doubts(quantities)), levels=levels)
 
     def _doubts(self, quantities: Iterable[str]) -> list[str]:
         """Say what speaks against trusting numbers of these runs side by side."""

@@ -1,13 +1,14 @@
 """Pairings judged quantity by quantity, as a table, as sentences and as a chart."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from perfkit import columns
+from perfkit.comparing.conclusion import conclusions, doubts
 from perfkit.comparing.judging import TESTS, Result, Test, at_load, judged
 from perfkit.comparing.pairing import pairings
 from perfkit.comparing.quantity import quantity
@@ -15,7 +16,7 @@ from perfkit.errors import UsageError, nearest
 from perfkit.estimates import ENOUGH
 from perfkit.frame import Run
 from perfkit.metrics import Rate
-from perfkit.records import Json
+from perfkit.records import CUT_OFF, Json
 from perfkit.stats import holm
 from perfkit.tables import Cell, as_html, as_text, label, number, plain
 
@@ -35,19 +36,23 @@ def compared(
     if test not in TESTS:
         raise UsageError(f"test is one of {', '.join(TESTS)}, got {test!r}{nearest(test, TESTS)}")
     quantities = [quantity(name) for name in names]
-    needed_columns = {column for each in quantities for column in (*each.columns, "prompt_hash")}
+    needed_columns = {column for each in quantities for column in (*each.columns, "error_kind", "prompt_hash")}
     paired, unmatched = pairings(runs, baseline, by, match)
     results: list[Result] = []
+    seen: dict[str, list[pd.DataFrame]] = {}
     for pairing in paired:
         ours, theirs = (
             [columns.load([run], needed_columns, "steady") for run in side]
             for side in (pairing.baseline_runs, pairing.other_runs)
         )
+        seen.setdefault(baseline, []).extend(ours)
+        seen.setdefault(pairing.other, []).extend(theirs)
         rows = [judged(pairing, each, ours, theirs, test) for each in quantities]
         present = [result for result in rows if result.baseline.n and result.other.n]
         corrected = holm([result.p for result in present])
         results += [replace(result, p_holm=p) for result, p in zip(present, corrected, strict=True)]
-    return Comparison(baseline, tuple(results), tuple(unmatched), test=test)
+    failed = {group: _failed(requests) for group, requests in seen.items()}
+    return Comparison(baseline, tuple(results), tuple(unmatched), test=test, failed=failed)
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,16 @@ class Comparison:
     notes: tuple[str, ...] = ()
     test: Test = "interval"
     """What p rests on."""
+    levels: Mapping[str, str | None] = field(default_factory=dict)
+    """The verdict on each run, by its label; None: not judged."""
+    failed: Mapping[str, float] = field(default_factory=dict)
+    """The share of its requests that failed, by group."""
+
+    @property
+    def conclusion(self) -> str:
+        """The whole in a sentence a group, and one of what speaks against it."""
+        doubted = doubts(self.results, self.levels, self.failed)
+        return "\n".join([*conclusions(self.baseline, self.results, self.levels), *doubted])
 
     @property
     def sentences(self) -> list[str]:
@@ -90,6 +105,7 @@ class Comparison:
         named = [{str(name): value for name, value in row.items()} for row in rows]
         return {
             "baseline": self.baseline,
+            "conclusion": self.conclusion,
             "table": named,
             "sentences": self.sentences,
             "unmatched": list(self.unmatched),
@@ -97,12 +113,15 @@ class Comparison:
         }
 
     def __str__(self) -> str:
-        return "\n".join([as_text(*self._shown()), "", *map(plain, self._words("*"))])
+        above = [*map(plain, self.conclusion.splitlines()), ""]
+        return "\n".join([*above, as_text(*self._shown()), "", *map(plain, self._words("*"))])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return as_html(*self._shown()) + "".join(f"<div>{escape(plain(line))}</div>" for line in self._words("grey"))
+        above = "".join(f"<div><b>{escape(plain(line))}</b></div>" for line in self.conclusion.splitlines())
+        beneath = "".join(f"<div>{escape(plain(line))}</div>" for line in self._words("grey"))
+        return f"{above}{as_html(*self._shown())}{beneath}"
 
     def _words(self, mark: str) -> list[str]:
         alone = (
@@ -127,6 +146,13 @@ class Comparison:
             "",
         ]
         return [plain(name) for name in head], [_cells(result) for result in self.results]
+
+
+def _failed(runs: Iterable[pd.DataFrame]) -> float:
+    """Return the share of requests that failed; those cut off by a stop are not asked."""
+    rows = pd.concat(list(runs))
+    ended = rows[rows["error_kind"] != CUT_OFF]
+    return float(1 - ended["success"].mean()) if len(ended) else 0.0
 
 
 def _record(result: Result) -> dict[str, Json]:

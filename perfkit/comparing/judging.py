@@ -57,6 +57,18 @@ class Result:
             return "higher" if is_more else "lower"
         return "slower" if is_more else "faster"
 
+    @property
+    def within_noise(self) -> bool:
+        """True when repeats of one setting differ by as much."""
+        return self.method != "runs" and abs(self.ratio.value - 1) < self.noise
+
+    @property
+    def is_better(self) -> bool | None:
+        """Whether the other is clearly better or worse; None where it is neither, or nobody says which way is."""
+        if self.judgement in ("too few", "no clear difference") or self.within_noise or not self.quantity.metric.better:
+            return None
+        return (self.ratio.value > 1) == (self.quantity.metric.better == "higher")
+
     def sentence(self, baseline: str) -> str:
         """Say it in words."""
         words = f"{self.quantity.words}{at_load(self.pairing.load)}"
@@ -68,7 +80,7 @@ class Result:
 
     def _remarks(self) -> list[str]:
         remarks = []
-        if self.method != "runs" and abs(self.ratio.value - 1) < self.noise:
+        if self.within_noise:
             remarks.append(f"repeats of one setting differ by as much ({self.noise:.0%})")
         if self.method != "runs" and self.judgement == "no clear difference":
             enough = needed(self.ratio, 0.05)
