@@ -8,7 +8,7 @@ alike is handed on as it came.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate, groupby, repeat
 from operator import add
@@ -28,6 +28,7 @@ _DATA = b"data: "
 _EVENT_END = b"\n\n"
 _CHUNK_END = b"\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
+_MOST_DIGITS = 17
 _UNPLAIN = re.compile(rb'["\\\x00-\x1f]')
 
 
@@ -69,14 +70,14 @@ class NotFramed(Exception):
 class _Mould(dict[int, tuple[bytes, slice]]):
     """What a block of some length must look like to be of a cast: what leads to its text, and where the text stands."""
 
-    def __init__(self, cast: _Cast, framed: bool) -> None:
+    def __init__(self, cast: _Cast, style: bytes | None) -> None:
         super().__init__()
-        self.cast, self._framed = cast, framed
+        self.cast, self._style = cast, style
         self._lead = _DATA + cast.before
         self.around = len(self._lead) + len(cast.after)
 
     def __missing__(self, length: int) -> tuple[bytes, slice]:
-        lead = _size_line(length) + self._lead if self._framed else self._lead
+        lead = _size_line(length, self._style) + self._lead if self._style else self._lead
         self[length] = lead, slice(len(lead), -len(self.cast.after))
         return self[length]
 
@@ -96,14 +97,21 @@ class _Mould(dict[int, tuple[bytes, slice]]):
 
 
 @lru_cache(maxsize=4096)
-def _size_line(length: int) -> bytes:
+def _size_line(length: int, style: bytes) -> bytes:
     """Return the line that gives a chunk's size before a block of some length, this line in it.
 
     The size counts the blank line that ends the event, which the block is without, and not its own line: the block
     without the digits is as long as the size says.
     """
-    digits = next(digits for digits in range(1, 17) if len(b"%x" % max(0, length - digits)) <= digits)
-    return b"%x\r\n" % max(0, length - digits)
+    lines = (style % max(0, length - digits) for digits in range(1, _MOST_DIGITS))
+    return next((line for digits, line in enumerate(lines, 1) if len(line) <= digits), b"") + _CHUNK_END
+
+
+def _style(blocks: Iterable[bytes]) -> bytes:
+    """Return how a server writes the sizes of these chunks, as a format: some fill up with zeros, some use capitals."""
+    sizes = [block.partition(_CHUNK_END)[0] for block in blocks]
+    letter = b"X" if b"".join(sizes).isupper() else b"x"
+    return b"%%0%d%b" % (len(sizes[0]) if sizes[0].startswith(b"0") else 1, letter)
 
 
 def stretches(body: bytes) -> Iterator[Alike | Other]:
@@ -156,7 +164,7 @@ def _cut(blocks: list[bytes], at: int, *, framed: bool) -> Iterator[Alike | Othe
         if cast is None:
             break
         casts += 1
-        mould = _Mould(cast, framed)
+        mould = _Mould(cast, _style(blocks[here : here + LEAST]) if framed else None)
         reach, parts = _reach(mould, blocks, here)
         if reach - here < LEAST:
             break
@@ -186,7 +194,7 @@ def _event(block: bytes, framed: bool) -> bytes:
     if not framed:
         return block
     digits, _, event = block.partition(_CHUNK_END)
-    if digits != b"%x" % (len(event) + len(_EVENT_END)):
+    if digits.lstrip(b"0").lower() != b"%x" % (len(event) + len(_EVENT_END)):
         raise NotFramed
     return event
 

@@ -116,8 +116,9 @@ def test_a_stream_made_to_waste_looks_is_read_in_the_end() -> None:
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def framed(pieces: Iterable[bytes]) -> bytes:
-    return HEAD + b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece) + b"0\r\n\r\n"
+def framed(pieces: Iterable[bytes], size: bytes = b"%x") -> bytes:
+    chunks = (b"%b\r\n%b\r\n" % (size % len(piece), piece) for piece in pieces if piece)
+    return HEAD + b"".join(chunks) + b"0\r\n\r\n"
 
 
 def events_of(body: bytes) -> list[bytes]:
@@ -138,10 +139,29 @@ def test_an_answer_with_a_chunk_for_each_event_is_read_with_its_framing(name: st
 
 CHAT = ROLE + WORDS[0] + END
 EVENTS = events_of(CHAT)
+
+
+@pytest.mark.parametrize("size", [b"%x", b"%X", b"%05x", b"%08X", b"%016x"])
+def test_sizes_of_chunks_are_read_as_servers_write_them(size: bytes) -> None:
+    # Of 67 to 107 bytes: 0x43 to 0x6b, with and without letters among them.
+    found = framed_stretches(framed(EVENTS, size))
+    assert [carried for carried, _ in read(found)] == [carried for carried, _ in one_by_one(CHAT)]
+    assert sum(len(stretch.texts) for stretch in found if isinstance(stretch, Alike)) >= 18
+    assert sum(stretch.size for stretch in found) == len(CHAT)
+
+
+@pytest.mark.parametrize("other", [b"%X", b"%05x"])
+def test_one_size_written_in_another_way_changes_nothing(other: bytes) -> None:
+    size = len(EVENTS[9])
+    wire = framed(EVENTS).replace(b"%x\r\n" % size, b"%b\r\n" % (other % size), 1)
+    assert [carried for carried, _ in read(framed_stretches(wire))] == [carried for carried, _ in one_by_one(CHAT)]
+
+
 UNFRAMED = {
     "two events in a chunk, and one in two": framed([CHAT[:500], CHAT[500:]]),
     "cut off": framed(EVENTS)[:-5],
-    "a size in capitals": framed(EVENTS).replace(b"%x\r\n" % len(EVENTS[9]), b"%X\r\n" % len(EVENTS[9])),
+    "a size that is no number": framed(EVENTS).replace(b"%x\r\n" % len(EVENTS[9]), b"0x%x\r\n" % len(EVENTS[9])),
+    "a size with a sign": framed(EVENTS).replace(b"%x\r\n" % len(EVENTS[9]), b"+%x\r\n" % len(EVENTS[9])),
     "a size too large": framed(EVENTS).replace(b"%x\r\n" % len(EVENTS[9]), b"%x\r\n" % (len(EVENTS[9]) + 1)),
     "an extension of a chunk": framed(EVENTS).replace(b"\r\ndata", b";a=b\r\ndata", 1),
     "a trailer": framed(EVENTS)[:-2] + b"A: b\r\n\r\n",
