@@ -5,6 +5,7 @@ import json
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from pathlib import Path
 from time import monotonic, sleep, time
 from types import NoneType
@@ -29,7 +30,8 @@ _SETTINGS = (
     "PRAGMA wal_autocheckpoint = 2000",  # 32 MiB: folding the journal waits for the disk, and the load is under way
 )
 
-_INSERT = f"INSERT INTO result ({', '.join(RESULT_NAMES)}) VALUES ({', '.join(':' + name for name in RESULT_NAMES)})"
+_INSERT = f"INSERT INTO result ({', '.join(RESULT_NAMES)}) VALUES ({', '.join('?' * len(RESULT_NAMES))})"
+_values = itemgetter(*RESULT_NAMES)  # by place: looking up 57 names in each row is a fifth of writing it
 _RUN_NAMES = tuple(column.name for column in RUN)
 _COUNTED = "SELECT count(*) FROM result WHERE run_id = :run_id AND phase IS NOT 'preflight'"
 _SETTLE = f"""
@@ -73,7 +75,7 @@ class Writer:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
-            self._is_new = _check_ours(self._db, self.path)
+            self._removable = _check_ours(self._db, self.path)
             self._set_up()
         except (sqlite3.Error, OSError) as error:
             raise StorageError(f"cannot write {self.path}: {error}; give another file with db") from None
@@ -131,9 +133,10 @@ class Writer:
         self._execute(_SETTLE, {"run_id": run_id, "now": time()})
 
     def discard_run(self, run_id: str) -> bool:
-        """Take back a run that has no row of ``result``; tell whether it is gone."""
-        empty = "run_id = :run_id AND NOT EXISTS (SELECT 1 FROM result WHERE run_id = :run_id)"
-        for table in ("run", "sample", "clock"):
+        """Take back a run that has no row but the preflight request's; tell whether it is gone."""
+        self._removable = True
+        empty = f"run_id = :run_id AND ({_COUNTED}) = 0"
+        for table in ("run", "sample", "clock", "result"):
             self._execute(f"DELETE FROM {table} WHERE {empty}", {"run_id": run_id})
         return not self._count("run WHERE run_id = ?", run_id)
 
@@ -151,7 +154,7 @@ class Writer:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                self._db.executemany(_INSERT, self._pending)
+                self._db.executemany(_INSERT, map(_values, self._pending))
             except (*_UNSTORABLE, sqlite3.IntegrityError):
                 self._add_one_by_one()
             self._db.execute("COMMIT")
@@ -185,7 +188,9 @@ class Writer:
             raise StorageError(f"cannot read {self.path}: {error}") from None
 
     def close(self) -> None:
-        """Fold the journal, so that a finished file is one file, and close; a new one without a run is removed.
+        """Fold the journal, so that a finished file is one file, and close.
+
+        A new one without a run is removed, and one whose only run was taken back.
 
         A reader that holds a transaction can keep the journal from being folded; the next open does it then.
         """
@@ -195,7 +200,7 @@ class Writer:
             self._db.execute("PRAGMA busy_timeout = 200")
             self._db.execute("PRAGMA journal_mode = DELETE")
             # Folding wants the file for itself, so nobody else is about to begin a run in it.
-            empty = self._is_new and not (self._count("run") or self._count("result"))
+            empty = self._removable and not (self._count("run") or self._count("result"))
         except (sqlite3.OperationalError, StorageError):
             pass  # best effort, as said above: every row is committed
         self._db.close()
@@ -215,11 +220,12 @@ class Writer:
         self._db.execute("BEGIN IMMEDIATE")
         for row in self._pending:
             try:
-                self._db.execute(_INSERT, row)
+                self._db.execute(_INSERT, _values(row))
             except _UNSTORABLE:
-                self._db.execute(_INSERT, _storable(row))
+                self._db.execute(_INSERT, _values(_storable(row)))
             except sqlite3.IntegrityError:  # run_id and seq are taken: the row is kept all the same
-                self._db.execute(_INSERT, {**row, "seq": None, "flags": _flagged(row, f"seq_{row['seq']!s}_twice")})
+                apart = {**row, "seq": None, "flags": _flagged(row, f"seq_{row['seq']!s}_twice")}
+                self._db.execute(_INSERT, _values(apart))
 
     def _roll_back(self) -> None:
         """Leave the transaction that failed, so that the next one can begin: a full disk may gain room."""
