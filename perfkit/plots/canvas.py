@@ -230,6 +230,13 @@ def drawing(style: Style) -> Iterator[None]:
         yield
 
 
+def laid_out(ax: Axes) -> None:
+    """Give everything on a chart the place that it has in its picture; what is missing for it, ``render`` says."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        figure_of(ax).draw_without_rendering()
+
+
 def render(ax: Axes, format: str, **options: Any) -> bytes:
     """Return the picture of a chart as the bytes of a png, svg or pdf file.
 

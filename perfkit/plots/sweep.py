@@ -1,6 +1,7 @@
 """How a metric grows with the load: its percentiles, or a rate, against users or requests per second."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def sweep_table(
     requests: DataFrame,
     metric: str = "ttft",
     *,
-    by: str | None = None,
+    by: str | None = "run",
     x: str | None = None,
     percentiles: Sequence[float] = PERCENTILES,
 ) -> DataFrame:
@@ -35,17 +36,17 @@ def sweep_table(
     x, shown = load_of(requests, x), quantity(metric)
     return stacked(
         _point(group, load, rows, shown, percentiles)
-        for group in groups(requests, by)
+        for group in sweeps(requests, by, x)
         for load, rows in group.rows.groupby(x, sort=True)
     )
 
 
-@chart("sweep", columns=("parallel", "rate"), table=sweep_table)
+@chart("sweep", columns=("parallel", "rate", "name"), table=sweep_table)
 def sweep(
     requests: DataFrame,
     metric: str = "ttft",
     *,
-    by: str | None = None,
+    by: str | None = "run",
     ax: Axes | None = None,
     x: str | None = None,
     percentiles: Sequence[float] = PERCENTILES,
@@ -59,7 +60,8 @@ def sweep(
     metric : str
         A metric, whose percentiles are drawn, or a rate such as ``"output_throughput"``.
     by : str or None
-        The column whose values have a colour each; None: all runs belong to one sweep.
+        The column whose values have a colour each. ``"run"``: runs that share a name are points, or repeats, of one
+        sweep, and so are all where no two names meet at a load. None: all runs belong to one sweep.
     ax : Axes, optional
         Where to draw; default: a figure of its own.
     x : str, optional
@@ -87,7 +89,7 @@ def sweep(
     inside = notes.measured(requests)
     x, shown = load_of(inside, x), quantity(metric)
     with canvas(ax) as ax:
-        parts = groups(inside, by)
+        parts = sweeps(inside, by, x)
         points = sweep_table(inside, metric, by=by, x=x, percentiles=percentiles)
         for group in parts:
             _draw(ax, group, points[points["group"] == group.key], shown, lone=len(parts) == 1)
@@ -97,6 +99,28 @@ def sweep(
         legend(ax, by)
         notes.write(ax, [*_beneath(inside, points, x), *pooled(parts, x)], notes.remarks(requests, metric))
     return ax
+
+
+def sweeps(requests: DataFrame, by: str | None, x: str) -> list[Group]:
+    """Return the groups of a chart of loads, each with its requests that have a load.
+
+    Runs are called by their names here, as in a comparison: each point of a sweep has a label of its own. A run without
+    a name has its label.
+    """
+    if by == "run":
+        requests, by = _named(requests[requests[x].notna()], x)
+    parts = [replace(group, rows=group.rows[group.rows[x].notna()]) for group in groups(requests, by)]
+    return [group for group in parts if len(group.rows)]
+
+
+def _named(requests: DataFrame, x: str) -> tuple[DataFrame, str | None]:
+    """Give each request its run's name, and tell by what to part them: by nothing where no two names meet at a load."""
+    if "run" not in requests:
+        return requests, None
+    labels = requests["run"].astype(object)
+    names = requests["name"].fillna(labels) if "name" in requests else labels
+    is_parted = names.nunique() == 1 or names.groupby(requests[x]).nunique().max() > 1
+    return requests.assign(name=names), "name" if is_parted else None
 
 
 def load_of(requests: DataFrame, x: str | None = None) -> str:

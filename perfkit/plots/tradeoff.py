@@ -7,20 +7,21 @@ from pandas import DataFrame
 from perfkit.errors import UsageError
 from perfkit.metrics import METRICS
 from perfkit.plots import notes
-from perfkit.plots.canvas import canvas, letter_of
+from perfkit.plots.beside import write_beside
+from perfkit.plots.canvas import canvas
 from perfkit.plots.catalogue import chart
-from perfkit.plots.groups import Group, groups, legend
+from perfkit.plots.groups import Group, legend
 from perfkit.plots.quantity import Quantity, quantity, scale, widely_spread
-from perfkit.plots.sweep import LOADS, load_name, load_of, pooled, sweep_table
+from perfkit.plots.sweep import LOADS, load_name, load_of, pooled, sweep_table, sweeps
 
-_READ = (*LOADS, "run_id", "start_time", "completed_time", "completion_tokens", "prompt_tokens")
+_READ = (*LOADS, "name", "run_id", "start_time", "completed_time", "completion_tokens", "prompt_tokens")
 
 
 def tradeoff_table(
     requests: DataFrame,
     metric: str = "ttft",
     *,
-    by: str | None = None,
+    by: str | None = "run",
     rate: str = "output_throughput",
     percentile: float = 95,
 ) -> DataFrame:
@@ -37,7 +38,7 @@ def tradeoff(
     requests: DataFrame,
     metric: str = "ttft",
     *,
-    by: str | None = None,
+    by: str | None = "run",
     ax: Axes | None = None,
     rate: str = "output_throughput",
     percentile: float = 95,
@@ -51,7 +52,8 @@ def tradeoff(
     metric : str
         A metric.
     by : str or None
-        The column whose values have a line each; None: all runs belong to one sweep.
+        The column whose values have a line each. ``"run"``: runs that share a name are points, or repeats, of one
+        line, and so are all where no two names meet at a load. None: all runs belong to one line.
     ax : Axes, optional
         Where to draw; default: a figure of its own.
     rate : str
@@ -62,7 +64,8 @@ def tradeoff(
     Returns
     -------
     Axes
-        The number at a point is its load. Hollow markers: fewer than ten requests beyond.
+        The number beside a point is its load, left out where there is no room for it. Hollow markers: fewer than ten
+        requests beyond.
 
     Raises
     ------
@@ -78,10 +81,10 @@ def tradeoff(
     'p95 time to first token [ms]'
     """
     inside = notes.measured(requests)
-    latency, brought = quantity(metric), quantity(rate)
+    x, latency, brought = load_of(inside), quantity(metric), quantity(rate)
     points = tradeoff_table(inside, metric, by=by, rate=rate, percentile=percentile)
     with canvas(ax) as ax:
-        parts = groups(inside, by)
+        parts = sweeps(inside, by, x)
         for group in parts:
             _draw(ax, group, points[points["group"] == group.key], brought, latency)
         ax.margins(0.08)
@@ -89,11 +92,14 @@ def tradeoff(
         scale(ax.yaxis, f"p{percentile:g} {latency.title}", values, log=widely_spread(values))
         scale(ax.xaxis, brought.title, [], log=False)
         ax.set_xlim(left=0)
-        if by is not None:
-            legend(ax, by)
-        signs = [f"at each point: {LOADS[load_of(inside)].split(' [')[0]}", "hollow: fewer than 10 requests beyond"]
-        signs = [*signs[: 1 + int(points["thin"].any())], *pooled(parts, load_of(inside))]
+        legend(ax, by)
+        signs = [f"beside a point: {LOADS[x].split(' [')[0]}", "hollow: fewer than 10 requests beyond"]
+        signs = [*signs[: 1 + int(points["thin"].any())], *pooled(parts, x)]
         notes.write(ax, signs, notes.remarks(requests, metric))
+        known = points.dropna(subset=[brought.title, latency.title])
+        colours = [{group.key: group.colour for group in parts}[key] for key in known["group"]]
+        places = known[[brought.title, latency.title]].to_numpy(dtype=float)
+        write_beside(ax, [*map(load_name, known["load"])], places, colours)
     return ax
 
 
@@ -103,6 +109,3 @@ def _draw(ax: Axes, group: Group, points: DataFrame, brought: Quantity, latency:
     for thin, some in points.groupby("thin"):
         face = "white" if thin else group.colour
         ax.plot(some[brought.title], some[latency.title], group.marker, color=group.colour, markerfacecolor=face)
-    size = 0.85 * letter_of(ax)
-    for load, at in zip(points["load"], zip(x, y, strict=True), strict=True):
-        ax.annotate(load_name(load), at, (0.5 * size, -1.1 * size), textcoords="offset points", fontsize=size)

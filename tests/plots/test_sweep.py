@@ -14,7 +14,8 @@ def closed():
 
 
 def notes(ax):
-    return ax.texts[-1].get_text().replace("\n", " ")
+    (text,) = [text for text in ax.texts if text.get_gid() == "notes"]
+    return text.get_text().replace("\n", " ")
 
 
 def test_each_point_is_the_percentile_of_its_load(closed):
@@ -67,12 +68,49 @@ def test_several_sweeps_have_a_colour_each(closed):
     assert names == ["qwen2.5-7b-instruct p50", "other p50"]
 
 
+def again(requests, **columns):
+    """The same runs once more, under labels and ids of their own."""
+    return requests.assign(run=requests["run"] + "b", run_id=requests["run_id"] + "b", **columns)
+
+
+def keys(ax):
+    return {text.get_text().split(" ")[0] for text in ax.get_legend().get_texts()}
+
+
 @pytest.mark.parametrize("chart", [sweep, tradeoff])
-def test_a_point_of_several_runs_says_so_until_they_are_told_apart(closed, chart):
-    both = together(closed, closed.assign(run=closed["run"] + "b", run_id=closed["run_id"] + "b", model="other"))
-    assert "up to 2 runs a point: `by` tells them apart" in notes(chart(both))
+def test_runs_of_several_names_at_one_load_are_lines_of_their_own(closed, chart):
+    ax = chart(together(closed.assign(name="tp2"), again(closed, name="tp4")))
+    assert keys(ax) == {"tp2", "tp4"}
+    assert "runs a point" not in notes(ax)
+
+
+@pytest.mark.parametrize("chart", [sweep, tradeoff])
+def test_repeats_of_a_name_are_pooled_and_that_is_said(closed, chart):
+    repeated = together(closed.assign(name="tp2"), again(closed, name="tp2"), again(again(closed), name="tp4"))
+    ax = chart(repeated)
+    assert keys(ax) == {"tp2", "tp4"}
+    assert "up to 2 runs a point: `by` tells them apart" in notes(ax)
+
+
+@pytest.mark.parametrize("chart", [sweep, tradeoff])
+def test_all_runs_are_pooled_when_that_is_asked_for(closed, chart):
+    both = together(closed.assign(name="tp2"), again(closed, name="tp4", model="other"))
+    assert "up to 2 runs a point: `by` tells them apart" in notes(chart(both, by=None))
     assert "runs a point" not in notes(chart(both, by="model"))
-    assert "runs a point" not in notes(chart(closed))
+
+
+def test_names_that_never_meet_at_a_load_are_one_sweep(closed):
+    each_its_own = closed.assign(name=closed["run"])
+    assert sweep_table(each_its_own)["group"].unique().tolist() == ["all requests"]
+    # A run without a name goes by its label.
+    unnamed = together(closed.assign(name=None), again(closed, name=None))
+    assert sweep_table(unnamed)["group"].unique().tolist() == ["u1", "u4", "u16", "u1b", "u4b", "u16b"]
+
+
+def test_a_run_without_users_is_no_name_of_a_sweep_over_users(closed):
+    ax = sweep(together(closed.assign(name="tp2"), served("poisson", rate=5, number=50).assign(name="open")))
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["p50", "p95", "p99"]
+    assert "left out: 1 run without users" in notes(ax)
 
 
 def test_requests_without_a_load_are_refused():

@@ -1,8 +1,10 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 
 from perfkit.errors import UsageError
-from perfkit.plots import tradeoff
+from perfkit.plots import style, tradeoff
 from perfkit.plots.tradeoff import tradeoff_table
 from tests.served import served, together
 
@@ -10,6 +12,10 @@ from tests.served import served, together
 @pytest.fixture(scope="module")
 def closed():
     return together(*(served(f"u{users}", parallel=users, number=40 * users, seed=users) for users in (1, 4, 16)))
+
+
+def loads(ax):
+    return [text for text in ax.texts if text.get_gid() != "notes"]
 
 
 def test_a_point_is_the_percentile_and_the_rate_of_its_load(closed):
@@ -24,8 +30,32 @@ def test_a_point_is_the_percentile_and_the_rate_of_its_load(closed):
 
 def test_each_point_is_named_by_its_load(closed):
     ax = tradeoff(closed)
-    assert [text.get_text() for text in ax.texts if text.get_gid() != "notes"] == ["1", "4", "16"]
-    assert "at each point: users" in ax.texts[-1].get_text()
+    assert [text.get_text() for text in loads(ax)] == ["1", "4", "16"]
+    (notes,) = [text.get_text() for text in ax.texts if text.get_gid() == "notes"]
+    assert notes.startswith("beside a point: users")
+
+
+@pytest.mark.parametrize("size", ["notebook", "paper"])
+def test_loads_never_stand_upon_each_other_nor_upon_a_point(closed, size):
+    style(size)
+    near = [
+        closed.assign(run=name, name=name, first_chunk_latency=closed["first_chunk_latency"] * factor)
+        for name, factor in (("a", 1), ("b", 1.001), ("c", 1.01), ("d", 1.02), ("e", 1.05), ("f", 1.07))
+    ]
+    ax = tradeoff(together(*near))
+    ax.figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in loads(ax)]
+    points = ax.transData.transform([xy for line in ax.lines for xy in line.get_xydata()])
+    assert 3 <= len(boxes) < 18
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert not any(box.contains(*point) for box in boxes for point in points)
+
+
+def test_one_line_says_n_too(closed):
+    (name,) = tradeoff(closed.assign(name="tp2")).get_legend().get_texts()
+    assert name.get_text() == "tp2 (n=840)"
+    (name,) = tradeoff(closed).get_legend().get_texts()
+    assert name.get_text() == "all requests (n=840)"
 
 
 def test_another_percentile_is_named_on_the_axis(closed):
