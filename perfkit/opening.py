@@ -200,15 +200,25 @@ def _run(source: Source, record: dict[str, Json]) -> Run:
 
 
 def _ended(source: Source, record: Mapping[str, Json]) -> dict[str, Json]:
-    """Return what the record of a killed run should say; the file itself is left as it is."""
-    if (now := status(record)) == record.get("status"):
-        return {}
+    """Return what the record of a run that was killed or stopped should say; the file itself is left as it is."""
+    if (now := status(record)) != record.get("status"):
+        sent, succeeded, cut_off = _counted(source, record)
+        counts: dict[str, Json] = {"sent": sent, "succeeded": succeeded, "failed": sent - succeeded - cut_off}
+        return {"status": now, "end_time": record.get("heartbeat"), **counts}
+    match [record.get(name) for name in ("status", "sent", "succeeded", "failed")]:
+        # Files of before what a stop cuts off was counted apart have it among the failures.
+        case ["interrupted", int(sent), int(succeeded), int(failed)] if failed and sent == succeeded + failed:
+            return {"failed": failed - _counted(source, record)[2]}
+    return {}
+
+
+def _counted(source: Source, record: Mapping[str, Json]) -> tuple[int, int, int]:
+    """Count the requests of a run that were sent, that succeeded, and that a stop cut off."""
     query = """
         SELECT count(*), count(CASE WHEN success THEN 1 END), count(CASE WHEN error_kind = ? THEN 1 END) FROM result
         WHERE run_id = ? AND phase IS NOT 'preflight'"""
     sent, succeeded, cut_off = source.connection.execute(query, [CUT_OFF, record["run_id"]]).fetchone()
-    counts = {"sent": sent, "succeeded": succeeded, "failed": sent - succeeded - cut_off}
-    return {"status": now, "end_time": record.get("heartbeat"), **counts}
+    return sent, succeeded, cut_off
 
 
 def _object(record: Mapping[str, Json], column: str) -> dict[str, Json]:

@@ -7,7 +7,7 @@ import perfkit as pk
 from perfkit.errors import UnsafeFile, UsageError
 from perfkit.store.schema import RESULT_NAMES
 from perfkit.store.writer import Writer
-from tests.run_files import request, write_run
+from tests.run_files import failure, request, write_run
 
 FIXTURES = Path(__file__).parent / "fixtures" / "peers"
 
@@ -114,3 +114,16 @@ def test_a_tools_side_file_says_where_its_results_are(tmp_path, tool, results, s
     (tmp_path / side).write_text('{"messages": []}')
     with pytest.raises(UnsafeFile, match=f"the results of {tool} are in {source.name} beside it"):
         pk.open(tmp_path / side)
+
+
+@pytest.mark.parametrize("failed", [3, 1], ids=["older", "newer"])
+def test_what_a_stop_cut_off_is_no_failure_in_files_of_any_age(tmp_path, failed):
+    # Older files counted the two that were under way when the run was stopped among the failures.
+    cut_off = [failure(3 + i, 3, kind="interrupted") for i in range(2)]
+    rows = [request(0), request(1, 1), failure(2, 2), *cut_off]
+    counts = {"sent": 5, "succeeded": 2, "failed": failed}
+    runs = pk.open(write_run(tmp_path / "stopped.db", rows, status="interrupted", **counts))
+    (run,) = runs.table.to_dict("records")
+    assert (run["sent"], run["succeeded"], run["failed"], run["cut_off"]) == (5, 2, 1, 2)
+    rates = runs.summary().rates.iloc[0]
+    assert (rates["requests"], rates["failed"], rates["cut_off"]) == (5, 1, 2)
