@@ -10,10 +10,10 @@ from pathlib import Path
 
 from perfkit.cli import COMMANDS
 from perfkit.definitions import DEFINITIONS
+from perfkit.limits import LIMITS
 from perfkit.metrics import METRICS, RATES
 from perfkit.plots.catalogue import CHARTS
 from perfkit.store.schema import TABLES
-from perfkit.verdict import LIMITS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

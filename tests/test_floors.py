@@ -15,6 +15,7 @@ HOUSE = Path(__file__).parents[1] / "perfkit"
 # (shared) is pure: no pandas and no asyncio. A new room: put it on the lowest floor where it fits.
 FLOORS = [
     # measure                        shared                                          explore
+    ("",                                   "limits",                                       ""),
     ("alarm sse",                          "errors records tables verdict",                "stats"),
     ("load registry",                "calibrated chunks labels safe_file safe_pickle secrets settings store tokens",
                                                                                      "estimates metrics where"),

@@ -3,7 +3,8 @@ import pytest
 import perfkit as pk
 from perfkit.checks import evidence, verdict_of
 from perfkit.chunks import NO_LAG, Chunks, pack
-from perfkit.verdict import LIMITS, Evidence, verdict
+from perfkit.limits import LIMITS
+from perfkit.verdict import Evidence, verdict
 from tests.run_files import START, failure, request, write_run
 
 
