@@ -18,6 +18,8 @@ from perfkit.where.tree import Comparison, Constant
 
 QUANTILES = (50, 90, 95, 99)
 _LEFT_OUT = {"preflight": "preflight", "warmup": "warm-up", "ramp": "ramp", "cooldown": "cool-down"}
+_LONG = {"tpot": 1, "itl": 1, "lag": 10, "ttft": 10, "e2e": 100}
+"""Seconds from which a bound without a unit is sooner a mistake: every server meets 50 s a token."""
 NO_RATE = "no rates: the rows were chosen by their outcome, and a choice of outcomes has no throughput"
 NO_WINDOW = "no rates: these groups are parts of runs, and a rate belongs to a whole run"
 
@@ -121,12 +123,27 @@ def goodput(runs: Sequence[Run], slo: Mapping[str, float | str], by: Sequence[st
 def bound(name: str, limit: float | str) -> float:
     """Read one objective: a number in the metric's unit, or a text with a unit.
 
+    Raises
+    ------
+    UsageError
+        It is neither, or so many seconds without a unit that milliseconds may be meant.
+
     Examples
     --------
-    >>> bound("ttft", "200ms"), bound("ttft", 0.2)
-    (0.2, 0.2)
+    >>> bound("ttft", "200ms"), bound("ttft", 0.2), bound("ttft", "60s")
+    (0.2, 0.2, 60.0)
     """
-    metric_named(name)
+    metric, value = metric_named(name), _number(name, limit)
+    has_unit = isinstance(limit, str) and limit.rstrip()[-1:].isalpha()
+    if metric.unit == "s" and not has_unit and value >= _LONG.get(name.partition("_")[0], _LONG["e2e"]):
+        raise UsageError(
+            f"the bound of {name} would be {value:g} seconds: write '{value:g}ms' for milliseconds, or '{value:g}s' if "
+            "seconds are meant"
+        )
+    return value
+
+
+def _number(name: str, limit: float | str) -> float:
     if isinstance(limit, int | float):
         return float(limit)
     if isinstance(limit, str):

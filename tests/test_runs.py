@@ -193,6 +193,13 @@ def test_goodput_counts_requests_that_meet_every_objective(runs):
         runs.goodput({"ttft": ("p95", 0.5)})
 
 
+@pytest.mark.parametrize("limit", [350, 350.0, "350"])
+def test_a_bound_of_minutes_without_a_unit_is_asked_about(runs, limit):
+    with pytest.raises(UsageError, match="would be 350 seconds: write '350ms'"):
+        runs.goodput({"ttft": limit})
+    assert (runs.goodput({"ttft": "350s"}) >= runs.goodput({"ttft": 9.9})).all()
+
+
 def test_chunks_have_a_row_each_with_gaps_within_their_request(runs):
     chunks = runs["fast"].chunks
     assert len(chunks) == 30

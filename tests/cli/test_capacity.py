@@ -17,3 +17,10 @@ def test_capacity_prints_the_curve_and_the_answer(server, tmp_path, capsys):
 def test_an_objective_that_cannot_be_read_is_bad_usage(text, capsys):
     assert main(["capacity", "--url", "http://127.0.0.1:9", "--slo", text]) == 2
     assert "objective" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("metric", "bare"), [("ttft", "300"), ("tpot", "50"), ("itl_p95", "20"), ("e2e", "5000")])
+def test_a_bound_that_was_meant_in_milliseconds_is_asked_about_before_anything_is_sent(metric, bare, capsys):
+    assert main(["capacity", "--url", "http://127.0.0.1:9", "--slo", f"{metric}:p95:{bare}"]) == 2
+    said = f"the bound of {metric} would be {bare} seconds: write '{bare}ms' for milliseconds, or '{bare}s' if seconds"
+    assert said in capsys.readouterr().err
