@@ -24,6 +24,10 @@ class PluginFailure(PerfkitError):
     """The user's own plugin raised; the message names its file and line. It becomes its row's error."""
 
 
+MISTAKES = (UsageError, PluginFailure)
+"""What whoever started a run can put right: a run in which nothing was measured is not worth keeping then."""
+
+
 class NothingSucceeded(PerfkitError):
     """No request of a run succeeded. Exit status 3."""
 

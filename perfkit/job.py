@@ -16,7 +16,7 @@ from perfkit.arguments import Arguments
 from perfkit.datasets import open_dataset
 from perfkit.datasets import prompts as read_prompts
 from perfkit.engine.record import new_run_id
-from perfkit.errors import PerfkitError, UsageError
+from perfkit.errors import NothingSucceeded, PerfkitError, UsageError
 from perfkit.records import Pumped
 from perfkit.registry import APIS, DATASETS
 from perfkit.workers.conversation import ReadPrompts, Worker
@@ -133,6 +133,8 @@ class Job:
         if "error" in ended:
             kind = getattr(errors, ended["error"], PerfkitError)
             raise kind(ended["text"])
+        if self.problem is not None and self.progress.done == self.progress.failed:
+            raise NothingSucceeded(self.problem)
 
     @property
     def interrupted(self) -> bool:

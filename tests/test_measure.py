@@ -13,7 +13,7 @@ import pytest
 
 from perfkit.cli import main
 from perfkit.engine import failing
-from perfkit.errors import NothingSucceeded, PluginFailure, StorageError, UsageError
+from perfkit.errors import NothingSucceeded, StorageError, UsageError
 from perfkit.job import Job, Progress
 from perfkit.measure import check, run, start
 from perfkit.notebook.live import sentence
@@ -266,21 +266,6 @@ def test_conversations_of_a_generator_stay_whole_from_point_to_point(server: Sim
 def test_a_sweep_over_a_generator_wants_to_know_how_much_of_it_a_point_takes(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="read only once needs number; or give a list"):
         start("http://127.0.0.1:1", dataset=iter(["q0"]), parallel=[1, 2], db=str(tmp_path / "run.db"))
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_generator_that_raises_ends_the_run_and_what_it_gave_is_kept(
-    server: Simulated, tmp_path: Path, workers: int
-) -> None:
-    def prompts() -> Iterator[str]:
-        yield from ["one", "two", "three"]
-        raise RuntimeError("the file has gone")
-
-    path = tmp_path / "run.db"
-    job = start(server.url, dataset=prompts(), parallel=1, preflight=False, db=str(path), workers=workers)
-    with pytest.raises(PluginFailure, match=r"raised at .*test_measure\.py:\d+: RuntimeError: the file has gone"):
-        job.wait(30)
-    assert [row["prompt_text"] for row in rows(path)] == ["one", "two", "three"]
 
 
 # -- How it can fail -----------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from perfkit.engine.desk_run import SLICE, DeskRun, Pump
 from perfkit.engine.evidence import STORED, calibrated, seen
 from perfkit.engine.plan import conversations
 from perfkit.engine.record import run_row
-from perfkit.errors import PerfkitError, PluginFailure, StorageError, UsageError
+from perfkit.errors import MISTAKES, PerfkitError, StorageError
 from perfkit.load import Share
 from perfkit.plugins import bind_api
 from perfkit.records import CUT_OFF, Phase, Prompt, Pumped
@@ -198,9 +198,9 @@ class Desk:
             self._rest = conversations(self._pump)
         return self._rest
 
-    def _prompts(self, reading: str, batch: list[Prompt], ended: bool) -> None:
+    def _prompts(self, reading: str, batch: list[Prompt], ended: bool, failure: PerfkitError | None) -> None:
         if self._pump is not None:
-            self._pump.add(reading, batch, ended)
+            self._pump.add(reading, batch, ended, failure)
 
     def _more(self, wanted: int) -> None:
         self._current.wanted += wanted
@@ -260,7 +260,7 @@ class Desk:
         if self._writer is None:
             return
         self._commit()
-        if self._run is not None and not self._mistaken(self._run):
+        if self._run is not None and not self._taken_back(self._run):
             run = self._run
             fields: Row = {"status": "interrupted", "end_time": run.decoder.clock.unix(perf_counter_ns())}
             fields["problem"] = str(self._problem) if self._problem else None
@@ -269,9 +269,9 @@ class Desk:
             self._writer.merge_run(run.run_id, {**fields, **counts})
         self._writer.close()
 
-    def _mistaken(self, run: DeskRun) -> bool:
-        """Take back a run that a mistake of whoever gave it (its dataset, its plugin) ended before anything came."""
-        return isinstance(self._problem, (UsageError, PluginFailure)) and self._store.discard_run(run.run_id)
+    def _taken_back(self, run: DeskRun) -> bool:
+        """Take back a run that a mistake ended before anything came; of several workers the driver does."""
+        return isinstance(self._problem, MISTAKES) and run.share.count == 1 and self._store.discard_run(run.run_id)
 
     # What the desk does meanwhile.
 

@@ -156,9 +156,9 @@ class DeskClient:
         """Hand over samples: Unix time, name, value."""
         self._send("samples", rows)
 
-    def prompts(self, reading: str, prompts: list[Prompt], ended: bool) -> None:
+    def prompts(self, reading: str, prompts: list[Prompt], ended: bool, failure: PerfkitError | None) -> None:
         """Pass on prompts of the driver's iterable."""
-        self._send("prompts", reading, prompts, ended)
+        self._send("prompts", reading, prompts, ended, failure)
 
     async def flush(self) -> None:
         """Wait until everything handed over so far is committed."""

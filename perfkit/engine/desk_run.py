@@ -9,6 +9,7 @@ from perfkit.arguments import Arguments
 from perfkit.engine.decode import Decoder
 from perfkit.engine.evidence import Stopwatch
 from perfkit.engine.plan import Planned, Ready, build, following, plan
+from perfkit.errors import PerfkitError
 from perfkit.load import Share
 from perfkit.plugins import BoundApi
 from perfkit.records import Prompt
@@ -128,6 +129,7 @@ class Pump:
         self._reading, self._want, self._wait = reading, want, wait
         self._waiting: deque[Prompt] = deque()
         self._asked = self._ended = False
+        self._failure: PerfkitError | None = None
 
     def enough(self) -> bool:
         """Tell whether a slice can be made without waiting; ask for more when it cannot."""
@@ -136,12 +138,12 @@ class Pump:
         self._ask()
         return False
 
-    def add(self, reading: str, prompts: list[Prompt], ended: bool) -> None:
-        """Take a batch, unless it is of an earlier reading; ``ended`` says that it is the last."""
+    def add(self, reading: str, prompts: list[Prompt], ended: bool, failure: PerfkitError | None = None) -> None:
+        """Take a batch, unless it is of an earlier reading; ``ended`` says that it is the last, ``failure`` why."""
         if reading != self._reading:
             return
         self._waiting += prompts
-        self._asked, self._ended = False, ended
+        self._asked, self._ended, self._failure = False, ended, failure
 
     def __iter__(self) -> Iterator[Prompt]:
         while True:
@@ -149,6 +151,8 @@ class Pump:
                 self._ask()
                 self._wait()
             if not self._waiting:
+                if self._failure is not None:
+                    raise self._failure
                 return
             yield self._waiting.popleft()
 

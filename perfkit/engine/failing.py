@@ -32,6 +32,11 @@ class Failing:
     _since: float = 0.0
     """When that was seen."""
 
+    def problem(self, done: int, failed: int, last_error: str | None, now: float) -> str | None:
+        """Return what a run keeps that is to be ended, as a sentence; None while it is to go on."""
+        why = self.why(done, failed, now)
+        return why and f"ended early: {why}; the last: {last_error}"
+
     def why(self, done: int, failed: int, now: float) -> str | None:
         """Say why the run is to be ended; None while it is to go on.
 

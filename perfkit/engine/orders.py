@@ -49,11 +49,17 @@ class Stop:
 
     loop: asyncio.AbstractEventLoop
     event: asyncio.Event = field(default_factory=asyncio.Event)
+    problems: dict[str, str] = field(default_factory=dict)
+    """Why a run is to send no more, by its identity: what is in flight is waited for."""
 
     def give(self) -> None:
         """Give the order; safe to repeat, from any thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: there is nothing left to stop
             self.loop.call_soon_threadsafe(self.event.set)
+
+    def end(self, run_id: str, problem: str) -> None:
+        """Have a run send no more; safe from any thread, as the session looks for it."""
+        self.problems[run_id] = problem
 
     @property
     def given(self) -> bool:

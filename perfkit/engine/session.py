@@ -58,6 +58,9 @@ class Session:
         self.status: Status = "running"
         self.problem: str | None = None
         """Why the run ended before its time, as one sentence."""
+        self.begun = False
+        """True once its load has."""
+        self._failing = Failing(arguments.max_error_rate)
         self._clock = RunClock(unix_offset() - desk.ahead)
         self._room = allow(self._wanted())
         desk.begin(arguments, self.run_id, self._clock.offset, place.share, place.more)
@@ -96,7 +99,7 @@ class Session:
         begin = await self._gate(self.stop)
         if self.desk.failure is not None or self.stop.given:
             return
-        load.start = self._stamp(begin)
+        self.begun, load.start = True, self._stamp(begin)
         heartbeat.start()
         try:
             await self._drive(load)
@@ -159,16 +162,21 @@ class Session:
 
     async def _watch(self, load: Load) -> None:
         """Report progress, and stop when too many requests fail, the desk does, or an order stands in the file."""
-        failing = Failing(self.arguments.max_error_rate)
         while True:
             await asyncio.sleep(REPORT_EVERY)
             self.report({"event": "progress", **self._progress(load)})
-            why = failing.why(self.desk.stored, self.desk.failed, monotonic())
-            if why is not None and self.problem is None and not self.desk.ended:
-                self.problem = f"ended early: {why}; the last: {self.desk.last_error}"
+            problem = self.stop.problems.get(self.run_id) or self._failures()
+            if problem is not None and self.problem is None:
+                self.problem = problem
                 load.end()  # what is in flight is waited for, as the slow ones may be the good
             if self.desk.failure is not None or self.desk.told_to_stop:
                 self.stop.event.set()
+
+    def _failures(self) -> str | None:
+        """Say that too many requests fail; None for a share of the load, as the driver sees them all."""
+        if self.share.count > 1 or self.desk.ended:
+            return None
+        return self._failing.problem(self.desk.stored, self.desk.failed, self.desk.last_error, monotonic())
 
     def _progress(self, load: Load) -> dict[str, Any]:
         return {
@@ -176,6 +184,8 @@ class Session:
             "sent": load.sent,
             "done": self.desk.stored,
             "failed": self.desk.failed,
+            "last_error": self.desk.last_error,
+            "all_taken": self.desk.ended,
             "in_flight": load.in_flight,
             "elapsed": (perf_counter_ns() - load.start) / 1e9 if load.start else 0.0,
             "expected": _as_number(self.arguments.number),

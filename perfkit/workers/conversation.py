@@ -11,14 +11,14 @@ from typing import Any, BinaryIO, Protocol
 from perfkit.errors import PerfkitError, PluginFailure
 from perfkit.records import Prompt
 from perfkit.workers import pipe
-from perfkit.workers.work import Work, failure_event
+from perfkit.workers.work import Work
 
 Event = dict[str, Any]
 Listen = Callable[[Event], None]
 ReadPrompts = Callable[[], Iterable[Prompt]]
 """Reads the driver's prompts from their beginning."""
-Batch = tuple[str, list[Prompt], bool]
-"""Some of the driver's prompts: the name of their reading, they, and whether they are its last."""
+Batch = tuple[str, list[Prompt], bool, PerfkitError | None]
+"""Some of the driver's prompts: the name of their reading, they, whether they are its last, and what broke it."""
 
 
 class Worker(Protocol):
@@ -32,13 +32,12 @@ class Worker(Protocol):
 
 
 class Source:
-    """A person's prompts, drawn from in batches; where they raise, the plan ends, and ``failure`` says why."""
+    """A person's prompts, drawn from in batches; the one in which they raise says so."""
 
     def __init__(self, read: ReadPrompts | None) -> None:
         self._read = read or tuple
         self._reading: str | None = None
         self._prompts: Iterator[Prompt] = iter(())
-        self.failure: Event = {}
 
     def want(self, reading: str, count: int) -> Callable[[], Batch]:
         """Return what draws up to ``count`` prompts of a reading; it begins anew where the one before had another name.
@@ -51,14 +50,14 @@ class Source:
 
     def _draw(self, reading: str, prompts: Iterator[Prompt], count: int) -> Batch:
         batch: list[Prompt] = []
+        failure: PerfkitError | None = None
         try:
             batch.extend(islice(prompts, count))
         except PerfkitError as error:
-            self.failure = failure_event(error)
+            failure = error.with_traceback(None)
         except Exception as error:  # noqa: BLE001 - their code, not ours: told as what ended the job
-            told = PluginFailure(f"the dataset raised {type(error).__name__}: {error}")
-            self.failure = failure_event(told)
-        return reading, batch, len(batch) < count
+            failure = PluginFailure(f"the dataset raised {type(error).__name__}: {error}")
+        return reading, batch, len(batch) < count, failure
 
 
 class Conversation:
@@ -108,6 +107,10 @@ class Conversation:
         """Order it to start the load of a run at a time (Unix seconds)."""
         self._order(("go", run_id, begin))
 
+    def end(self, run_id: str, problem: str) -> None:
+        """Order it to send no more in a run, and to wait for what is in flight."""
+        self._order(("end", run_id, problem))
+
     def join(self, timeout: float | None = None) -> bool:
         """Wait until it has ended; tell whether it has."""
         self._reader.join(timeout)
@@ -128,7 +131,7 @@ class Conversation:
             else:
                 self._listen(event)
         how = self._farewell()
-        self._listen({**self._source.failure, **(ended or lost(how))})
+        self._listen(ended or lost(how))
 
     def _pump(self, draw: Callable[[], Batch]) -> None:
         self._order(("prompts", *draw()))

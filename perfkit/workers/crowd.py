@@ -2,16 +2,19 @@
 
 The first one completes the arguments (model, name, file) and sends the preflight request; then the others start.
 Every load begins at an agreed time once all are ready. A worker that dies takes only its unfinished requests with
-it: the others go on, and the run says which share is missing.
+it: the others go on, and the run says which share is missing. Whether too many requests fail is judged here, of all.
 """
 
 import json
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
-from time import time
+from pathlib import Path
+from time import monotonic, time
 from typing import Protocol
 
+from perfkit import errors
+from perfkit.engine.failing import Failing
 from perfkit.load import Share
 from perfkit.store.writer import Writer
 from perfkit.workers.conversation import Conversation, Event, Listen, ReadPrompts
@@ -59,6 +62,10 @@ class Crowd:
         self._lock = threading.RLock()
         self._members: dict[int, Conversation] = {}
         self._ready: dict[str, set[int]] = {}
+        self._begun: set[str] = set()
+        self._failing: dict[str, Failing] = {}
+        self._problem: str | None = None
+        """Why a run, and so the sweep, was ended: too many requests failed."""
         self._heard: dict[str, dict[int, Event]] = {}
         self._ended: dict[int, Event] = {}
         self._last_run: dict[int, str] = {}
@@ -96,7 +103,9 @@ class Crowd:
                     self._on_ended(index, event)
                 case _:
                     self._heard.setdefault(event["run_id"], {})[index] = event
-                    self._listen(_together(self._heard[event["run_id"]].values(), event))
+                    together = _together(self._heard[event["run_id"]].values(), event)
+                    self._judge(together)
+                    self._listen(together)
 
     def _on_file(self, index: int, event: Event) -> None:
         if index > 0:
@@ -109,29 +118,55 @@ class Crowd:
             self.stop()
         self._listen(event)
 
+    def _judge(self, together: Event) -> None:
+        """Have all of them end a run in which too many requests fail: each by itself sees too few to tell."""
+        run_id, done, failed = (together[name] for name in ("run_id", "done", "failed"))
+        failing = self._failing.setdefault(run_id, Failing(self._work.arguments.max_error_rate))
+        problem = failing.problem(done, failed, together["last_error"], monotonic())
+        if problem is not None and self._problem is None and not together["all_taken"]:
+            self._problem = problem
+            for member in self._members.values():
+                member.end(run_id, problem)
+
     def _go_if_ready(self, run_id: str) -> None:
         alive = self._members.keys() - self._ended.keys()
-        if alive and alive <= self._ready.get(run_id, set()):
-            begin = time() + GO_AHEAD
-            for index in alive:
-                self._members[index].go(run_id, begin)
+        if not alive or run_id in self._begun or not alive <= self._ready.get(run_id, set()):
+            return
+        if self._problem is not None:  # who was done with the run that was ended waits for the next one
+            self.stop()
+            return
+        self._begun.add(run_id)
+        begin = time() + GO_AHEAD
+        for index in alive:
+            self._members[index].go(run_id, begin)
 
     def _on_ended(self, index: int, event: Event) -> None:
         self._ended[index] = event
-        if event.get("problem") or event.get("error", "WorkerLost") != "WorkerLost":
+        if event.get("problem") not in (None, self._problem) or event.get("error", "WorkerLost") != "WorkerLost":
             self.stop()  # what ends one for good (nobody answers, the disk is full) ends them all
         if len(self._ended) < len(self._members):
             for run_id in list(self._ready):
                 self._go_if_ready(run_id)
             return
         lost = [index for index, event in self._ended.items() if event.get("error") == "WorkerLost"]
-        errors = [event for event in self._ended.values() if "error" in event and event["error"] != "WorkerLost"]
+        failed = [event for event in self._ended.values() if "error" in event and event["error"] != "WorkerLost"]
         fine = [event for event in self._ended.values() if "error" not in event]
         fine.sort(key=lambda event: not event.get("problem"))
         for each in lost:
             self._mark_lost(each)
+        last = (failed or fine or [event])[0]
+        if self._problem is not None or _is_mistake(last):
+            self._take_back()
         self._hosts.close()
-        self._listen((errors or fine or [event])[0])
+        self._listen(last)
+
+    def _take_back(self) -> None:
+        """Leave no run behind in which nothing was measured: one that a mistake kept from beginning, say."""
+        if self._path is not None and Path(self._path).exists():
+            writer = Writer(self._path)
+            for run_id in self._work.run_ids:
+                writer.discard_run(run_id)
+            writer.close()
 
     def _mark_lost(self, index: int) -> None:
         """Say in the record of the run, and of those after it, that a share of the load is missing."""
@@ -153,4 +188,15 @@ def _together(events: Iterable[Event], latest: Event) -> Event:
     """Return one event of several workers': counts summed, the longest time."""
     events = list(events)
     sums = {name: sum(event[name] for event in events) for name in _SUMS}
-    return {**latest, **sums, "elapsed": max(event["elapsed"] for event in events)}
+    return {
+        **latest,
+        **sums,
+        "elapsed": max(event["elapsed"] for event in events),
+        "all_taken": all(event["all_taken"] for event in events),
+        "last_error": latest["last_error"] or next((each["last_error"] for each in events if each["last_error"]), None),
+    }
+
+
+def _is_mistake(ended: Event) -> bool:
+    """Tell whether a job ended for what whoever started it can put right."""
+    return issubclass(getattr(errors, ended.get("error", ""), Exception), errors.MISTAKES)

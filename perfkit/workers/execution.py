@@ -186,6 +186,7 @@ async def _points(
 ) -> dict[str, Any]:
     stop = Stop(asyncio.get_running_loop())
     inbox.on_stop(stop.give)
+    inbox.on_end(stop.end)
     starts = Starts(report, inbox)
     completing = asyncio.create_task(_completed(work.arguments, api))
     if not await stop.unless_given(completing):
@@ -213,7 +214,7 @@ async def _points(
         with _quiet_collector(alone):
             await session.run()
         if session.problem is not None:
-            if desk.stored == desk.failed:
+            if not session.begun:
                 raise NothingSucceeded(session.problem)
             return {"status": "interrupted", "problem": session.problem}
         if stop.given:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from perfkit.engine.orders import Gate, Stop
+from perfkit.errors import PerfkitError
 from perfkit.records import Prompt
 
 Report = Callable[[dict[str, Any]], None]
 """Takes an event for the driver."""
-TakePrompts = Callable[[str, list[Prompt], bool], None]
-"""Takes a batch of the driver's prompts: the name of its reading, the prompts, and whether they are the last."""
+TakePrompts = Callable[[str, list[Prompt], bool, PerfkitError | None], None]
+"""Takes prompts of the driver's: the name of their reading, they, whether they are its last, and what broke it."""
 
 
 class Inbox:
@@ -20,6 +21,7 @@ class Inbox:
     def __init__(self) -> None:
         self._stopped = False
         self._stop: Callable[[], None] | None = None
+        self._end: Callable[[str, str], None] | None = None
         self._take_prompts: TakePrompts | None = None
         self._go: Callable[[str, float], None] | None = None
 
@@ -28,6 +30,10 @@ class Inbox:
         self._stop = stop
         if self._stopped:
             stop()
+
+    def on_end(self, end: Callable[[str, str], None]) -> None:
+        """Say what ends a run; the driver says so of none that was not begun, so none can come before this."""
+        self._end = end
 
     def on_prompts(self, take: TakePrompts) -> None:
         """Say what takes the driver's prompts; it asks for them first, so none can come before this."""
@@ -43,10 +49,15 @@ class Inbox:
         if self._stop is not None:
             self._stop()
 
-    def prompts(self, reading: str, batch: list[Prompt], last: bool) -> None:
+    def end(self, run_id: str, problem: str) -> None:
+        """Pass on that a run is to send no more, and why."""
+        if self._end is not None:
+            self._end(run_id, problem)
+
+    def prompts(self, reading: str, batch: list[Prompt], last: bool, failure: PerfkitError | None) -> None:
         """Pass on prompts of the driver's iterable."""
         if self._take_prompts is not None:
-            self._take_prompts(reading, batch, last)
+            self._take_prompts(reading, batch, last, failure)
 
     def go(self, run_id: str, begin: float) -> None:
         """Pass on when a run starts (Unix seconds)."""

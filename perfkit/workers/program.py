@@ -37,7 +37,12 @@ HARD_LIMIT = 1.8
 
 def read_orders(stream: BinaryIO, inbox: Inbox, detached: bool) -> None:
     """Put the driver's orders into the inbox until its pipe ends; then, unless detached, stop, and be gone soon."""
-    words: dict[str, Callable[..., None]] = {"stop": inbox.stop, "prompts": inbox.prompts, "go": inbox.go}
+    words: dict[str, Callable[..., None]] = {
+        "stop": inbox.stop,
+        "end": inbox.end,
+        "prompts": inbox.prompts,
+        "go": inbox.go,
+    }
     while (order := pipe.receive(stream)) is not None:
         word, *content = order
         words[word](*content)

@@ -46,7 +46,7 @@ class ThreadWorker:
     def _on_event(self, event: Event) -> None:
         if event["event"] == "ended":
             self._ended = True
-            self._listen({**self._source.failure, **event})
+            self._listen(event)
         elif event["event"] == "want":
             self._inbox.prompts(*self._source.want(event["reading"], event["count"])())
         else:

@@ -260,6 +260,16 @@ def test_a_new_file_without_a_run_is_removed_and_one_that_was_there_is_not(tmp_p
         assert fetched(tmp_path / "old.db", f"SELECT run_id FROM {table}") == [("kept",)]
 
 
+def test_a_run_of_nothing_but_its_preflight_request_is_discarded_whole(writer: Writer, path: Path) -> None:
+    writer.begin_run({"run_id": "kept"})
+    writer.begin_run({"run_id": "gone"})
+    writer.add_results([row(None, run_id="gone", phase="preflight"), row(0, run_id="kept")])
+    assert writer.discard_run("gone")
+    writer.close()
+    for table in ("run", "result"):
+        assert fetched(path, f"SELECT run_id FROM {table}") == [("kept",)]
+
+
 def test_a_run_with_a_row_is_not_discarded(writer: Writer, path: Path) -> None:
     writer.begin_run({"run_id": "r"})
     writer.add_results([row(0)])

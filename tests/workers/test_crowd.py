@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 import perfkit as pk
-from perfkit.errors import NothingSucceeded, UsageError
+from perfkit.errors import NothingSucceeded, PluginFailure, UsageError
 
 
 def rows_of(path, what):
@@ -170,7 +170,43 @@ def test_prompts_that_come_in_batches_are_all_dealt(server, tmp_path):
     assert [text for (text,) in rows_of(db, "prompt_text")] == prompts
 
 
-def test_too_many_errors_of_one_share_end_the_load_and_are_told(tmp_path):
+def test_too_many_errors_of_all_shares_together_end_the_load_and_are_told(tmp_path):
+    with pk.simulate(ttft=0.02, itl=0.001, output_tokens=2, fail_every=1) as failing:
+        given = {"rate": 200, "number": 390, "prompt": "hi", "preflight": False, "workers": 4}  # 98 requests a share
+        job = pk.start(failing.url, **given, db=f"{tmp_path}/r.db")
+        with pytest.raises(NothingSucceeded, match=r"ended early: \d+ of \d+ requests failed, .*; the last: HTTP 500"):
+            job.wait(60)
+    status, problem, sent, failed = run_of(tmp_path / "r.db", "status, problem, sent, failed")
+    assert (status, problem) == ("interrupted", job.problem)
+    assert 100 <= sent == failed < 390  # what was in flight was waited for, in every worker
+
+
+HALF = """
+import perfkit as pk
+
+
+class Half(pk.ApiPluginBase):
+    def build_request(self, messages, param=None):
+        if "bad" in str(messages):
+            raise ValueError("bad")
+        return {"model": "m", "messages": messages, "stream": True}
+
+    def parse_responses(self, responses, request=None, **kwargs):
+        return 1, 2
+"""
+
+
+def test_a_share_that_fails_does_not_end_a_load_of_which_as_much_may_fail(server, tmp_path):
+    (tmp_path / "half.py").write_text(HALF)
+    given = {"parser": str(tmp_path / "half.py"), "dataset": ["bad", "good"] * 120, "preflight": False}
+    pk.start(server.url, **given, rate=400, max_error_rate=0.7, workers=2, db=str(tmp_path / "r.db")).wait(60)
+    assert run_of(tmp_path / "r.db", "status, problem, sent, failed") == ("finished", None, 240, 120)
+    assert sqlite3.connect(tmp_path / "r.db").execute(
+        "SELECT DISTINCT worker FROM result WHERE success = 0"
+    ).fetchall() == [(0,)]
+
+
+def test_a_sweep_that_is_ended_early_has_no_further_run(tmp_path):
     with pk.simulate(ttft=0.005, itl=0.001, output_tokens=2, fail_every=3) as failing:
         given = {"parallel": [8, 4], "number": 100_000, "prompt": "hi", "max_error_rate": 0.1, "workers": 2}
         job = pk.start(failing.url, **given, db=f"{tmp_path}/r.db")
@@ -178,3 +214,50 @@ def test_too_many_errors_of_one_share_end_the_load_and_are_told(tmp_path):
     assert job.problem.startswith("ended early: ")
     assert "ended early: " in str(runs.summary())
     assert list(runs.table["status"]) == ["interrupted"]  # and no second point
+
+
+ONCE = """
+import os
+import perfkit as pk
+
+{at_import}
+
+@pk.register_dataset("once")
+class Once(pk.DatasetPluginBase):
+    def build_messages(self):
+        {at_reading}
+        yield "hi"
+"""
+
+
+@pytest.mark.parametrize("place", ["at_import", "at_reading"])
+def test_a_mistake_that_only_one_worker_meets_leaves_no_run_behind(server, tmp_path, place):
+    wrong = {"at_import": "", "at_reading": "", place: f"os.mkdir({str(tmp_path / 'once')!r})"}
+    (tmp_path / "plugin.py").write_text(ONCE.format(**wrong))
+    given = {"plugins": [str(tmp_path / "plugin.py")], "dataset": "once", "number": 20, "parallel": 4, "workers": 2}
+    with pytest.raises(pk.PerfkitError, match=r"plugin\.py:.*FileExistsError"):
+        pk.start(server.url, **given, db=str(tmp_path / "r.db")).wait(60)
+    assert not (tmp_path / "r.db").exists()
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_a_mistake_that_every_worker_meets_leaves_other_runs_of_the_file_alone(server, tmp_path, workers):
+    db = tmp_path / "r.db"
+    pk.start(server.url, number=2, db=str(db), workers=0).wait()
+    with pytest.raises(UsageError, match="no dataset file"):
+        pk.start(server.url, dataset="line_by_line", dataset_path="nowhere", workers=workers, db=str(db)).wait(60)
+    assert run_of(db, "count(*), min(status)") == (1, "finished")
+    assert run_of(db, "(SELECT count(*) FROM sample WHERE run_id NOT IN (SELECT run_id FROM run))") == (0,)
+
+
+def test_a_list_that_breaks_ends_the_run_of_all_workers_and_keeps_what_came(server, tmp_path):
+    class Breaking:
+        def __iter__(self):
+            yield from (f"question {number}" for number in range(3000))
+            raise OSError("the share has gone")
+
+    db = tmp_path / "r.db"
+    with pytest.raises(PluginFailure, match=r"the dataset raised at .*: OSError: the share has gone") as raised:
+        pk.start(server.url, dataset=Breaking(), parallel=8, workers=2, db=str(db)).wait(60)
+    assert run_of(db, "status, problem") == ("interrupted", str(raised.value))
+    assert run_of(db, "succeeded")[0] > 0

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from perfkit.errors import WorkerLost
+from perfkit.errors import PluginFailure, WorkerLost
 from perfkit.job import Job
 from perfkit.measure import start
 from perfkit.simulator import Simulated, simulate
@@ -340,3 +340,38 @@ def test_a_dataset_that_raises_in_the_worker_leaves_no_file_and_names_its_line(
     printed = ran(tmp_path, DATASET, server.url)
     assert re.fullmatch(r"PluginFailure the dataset raised at .*script\.py:\d+: OSError: the share has gone\n", printed)
     assert not (tmp_path / "run.db").exists()
+
+
+def breaking(after: int) -> Iterator[str]:
+    """Yield prompts, then raise."""
+    yield from (f"question {number}" for number in range(after))
+    raise OSError("the share has gone")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_generator_of_the_driver_that_raises_ends_the_run_which_keeps_what_came(
+    server: Simulated, tmp_path: Path, workers: int
+) -> None:
+    path = tmp_path / "run.db"
+    job = start(server.url, dataset=breaking(3000), parallel=8, max_tokens=1, db=str(path), workers=workers)
+    with pytest.raises(
+        PluginFailure, match=r"the dataset raised at .*test_program\.py:\d+: OSError: the share"
+    ) as raised:
+        job.wait(60)
+    (run,) = stored(path, "SELECT status, problem, succeeded FROM run")
+    assert (run["status"], run["problem"]) == ("interrupted", str(raised.value))
+    assert run["succeeded"] > 100
+
+
+def test_a_generator_that_raises_before_anything_was_sent_leaves_no_file(server: Simulated, tmp_path: Path) -> None:
+    with pytest.raises(PluginFailure, match="the share has gone"):
+        start(server.url, dataset=breaking(20), db=str(tmp_path / "run.db")).wait(60)
+    assert not (tmp_path / "run.db").exists()
+
+
+def test_a_generator_that_would_raise_beyond_the_last_request_is_no_failure(server: Simulated, tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    start(server.url, dataset=breaking(100), number=50, db=str(path)).wait(60)
+    assert stored(path, "SELECT status, problem, sent FROM run") == [
+        {"status": "finished", "problem": None, "sent": 50}
+    ]
