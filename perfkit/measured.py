@@ -158,7 +158,7 @@ class Measured(Selection):
             summary, frame=frame, notes=(*summary.notes, f"latencies as {definition} defines them", *reasons)
         )
 
-    def lens(self, metric: str) -> pd.DataFrame:
+    def lens(self, metric: str) -> definitions.Lens:
         """Show a metric under every tool's definitions, with the cause of each difference.
 
         Parameters
@@ -168,16 +168,18 @@ class Measured(Selection):
 
         Returns
         -------
-        DataFrame
-            Index ``run`` and ``definition``; ``mean``, ``p50``, ``p95``, ``p99`` in seconds, ``n``, ``changed``
-            (requests whose value is not perfkit's), ``cause``, ``checked`` (what the formulas were compared with).
+        Lens
+            Prints itself; ``table`` has the index ``run`` and ``definition``, and ``mean``, ``p50``, ``p95``, ``p99`` in
+            seconds, ``n``, ``changed`` (requests whose value is not perfkit's), ``cause``, ``checked`` (what the formulas
+            were compared with).
 
         Raises
         ------
         UsageError
             No definition has that metric.
         """
-        return pd.concat({run.label: definitions.lens(run, metric) for run in self.members}, names=["run"])
+        tables = {run.label: definitions.lens(run, metric) for run in self.members}
+        return definitions.Lens(metric, pd.concat(tables, names=["run"]))
 
     def percentiles(
         self,

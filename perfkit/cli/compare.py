@@ -1,17 +1,12 @@
 """``perfkit compare``, ``plan``, ``save`` and ``lens``: questions about files that are already there."""
 
 import argparse
-from collections.abc import Hashable, Mapping
 from dataclasses import asdict
-from typing import Any
 
 import perfkit as pk
 from perfkit.cli.show import add_sources, as_json, sources
 from perfkit.comparing import require_not_slower
 from perfkit.errors import UsageError
-from perfkit.tables import Cell, as_text, ditto, label, number
-
-_STATISTICS = ("mean", "p50", "p95", "p99")
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -129,19 +124,11 @@ def save_files(options: argparse.Namespace) -> int:
 
 def lens_files(options: argparse.Namespace) -> int:
     """Print what every tool would have reported."""
-    table = sources(options).lens(options.metric).reset_index()
+    lens = sources(options).lens(options.metric)
     if options.json:
+        table = lens.table.reset_index()
         known = table.astype(object).where(table.notna(), None)
         print(as_json([{str(name): value for name, value in row.items()} for row in known.to_dict("records")]))
-        return 0
-    metric = pk.METRICS[options.metric]
-    print(f"{metric.label} [{metric.display_unit}]")
-    rows = ditto([_tool(row, metric.scale()) for row in table.to_dict("records")], 1)
-    print(as_text(["run", "definition", "n", *_STATISTICS, "changed", "how it differs"], rows))
+    else:
+        print(lens)
     return 0
-
-
-def _tool(row: Mapping[Hashable, Any], scale: float) -> list[Cell]:
-    cells = [Cell(number(row[name] * scale)) for name in _STATISTICS]
-    counts = [Cell(number(int(row[name]))) for name in ("n", "changed")]
-    return [label(row["run"]), label(row["definition"]), counts[0], *cells, counts[1], label(row["cause"])]

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -14,6 +15,7 @@ from perfkit.errors import CorruptPickle, UsageError, nearest
 from perfkit.frame import Run
 from perfkit.metrics import metric_named
 from perfkit.records import Json, Kind
+from perfkit.tables import Cell, as_html, as_text, ditto, label, number
 
 METRICS: tuple[Metric, ...] = ("ttft", "itl", "tpot", "e2e")
 PERCENTS = (50, 95, 99)
@@ -143,6 +145,40 @@ def lens(run: Run, metric: str) -> pd.DataFrame:
         flat = [pair for pairs in values for pair in pairs]
         lines[name] = {**statistics(chosen, flat), **told}
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("definition").astype({"n": int})
+
+
+@dataclass(frozen=True)
+class Lens:
+    """A metric of some runs under every definition, as people read it; ``table`` is for programs, in seconds."""
+
+    metric: str
+    table: pd.DataFrame
+
+    def __str__(self) -> str:
+        return "\n".join([self._head(), as_text(*self._shown())])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return f"<b>{self._head()}</b>{as_html(*self._shown())}"
+
+    def _head(self) -> str:
+        metric = metric_named(self.metric)
+        return f"{metric.label} [{metric.display_unit}]"
+
+    def _shown(self) -> tuple[list[str], list[list[Cell]]]:
+        statistics, scale = ["mean", *(f"p{q}" for q in PERCENTS)], metric_named(self.metric).scale()
+        rows = [
+            [
+                *map(label, (row["run"], row["definition"])),
+                Cell(number(int(row["n"]))),
+                *(Cell(number(row[name] * scale)) for name in statistics),
+                Cell(number(int(row["changed"]))),
+                label(row["cause"]),
+            ]
+            for _, row in self.table.reset_index().iterrows()
+        ]
+        return ["run", "definition", "n", *statistics, "changed", "how it differs"], ditto(rows, 1)
 
 
 def _collected(chosen: Definition, metric: Metric, answers: Iterable[Stamps]) -> Weighted:

@@ -120,7 +120,7 @@ def test_a_summary_under_another_definition_says_so_and_keeps_the_rates():
 
 def test_the_lens_of_runs_has_a_line_for_every_run_and_definition():
     runs = pk.open([FIXTURES / "peers/aiperf_4", FIXTURES / "peers/guidellm_4"])
-    table = runs.lens("e2e")
+    table = runs.lens("e2e").table
     assert len(table) == 2 * len(DEFINITIONS)
     assert table.index.names == ["run", "definition"]
 
@@ -144,7 +144,7 @@ def own(tmp_path) -> pk.Runs:
 @pytest.mark.parametrize("metric", ["ttft", "itl", "tpot", "e2e"])
 def test_perfkits_definition_on_a_perfkit_file_is_its_own_metric(own, metric):
     ours = own.percentiles(metric).iloc[0]
-    found = own.lens(metric).xs("perfkit", level="definition").iloc[0]
+    found = own.lens(metric).table.xs("perfkit", level="definition").iloc[0]
     assert found["n"] == ours["n"]
     for name in ("mean", "p50", "p95", "p99"):
         assert found[name] == pytest.approx(ours[name])
@@ -152,11 +152,21 @@ def test_perfkits_definition_on_a_perfkit_file_is_its_own_metric(own, metric):
 
 def test_a_perfkit_file_gives_every_definition_of_every_metric(own):
     for metric in ("ttft", "itl", "tpot", "e2e"):
-        assert own.lens(metric)["n"].min() > 0
+        assert own.lens(metric).table["n"].min() > 0
 
 
 def test_a_filter_holds_under_the_lens_too(own):
-    assert own.where("ttft > 600ms").lens("ttft").xs("vllm", level="definition")["mean"].tolist() == [0.7]
+    table = own.where("ttft > 600ms").lens("ttft").table
+    assert table.xs("vllm", level="definition")["mean"].tolist() == [0.7]
+
+
+def test_a_lens_shows_itself_in_milliseconds_and_whole(own):
+    # Of the two TTFT of 500 and 700 ms; pandas would have cut the last column, and said seconds.
+    shown = own.lens("ttft")
+    line = next(line for line in str(shown).splitlines() if "perfkit" in line)
+    assert line.split()[:7] == ["run", "perfkit", "2", "600", "600", "690", "698"]
+    assert all(cause in str(shown) for cause in shown.table["cause"])
+    assert shown._repr_html_().startswith("<b>time to first token [ms]</b><table>")
 
 
 def test_an_unknown_metric_is_refused():
