@@ -169,9 +169,9 @@ class Measured(Selection):
         Returns
         -------
         Lens
-            Prints itself; ``table`` has the index ``run`` and ``definition``, and ``mean``, ``p50``, ``p95``, ``p99`` in
-            seconds, ``n``, ``changed`` (requests whose value is not perfkit's), ``cause``, ``checked`` (what the formulas
-            were compared with).
+            Prints itself; ``table`` is a DataFrame: index ``run`` and ``definition``; ``mean``, ``p50``, ``p95``,
+            ``p99`` in seconds, ``n``, ``changed`` (requests whose value is not perfkit's), ``cause``, ``checked`` (what
+            the formulas were compared with).
 
         Raises
         ------
