@@ -27,6 +27,7 @@ _FURTHER: Mapping[Kind, str] = {
     "unclear": "unclear",
     "client": "CLIENT-BOUND and not counted",
 }
+_CLEAR: tuple[Kind, ...] = ("better", "worse", "both")
 _FAILED = 0.01
 """Share of failures from which answers alone may not stand for a side."""
 
@@ -47,8 +48,8 @@ def conclusions(baseline: str, results: Iterable[Result], levels: Levels) -> lis
     Returns
     -------
     list of str
-        A sentence a group. A range in it spans the 95 % intervals of all loads that count: to span those alone at
-        which the difference is clear would exaggerate.
+        A sentence a group. A range in it spans the 95 % intervals of all the loads that it stands behind, those where
+        this number by itself is unclear too: to leave them out would exaggerate.
     """
     groups: dict[str, list[Result]] = {}
     for result in results:
@@ -93,20 +94,25 @@ def doubts(results: Sequence[Result], levels: Levels, failed: Mapping[str, float
 def _conclusion(baseline: str, rows: Sequence[Result], levels: Levels) -> str:
     loads = [list(at_one) for _, at_one in groupby(rows, key=lambda row: row.pairing)]
     kinds = [_kind(at_one, levels) for at_one in loads]
-    counted = [row for at_one, kind in zip(loads, kinds, strict=True) if kind != "client" for row in at_one]
-    clear = [row for row in counted if row.is_better is not None]
+    clear = [row for at_one, kind in zip(loads, kinds, strict=True) if kind in _CLEAR for row in at_one]
+    clear = [row for row in clear if row.is_better is not None]
     timed = any(row.quantity.metric.unit == "s" for row in clear)
     better, worse = ("faster", "slower") if timed else ("better", "worse")
     words = {"baseline": baseline, "other": rows[0].pairing.other, "better": better, "worse": worse}
-    said = ""
+    said: list[str] = []
     for kind in _FIRST:
-        here = [at_load(at_one[0].pairing.load) for at_one, each in zip(loads, kinds, strict=True) if each == kind]
+        here = [at_one for at_one, each in zip(loads, kinds, strict=True) if each == kind]
         if here and not said:
-            said = f"{_FIRST[kind].format(**words)}{_place(here, len(loads))}"
+            said.append(f"{_FIRST[kind].format(**words)}{_place(here, len(loads))}{_found(kind, here)}")
         elif here:
-            said += f"; {_FURTHER[kind].format(**words)} at {len(here)}{_named(here)}"
+            found = _found(kind, here) if kind in _CLEAR else ""
+            said.append(f"{_FURTHER[kind].format(**words)} at {len(here)}{_named(here)}{found}")
+    named = {row.quantity.words for row in clear}
+    if unclear := [row.quantity.words for row in rows if clear and row.quantity.words not in named]:
+        said.append(f"no clear difference in {', '.join(dict.fromkeys(unclear))}")
     apart = ", each load judged by itself" * (len(set(kinds) - {"client"}) > 1)
-    return f"{said}{_found(counted, clear, f'95 % intervals{apart}')}."
+    sentence = "; ".join(said)
+    return f"{sentence} (95 % intervals{apart})." if "%" in sentence else f"{sentence}."
 
 
 def _kind(rows: Sequence[Result], levels: Levels) -> Kind:
@@ -123,31 +129,31 @@ def _runs(row: Result) -> tuple[Run, ...]:
     return (*row.pairing.baseline_runs, *row.pairing.other_runs)
 
 
-def _place(here: Sequence[str], count: int) -> str:
+def _place(here: Sequence[Sequence[Result]], count: int) -> str:
     if len(here) < count:
         return f" at {len(here)} of {count} loads{_named(here)}"
-    return here[0] if count == 1 else f" at each of the {count} loads that both measured"
+    return at_load(here[0][0].pairing.load) if count == 1 else f" at each of the {count} loads that both measured"
 
 
-def _named(here: Sequence[str]) -> str:
-    names = [name.removeprefix(" at ") for name in here]
+def _named(here: Sequence[Sequence[Result]]) -> str:
+    names = [at_load(at_one[0].pairing.load).removeprefix(" at ") for at_one in here]
     return f" ({', '.join(names)})" if all(names) else ""
 
 
-def _found(counted: Sequence[Result], clear: Sequence[Result], basis: str) -> str:
-    """Say by how much, as the tail of a sentence."""
-    every = dict.fromkeys(row.quantity.words for row in counted)
-    differing = dict.fromkeys(row.quantity.words for row in clear)
-    ranges = ", ".join(_ranges(counted, differing or every))
-    if not clear:
-        return f"; still possible: {ranges} ({basis})" if ranges else ": too few requests" * bool(counted)
-    rest = ", ".join(name for name in every if name not in differing)
-    return f": {ranges} ({basis}){f'; unclear: {rest}' * bool(rest)}"
+def _found(kind: Kind, here: Sequence[Sequence[Result]]) -> str:
+    """Say by how much, as the tail of a phrase."""
+    rows = [row for at_one in here for row in at_one]
+    if kind == "client":
+        return ""
+    if kind == "unclear":
+        ranges = ", ".join(_ranges(rows, rows))
+        return f"; still possible: {ranges}" if ranges else ": too few requests"
+    return f": {', '.join(_ranges(rows, [row for row in rows if row.is_better is not None]))}"
 
 
-def _ranges(counted: Sequence[Result], names: Iterable[str]) -> Iterator[str]:
-    for name in names:
-        ratios = [row.ratio for row in counted if row.quantity.words == name and row.ratio.known]
+def _ranges(rows: Sequence[Result], shown: Iterable[Result]) -> Iterator[str]:
+    for name in dict.fromkeys(row.quantity.words for row in shown):
+        ratios = [row.ratio for row in rows if row.quantity.words == name and row.ratio.known]
         if ratios:
             low, high = min(ratio.low for ratio in ratios), max(ratio.high for ratio in ratios)
             yield f"{name} {_change(low)} to {_change(high)}"

@@ -47,20 +47,41 @@ def test_one_load_is_named_and_what_is_unclear_there_too():
         row("tpot_mean", 1.00, 0.90, 1.10, p=0.9),
     )
     assert found == (
-        "b is slower than a at 8 users: p50 TTFT +25 % to +75 %, output throughput -30 % to -10 % (95 % intervals); "
-        "unclear: mean TPOT."
+        "b is slower than a at 8 users: p50 TTFT +25 % to +75 %, output throughput -30 % to -10 %; "
+        "no clear difference in mean TPOT (95 % intervals)."
     )
 
 
-def test_faster_at_some_loads_names_them_and_the_range_holds_those_that_are_unclear():
+def test_faster_at_some_loads_says_at_which_and_by_how_much_there():
     found = one(
         row("ttft_p50", 0.98, 0.90, 1.07, users=1, p=0.6),
         row("ttft_p50", 0.80, 0.75, 0.85, users=8),
         row("ttft_p50", 0.70, 0.60, 0.80, users=64),
     )
     assert found == (
-        "b is faster than a at 2 of 3 loads (8 users, 64 users); unclear at 1 (1 user): p50 TTFT -40 % to +7.0 % "
+        "b is faster than a at 2 of 3 loads (8 users, 64 users): p50 TTFT -40 % to -15 %; unclear at 1 (1 user) "
         "(95 % intervals, each load judged by itself)."
+    )
+
+
+def test_faster_here_and_slower_there_are_told_apart():
+    found = one(row("ttft_p50", 0.80, 0.75, 0.85, users=1), row("ttft_p50", 1.50, 1.25, 1.75, users=64))
+    assert found == (
+        "b is faster than a at 1 of 2 loads (1 user): p50 TTFT -25 % to -15 %; slower at 1 (64 users): p50 TTFT +25 % "
+        "to +75 % (95 % intervals, each load judged by itself)."
+    )
+
+
+def test_a_range_holds_the_loads_at_which_its_number_alone_is_unclear():
+    found = one(
+        row("ttft_p50", 0.98, 0.90, 1.07, users=1, p=0.6),
+        row("tpot_mean", 0.90, 0.85, 0.95, users=1),
+        row("ttft_p50", 0.80, 0.75, 0.85, users=8),
+        row("tpot_mean", 0.90, 0.88, 0.92, users=8),
+    )
+    assert found == (
+        "b is faster than a at each of the 2 loads that both measured: mean TPOT -15 % to -5.0 %, "
+        "p50 TTFT -25 % to +7.0 % (95 % intervals)."
     )
 
 
@@ -124,9 +145,8 @@ def test_a_load_at_which_the_client_was_the_limit_does_not_count(tmp_path):
         b__8=(rows(4, 0.5), {"parallel": 8, **busy}),
     )
     both = runs.compare("a", quantities=["ttft_p50"])
-    assert both.conclusion.startswith(
-        "b is faster than a at 1 of 2 loads (1 user); CLIENT-BOUND and not counted at 1 (8 users): p50 TTFT "
-    )
+    assert both.conclusion.startswith("b is faster than a at 1 of 2 loads (1 user): p50 TTFT -")
+    assert "; CLIENT-BOUND and not counted at 1 (8 users) (95 % intervals)." in both.conclusion
     assert "Keep in mind: 1 of 4 runs is CLIENT-BOUND; " in both.conclusion
     eight = runs.where("parallel = 8").compare("a", quantities=["ttft_p50"]).conclusion
     assert eight.startswith(
