@@ -78,6 +78,28 @@ class Prompt:
     """Which pass over a dataset shorter than the run this comes from; 0 is the first."""
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some prompts of the driver's iterable, on their way to whoever makes requests of them.
+
+    Parameters
+    ----------
+    reading : str
+        Which reading of the iterable they are of.
+    pickled : bytes
+        The prompts, which nobody between the two ends needs to look at.
+    last : bool
+        Nothing comes after them.
+    failure : Exception, optional
+        Why it ends with them.
+    """
+
+    reading: str
+    pickled: bytes
+    last: bool
+    failure: Exception | None = None
+
+
 @dataclass(slots=True)
 class Answer:
     """What the messages of one answer add up to; an API's ``read_message`` fills it.

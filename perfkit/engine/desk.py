@@ -22,7 +22,7 @@ from perfkit.engine.record import run_row
 from perfkit.errors import MISTAKES, PerfkitError, StorageError
 from perfkit.load import Share
 from perfkit.plugins import bind_api
-from perfkit.records import CUT_OFF, Phase, Prompt, Pumped
+from perfkit.records import CUT_OFF, Batch, Phase, Prompt, Pumped
 from perfkit.store.far import FarStore
 from perfkit.store.writer import Row, Writer
 from perfkit.transport.clock import RunClock
@@ -198,9 +198,9 @@ class Desk:
             self._rest = conversations(self._pump)
         return self._rest
 
-    def _prompts(self, reading: str, batch: list[Prompt], ended: bool, failure: PerfkitError | None) -> None:
+    def _prompts(self, batch: Batch) -> None:
         if self._pump is not None:
-            self._pump.add(reading, batch, ended, failure)
+            self._pump.add(batch)
 
     def _more(self, wanted: int) -> None:
         self._current.wanted += wanted

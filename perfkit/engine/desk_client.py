@@ -14,7 +14,7 @@ from perfkit.engine.plan import Ready
 from perfkit.engine.relief import LOOK_EVERY, Relief
 from perfkit.errors import PerfkitError, WorkerLost
 from perfkit.load import Share
-from perfkit.records import Phase, Prompt
+from perfkit.records import Batch, Phase
 from perfkit.store.writer import Row
 from perfkit.transport.exchange import Exchange
 
@@ -156,9 +156,9 @@ class DeskClient:
         """Hand over samples: Unix time, name, value."""
         self._send("samples", rows)
 
-    def prompts(self, reading: str, prompts: list[Prompt], ended: bool, failure: PerfkitError | None) -> None:
+    def prompts(self, batch: Batch) -> None:
         """Pass on prompts of the driver's iterable."""
-        self._send("prompts", reading, prompts, ended, failure)
+        self._send("prompts", batch)
 
     async def flush(self) -> None:
         """Wait until everything handed over so far is committed."""

@@ -1,5 +1,6 @@
 """What the desk knows of the run under way, and where its prompts come from."""
 
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count, islice
@@ -9,10 +10,9 @@ from perfkit.arguments import Arguments
 from perfkit.engine.decode import Decoder
 from perfkit.engine.evidence import Stopwatch
 from perfkit.engine.plan import Planned, Ready, build, following, plan
-from perfkit.errors import PerfkitError
 from perfkit.load import Share
 from perfkit.plugins import BoundApi
-from perfkit.records import Prompt
+from perfkit.records import Batch, Prompt
 from perfkit.secrets import Scrubber, secrets_in
 from perfkit.store.writer import Row
 from perfkit.transport.clock import RunClock
@@ -129,7 +129,7 @@ class Pump:
         self._reading, self._want, self._wait = reading, want, wait
         self._waiting: deque[Prompt] = deque()
         self._asked = self._ended = False
-        self._failure: PerfkitError | None = None
+        self._failure: Exception | None = None
 
     def enough(self) -> bool:
         """Tell whether a slice can be made without waiting; ask for more when it cannot."""
@@ -138,12 +138,12 @@ class Pump:
         self._ask()
         return False
 
-    def add(self, reading: str, prompts: list[Prompt], ended: bool, failure: PerfkitError | None = None) -> None:
-        """Take a batch, unless it is of an earlier reading; ``ended`` says that it is the last, ``failure`` why."""
-        if reading != self._reading:
+    def add(self, batch: Batch) -> None:
+        """Take a batch, unless it is of an earlier reading."""
+        if batch.reading != self._reading:
             return
-        self._waiting += prompts
-        self._asked, self._ended, self._failure = False, ended, failure
+        self._waiting += pickle.loads(batch.pickled)
+        self._asked, self._ended, self._failure = False, batch.last, batch.failure
 
     def __iter__(self) -> Iterator[Prompt]:
         while True:

@@ -114,7 +114,10 @@ def build(prompt: Prompt, api: BoundApi, request: Callable[[bytes], bytes]) -> P
         body = api.build(prompt)
     except PluginFailure as error:
         return Planned(None, prompt, None, b"", error=str(error))
-    return Planned(None, prompt, body, request(as_json(body))) if body is not None else None
+    try:
+        return Planned(None, prompt, body, request(as_json(body))) if body is not None else None
+    except (TypeError, ValueError, RecursionError) as error:
+        return Planned(None, prompt, None, b"", error=f"the body is no JSON: {error}")
 
 
 def following(planned: Planned, output: str) -> Prompt:

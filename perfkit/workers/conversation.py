@@ -6,10 +6,13 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
+from pickle import PicklingError
 from typing import Any, BinaryIO, Protocol
 
-from perfkit.errors import PerfkitError, PluginFailure
-from perfkit.records import Prompt
+import cloudpickle
+
+from perfkit.errors import PerfkitError, PluginFailure, UsageError
+from perfkit.records import Batch, Prompt
 from perfkit.workers import pipe
 from perfkit.workers.work import Work
 
@@ -17,8 +20,6 @@ Event = dict[str, Any]
 Listen = Callable[[Event], None]
 ReadPrompts = Callable[[], Iterable[Prompt]]
 """Reads the driver's prompts from their beginning."""
-Batch = tuple[str, list[Prompt], bool, PerfkitError | None]
-"""Some of the driver's prompts: the name of their reading, they, whether they are its last, and what broke it."""
 
 
 class Worker(Protocol):
@@ -49,15 +50,19 @@ class Source:
         return partial(self._draw, reading, self._prompts, count)
 
     def _draw(self, reading: str, prompts: Iterator[Prompt], count: int) -> Batch:
-        batch: list[Prompt] = []
+        drawn: list[Prompt] = []
         failure: PerfkitError | None = None
         try:
-            batch.extend(islice(prompts, count))
+            drawn.extend(islice(prompts, count))
         except PerfkitError as error:
             failure = error.with_traceback(None)
         except Exception as error:  # noqa: BLE001 - their code, not ours: told as what ended the job
             failure = PluginFailure(f"the dataset raised {type(error).__name__}: {error}")
-        return reading, batch, len(batch) < count, failure
+        try:
+            return Batch(reading, cloudpickle.dumps(drawn), len(drawn) < count, failure)
+        except (TypeError, PicklingError) as error:
+            what = f"the dataset holds what no request can: {error}; give texts, messages, or bodies of plain data"
+            return Batch(reading, cloudpickle.dumps([]), True, UsageError(what))
 
 
 class Conversation:
@@ -134,7 +139,7 @@ class Conversation:
         self._listen(ended or lost(how))
 
     def _pump(self, draw: Callable[[], Batch]) -> None:
-        self._order(("prompts", *draw()))
+        self._order(("prompts", draw()))
 
 
 def lost(how: str) -> Event:

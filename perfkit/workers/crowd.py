@@ -155,7 +155,7 @@ class Crowd:
         for each in lost:
             self._mark_lost(each)
         last = (failed or fine or [event])[0]
-        if self._problem is not None or _is_mistake(last):
+        if last.get("problem") or _is_mistake(last):
             self._take_back()
         self._hosts.close()
         self._listen(last)

@@ -153,7 +153,7 @@ def carry_out(
     desk = DeskClient(lambda reading: report({"event": "want", "reading": reading, "count": PUMP_BATCH}), started.stand)
     channel = LoopEnd(loop, started.end, desk.on_message, desk.on_end)
     desk.connect(channel)
-    inbox.on_prompts(lambda *batch: threadsafe(loop, desk.prompts, *batch))
+    inbox.on_prompts(lambda batch: threadsafe(loop, desk.prompts, batch))
     try:
         asyncio.set_event_loop(loop)
         ended = loop.run_until_complete(_points(work, api, desk, report, inbox, alone))

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from perfkit.engine.orders import Gate, Stop
-from perfkit.errors import PerfkitError
-from perfkit.records import Prompt
+from perfkit.records import Batch
 
 Report = Callable[[dict[str, Any]], None]
 """Takes an event for the driver."""
-TakePrompts = Callable[[str, list[Prompt], bool, PerfkitError | None], None]
-"""Takes prompts of the driver's: the name of their reading, they, whether they are its last, and what broke it."""
+TakePrompts = Callable[[Batch], None]
 
 
 class Inbox:
@@ -54,10 +52,10 @@ class Inbox:
         if self._end is not None:
             self._end(run_id, problem)
 
-    def prompts(self, reading: str, batch: list[Prompt], last: bool, failure: PerfkitError | None) -> None:
+    def prompts(self, batch: Batch) -> None:
         """Pass on prompts of the driver's iterable."""
         if self._take_prompts is not None:
-            self._take_prompts(reading, batch, last, failure)
+            self._take_prompts(batch)
 
     def go(self, run_id: str, begin: float) -> None:
         """Pass on when a run starts (Unix seconds)."""

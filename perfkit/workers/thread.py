@@ -48,6 +48,6 @@ class ThreadWorker:
             self._ended = True
             self._listen(event)
         elif event["event"] == "want":
-            self._inbox.prompts(*self._source.want(event["reading"], event["count"])())
+            self._inbox.prompts(self._source.want(event["reading"], event["count"])())
         else:
             self._listen(event)

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from perfkit.errors import PluginFailure, WorkerLost
+from perfkit.errors import PluginFailure, UsageError, WorkerLost
 from perfkit.job import Job
 from perfkit.measure import start
 from perfkit.simulator import Simulated, simulate
@@ -367,6 +368,24 @@ def test_a_generator_that_raises_before_anything_was_sent_leaves_no_file(server:
     with pytest.raises(PluginFailure, match="the share has gone"):
         start(server.url, dataset=breaking(20), db=str(tmp_path / "run.db")).wait(60)
     assert not (tmp_path / "run.db").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_a_body_that_cannot_leave_the_driver_is_told_and_nobody_waits_for_it(
+    server: Simulated, tmp_path: Path, workers: int
+) -> None:
+    dataset = ["hi", {"messages": threading.Lock()}]
+    with pytest.raises(UsageError, match=r"cannot pickle '_thread\.lock' object; give texts, messages, or bodies"):
+        start(server.url, dataset=dataset, db=str(tmp_path / "run.db"), workers=workers).wait(30)
+    assert not (tmp_path / "run.db").exists()
+
+
+def test_a_body_that_is_no_json_is_a_failed_request_and_no_lost_worker(server: Simulated, tmp_path: Path) -> None:
+    dataset = ["hi", {"messages": [], "stop": {"a", "set"}}]
+    start(server.url, dataset=dataset, db=str(tmp_path / "run.db"), preflight=False).wait(30)
+    found = stored(tmp_path / "run.db", "SELECT error_kind, error FROM result ORDER BY seq")
+    assert [row["error_kind"] for row in found] == [None, "plugin"]
+    assert found[1]["error"] == "the body is no JSON: Object of type set is not JSON serializable"
 
 
 def test_a_generator_that_would_raise_beyond_the_last_request_is_no_failure(server: Simulated, tmp_path: Path) -> None:
