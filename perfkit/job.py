@@ -195,7 +195,7 @@ class Job:
             resumed,
             self._run_ids,
         )
-        if arguments.workers not in (0, 1):
+        if arguments.workers not in (0, 1) and not detach:
             if pumped == "once":
                 raise UsageError("several workers each read all prompts; give a list, or workers=1")
             return Crowd(work, _hosts(arguments.workers), self._on_event, prompts)
@@ -236,9 +236,9 @@ class Job:
 
 
 def _require_alone(arguments: Arguments, pumped: bool) -> None:
-    """Refuse to detach what needs this process: its thread, its prompts, its word when several workers start."""
-    if arguments.workers != 1:
-        raise UsageError(f"detach needs one worker process of its own, workers=1; got {arguments.workers!r}")
+    """Refuse to detach what needs this process: its thread, its prompts, its connection to a cluster."""
+    if not isinstance(arguments.workers, int) or arguments.workers < 1:
+        raise UsageError(f"detach needs worker processes of this machine, workers=1 or more; got {arguments.workers!r}")
     if pumped:
         raise UsageError("detach cannot take prompts from this process; give dataset a name or a file")
 

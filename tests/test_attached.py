@@ -27,6 +27,7 @@ DRIVER = """
 import sys
 import perfkit as pk
 given = dict(parallel=eval(sys.argv[2]), number=int(sys.argv[3]), max_tokens=4, prompt="hi", db="run.db")
+given["workers"] = int(sys.argv[6]) if sys.argv[6:] else 1
 job = pk.start(sys.argv[1], **given, detach=sys.argv[4] == "detached")
 if sys.argv[5] == "wait":
     job.wait()
@@ -89,6 +90,40 @@ def test_a_detached_job_comes_to_its_end_after_its_driver_has_left(server: Simul
     assert [len(runs.pick(label).requests) for label in runs.labels] == [30, 30]
     assert not job.interrupted
     assert (job.progress.point, job.progress.points) == (1, 2)
+
+
+def test_several_detached_workers_outlive_their_driver_and_are_stopped_through_their_file(
+    server: Simulated, tmp_path: Path
+) -> None:
+    process, path = begun(tmp_path, server, 4, 10**6, "detached", "leave", 2)
+    assert process.wait(30) == 0
+    before = rows(path)
+    until(lambda: rows(path) > before + 20)
+    job = attach(path)
+    job.stop()
+    assert job.interrupted
+    assert stored(path, "SELECT DISTINCT worker FROM result ORDER BY worker") == [{"worker": 0}, {"worker": 1}]
+    until(lambda: not path.with_name("run.db-wal").exists())
+
+
+def test_several_detached_workers_carry_a_sweep_to_its_end(server: Simulated, tmp_path: Path) -> None:
+    process = driver(tmp_path, server, [2, 4], 30, "detached", "leave", 3)
+    assert process.wait(30) == 0
+    path = tmp_path / "run.db"
+    until(lambda: rows(path) > 0)
+    attach(path).wait(30)
+    found = stored(path, "SELECT status, sent, succeeded FROM run ORDER BY point")
+    assert found == [{"status": "finished", "sent": 30, "succeeded": 30}] * 2
+
+
+def test_a_run_of_several_workers_is_done_when_the_last_of_them_is(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    with simulate(ttft=0.7, output_tokens=1) as slow:  # worker 1 has one request of three
+        started = start(slow.url, parallel=2, number=3, prompt="hi", preflight=False, workers=2, db=str(path))
+        until(lambda: rows(path) > 0)
+        runs = attach(path).wait(30)
+        assert len(runs.requests) == 3
+        started.wait(30)
 
 
 def test_one_that_is_not_detached_can_be_attached_to_and_still_ends_with_its_driver(
@@ -200,8 +235,8 @@ def test_waiting_for_a_job_that_failed_raises_why(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"workers": 0}, "needs one worker process"),
-        ({"workers": 2}, "needs one worker process"),
+        ({"workers": 0}, "needs worker processes of this machine"),
+        ({"workers": "tcp://127.0.0.1:9"}, "needs worker processes of this machine"),
         ({"dataset": ["a", "b"]}, "cannot take prompts from this process"),
     ],
 )

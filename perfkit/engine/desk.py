@@ -250,6 +250,7 @@ class Desk:
                 "verdict": told.level if run.stored else None,
                 "reasons": json.dumps(told.reasons, ensure_ascii=False),
             },
+            *(run.share.index, run.share.count),
         )
         if self._pumped == "once":
             self._rest = chain(run.unsent(), self._rest)
@@ -266,7 +267,7 @@ class Desk:
             fields["problem"] = str(self._problem) if self._problem else None
             counts = {"succeeded": run.stored - run.failed, "failed": run.failed}
             counts["sent"] = run.stored + run.cut_off
-            self._writer.merge_run(run.run_id, {**fields, **counts})
+            self._writer.merge_run(run.run_id, {**fields, **counts}, run.share.index, run.share.count)
         self._writer.close()
 
     def _taken_back(self, run: DeskRun) -> bool:

@@ -76,9 +76,9 @@ class FarStore:
         """As ``Writer``."""
         self._tell("update_run", run_id, **fields)
 
-    def merge_run(self, run_id: str, fields: Row) -> None:
+    def merge_run(self, run_id: str, fields: Row, worker: int = 0, shares: int = 1) -> None:
         """As ``Writer``."""
-        self._tell("merge_run", run_id, fields)
+        self._tell("merge_run", run_id, fields, worker, shares)
 
     def discard_run(self, run_id: str) -> bool:
         """As ``Writer``."""

@@ -39,7 +39,8 @@ _SETTLE = f"""
                    sent = max(coalesce(sent, 0), ({_COUNTED})),
                    succeeded = ({_COUNTED} AND success),
                    failed = ({_COUNTED} AND NOT success AND error_kind IS NOT '{CUT_OFF}')
-    WHERE run_id = :run_id"""
+    WHERE run_id = :run_id AND status IS NOT 'finished'"""
+_ENDED = "SELECT count(*), min(value) FROM sample WHERE run_id = ? AND name = 'ended'"
 _LARGEST = 2**63
 _UNSTORABLE = (
     sqlite3.DataError,
@@ -110,17 +111,19 @@ class Writer:
         places = ", ".join(f"{name} = :{name}" for name in fields)
         self._execute(f"UPDATE run SET {places} WHERE run_id = :run_id", {**fields, "run_id": run_id})
 
-    def merge_run(self, run_id: str, fields: Row) -> None:
+    def merge_run(self, run_id: str, fields: Row, worker: int = 0, shares: int = 1) -> None:
         """Add what one worker says at its end to the run's record, and commit.
 
-        Counts are added up, the earliest start and the latest end stand, and of two verdicts the worse; a run is
-        interrupted if one of its workers was.
+        Counts are added up, the earliest start and the latest end stand, and of two verdicts the worse. The run is
+        running until every share has ended, and interrupted if one of them was.
         """
         try:
             self._db.execute("BEGIN IMMEDIATE")
             cursor = self._db.execute(f"SELECT {', '.join(_RUN_NAMES)} FROM run WHERE run_id = ?", (run_id,))
             known: Row = dict(zip(_RUN_NAMES, cursor.fetchone() or (), strict=False))
             record = merged(known, fields)
+            if shares > 1:
+                record["status"] = self._status(run_id, worker, shares, well=fields["status"] == "finished")
             places = ", ".join(f"{name} = :{name}" for name in record)
             self._db.execute(f"UPDATE run SET {places} WHERE run_id = :run_id", {**record, "run_id": run_id})
             self._db.execute("COMMIT")
@@ -128,8 +131,16 @@ class Writer:
             self._roll_back()
             raise StorageError(f"cannot write {self.path}: {error}") from None
 
+    def _status(self, run_id: str, worker: int, shares: int, *, well: bool) -> str:
+        """Note that a worker's share has ended, and return the status of the run."""
+        self._db.execute("INSERT INTO sample VALUES (?, ?, ?, 'ended', ?)", (run_id, worker, time(), well))
+        ended, all_well = self._db.execute(_ENDED, (run_id,)).fetchone()
+        if ended < shares:
+            return "running"
+        return "finished" if all_well else "interrupted"
+
     def settle_run(self, run_id: str) -> None:
-        """Count the requests of a run anew and mark it interrupted: for a worker that could not say so itself."""
+        """Count the requests of a run that has not finished anew, and mark it interrupted: for one that cannot."""
         self._execute(_SETTLE, {"run_id": run_id, "now": time()})
 
     def discard_run(self, run_id: str) -> bool:

@@ -15,10 +15,11 @@ from typing import Protocol
 
 from perfkit import errors
 from perfkit.engine.failing import Failing
+from perfkit.errors import StorageError
 from perfkit.load import Share
 from perfkit.store.writer import Writer
 from perfkit.workers.conversation import Conversation, Event, Listen, ReadPrompts
-from perfkit.workers.work import Work
+from perfkit.workers.work import Work, failure_event
 
 GO_AHEAD = 0.2
 """Seconds between the order to start and the start: enough for the order to reach every worker."""
@@ -148,40 +149,42 @@ class Crowd:
             for run_id in list(self._ready):
                 self._go_if_ready(run_id)
             return
-        lost = [index for index, event in self._ended.items() if event.get("error") == "WorkerLost"]
-        failed = [event for event in self._ended.values() if "error" in event and event["error"] != "WorkerLost"]
+        failed = [event for event in self._ended.values() if event.get("error", "WorkerLost") != "WorkerLost"]
         fine = [event for event in self._ended.values() if "error" not in event]
         fine.sort(key=lambda event: not event.get("problem"))
-        for each in lost:
-            self._mark_lost(each)
         last = (failed or fine or [event])[0]
-        if last.get("problem") or _is_mistake(last):
-            self._take_back()
+        try:
+            self._conclude(last)
+        except StorageError as error:
+            last = {"event": "ended", **failure_event(error), **last}
         self._hosts.close()
         self._listen(last)
 
-    def _take_back(self) -> None:
-        """Leave no run behind in which nothing was measured: one that a mistake kept from beginning, say."""
-        if self._path is not None and Path(self._path).exists():
-            writer = Writer(self._path)
-            for run_id in self._work.run_ids:
-                writer.discard_run(run_id)
-            writer.close()
+    def _conclude(self, last: Event) -> None:
+        """Leave what one worker leaves: one file, no run without an end, none that a mistake kept from beginning."""
+        if self._path is None or not Path(self._path).exists():
+            return
+        writer = Writer(self._path)
+        for index, event in self._ended.items():
+            if event.get("error") == "WorkerLost":
+                self._mark_lost(writer, index)
+        mistaken = issubclass(getattr(errors, last.get("error", ""), Exception), errors.MISTAKES)
+        for run_id in self._work.run_ids:
+            if not ((mistaken or last.get("problem")) and writer.discard_run(run_id)):
+                writer.settle_run(run_id)
+        writer.close()
 
-    def _mark_lost(self, index: int) -> None:
+    def _mark_lost(self, writer: Writer, index: int) -> None:
         """Say in the record of the run, and of those after it, that a share of the load is missing."""
         first = self._last_run.get(index)
-        if self._path is None or first is None:
+        if first is None:
             return
         sentence = (
             f"{self._hosts.name(index)} died: its share of the load is missing; see what it printed, and measure again"
         )
-        writer = Writer(self._path)
         for run_id in sorted(self._heard.keys() | {first}):
             if run_id >= first:
                 writer.merge_run(run_id, {"verdict": "SUSPECT", "reasons": json.dumps([sentence])})
-                writer.settle_run(run_id)
-        writer.close()
 
 
 def _together(events: Iterable[Event], latest: Event) -> Event:
@@ -195,8 +198,3 @@ def _together(events: Iterable[Event], latest: Event) -> Event:
         "all_taken": all(event["all_taken"] for event in events),
         "last_error": latest["last_error"] or next((each["last_error"] for each in events if each["last_error"]), None),
     }
-
-
-def _is_mistake(ended: Event) -> bool:
-    """Tell whether a job ended for what whoever started it can put right."""
-    return issubclass(getattr(errors, ended.get("error", ""), Exception), errors.MISTAKES)

@@ -3,6 +3,8 @@
 It lives in a session of its own, ignores Ctrl-C and takes its orders from the pipe. When the pipe ends, the driver
 is gone: it stops sending, commits, marks the run interrupted and exits; a detached one goes on alone.
 
+Given the whole of a load that several workers are to carry, it is their driver: one that outlives the person's.
+
 Far from its driver it finds a ``Call`` on standard input instead, and connects: then orders, events and rows take
 these connections, and the end of standard input says that what started it here is gone.
 """
@@ -23,12 +25,15 @@ from typing import Any, BinaryIO
 
 from perfkit.engine.desk import OpenStore
 from perfkit.errors import PerfkitError, WorkerLost
+from perfkit.load import WHOLE
 from perfkit.store.far import FarStore
 from perfkit.store.writer import Writer
 from perfkit.workers import pipe
+from perfkit.workers.crowd import Crowd, Hosts
 from perfkit.workers.execution import api_of, carry_out, start_desk
-from perfkit.workers.inbox import Inbox
+from perfkit.workers.inbox import Inbox, Report
 from perfkit.workers.link import PARTS, Call, Link, dial
+from perfkit.workers.local import LocalHosts
 from perfkit.workers.work import Work, failure_event
 
 HARD_LIMIT = 1.8
@@ -124,6 +129,10 @@ def _work(work: Work, around: Surroundings, detached: bool) -> None:
         with lock, contextlib.suppress(OSError):
             pipe.tell(around.events, event)
 
+    workers = work.arguments.workers
+    if isinstance(workers, int) and workers > 1 and work.share == WHOLE:
+        _lead(work, LocalHosts(workers), around, report, inbox)
+        return
     try:
         api = api_of(work)
     except PerfkitError as error:
@@ -138,6 +147,21 @@ def _work(work: Work, around: Surroundings, detached: bool) -> None:
     if around.starter is not None:
         _listen(_watch, around.starter, inbox, orphaned)
     carry_out(work, api, desk, report, inbox, alone=True)
+
+
+def _lead(work: Work, hosts: Hosts, around: Surroundings, report: Report, inbox: Inbox) -> None:
+    """Drive several workers from here, whether or not this process's own driver stays."""
+    ended = threading.Event()
+
+    def listen(event: dict[str, Any]) -> None:
+        report(event)
+        if event["event"] == "ended":
+            ended.set()
+
+    inbox.on_stop(Crowd(work, hosts, listen).stop)
+    signal.signal(signal.SIGTERM, lambda *_: inbox.stop())
+    _listen(read_orders, around.orders, inbox, True)
+    ended.wait()
 
 
 def _watch(starter: BinaryIO, inbox: Inbox, orphaned: threading.Event) -> None:
