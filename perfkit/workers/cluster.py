@@ -16,6 +16,7 @@ from dataclasses import replace
 from secrets import token_hex
 from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
 from perfkit.errors import UsageError, WorkerLost
 from perfkit.secrets import Secret
@@ -113,10 +114,10 @@ class DaskHosts:
         scheduler = str(client.scheduler_info()["address"])
         secure = scheduler.startswith("tls://")
         context = client.security.get_listen_args("client")["ssl_context"] if secure else None
-        host = _own_address(get_address_host(scheduler))
+        own = _own_address(get_address_host(scheduler))
         keys = [Secret(token_hex()) for _ in self._addresses]
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.create_server((host, 0), family=family, backlog=len(PARTS) * len(keys)) as listener:
+        host, listener = _listener(own, backlog=len(PARTS) * len(keys))
+        with listener:
             call = Call(host, listener.getsockname()[1], 0, Secret(""), {} if secure else None)
             self._tasks = [
                 client.submit(
@@ -163,6 +164,33 @@ def hold(call: Call) -> int:
         with contextlib.suppress(BrokenPipeError):
             pipe.send(process.stdin, call)  # type: ignore[arg-type]
     return process.wait()
+
+
+def _listener(own: str, backlog: int) -> tuple[str, socket.socket]:
+    """Listen for the shares; return the host that they are to call, too.
+
+    Dask's setting ``perfkit.driver``, HOST:PORT, HOST or :PORT, says what a firewall lets through, or a port forward
+    leads here: a host of its own may be no address of this machine, so then every one of them listens.
+    """
+    import dask
+
+    told = str(dask.config.get("perfkit.driver", "") or "")
+    told = f":{told}" if told.isdigit() else told
+    try:
+        parts = urlsplit(f"//{told}")
+        host, port = parts.hostname or "", parts.port or 0
+    except ValueError:
+        host, port = "", -1
+    if port < 0 or parts.netloc != told:
+        raise UsageError(f"dask's setting perfkit.driver is HOST:PORT, HOST or :PORT, such as :9000; got {told!r}")
+    every = bool(host) and socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if every or (not host and ":" in own) else socket.AF_INET
+    try:
+        address = ("" if host else own, port)
+        listener = socket.create_server(address, family=family, backlog=backlog, dualstack_ipv6=every)
+    except OSError as error:
+        raise UsageError(f"cannot listen on port {port} (perfkit.driver is {told!r}): {error.strerror}") from None
+    return host or own, listener
 
 
 def _own_address(towards: str) -> str:

@@ -2,12 +2,15 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
+import psutil
 import pytest
 from distributed import Event
 
@@ -212,6 +215,35 @@ def _all() -> list[int]:
 def test_what_is_wrong_on_one_host_names_it(cluster: Cluster, tmp_path: Path) -> None:
     with pytest.raises(PerfkitError, match=r"worker 1 of 2, beside tcp://.*, says: "):
         start("http://127.0.0.1:9", number=2, db=str(tmp_path / "r.db"), workers=cluster.client).wait(60)
+
+
+@pytest.mark.parametrize("host", ["", "localhost"])
+def test_the_driver_s_port_and_host_can_be_chosen(
+    cluster: Cluster, server: Simulated, tmp_path: Path, host: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with (
+            dask.config.set({"perfkit.driver": f"{host}:{port}"}),
+            pytest.raises(
+                UsageError,
+                match=rf"cannot listen on port {port} \(perfkit.driver is '{host}:{port}'\): Address already",
+            ),
+        ):
+            start(server.url, number=5, db=str(tmp_path / "r.db"), workers=cluster.client)
+    with dask.config.set({"perfkit.driver": f"{host}:{port}"}):
+        for _ in range(2):  # what the first run has left of its connections is in nobody's way
+            job = start(server.url, number=5, db=str(tmp_path / "r.db"), workers=cluster.client)
+            called = [each for each in psutil.Process().net_connections() if each.laddr and each.laddr.port == port]
+            job.wait(60)
+            assert len(called) == 6  # orders, events and rows of two shares
+    assert len(rows_of(tmp_path / "r.db", "seq")) == 10
+
+
+@pytest.mark.parametrize("told", [":many", "host:9000/path", "http://host:9000", ":70000"])
+def test_a_driver_s_address_that_is_none_is_told(cluster: Cluster, told: str) -> None:
+    with dask.config.set({"perfkit.driver": told}), pytest.raises(UsageError, match="HOST:PORT, HOST or :PORT"):
+        start("http://127.0.0.1:9", model="m", workers=cluster.client)
 
 
 def test_a_cluster_without_workers_is_told(tmp_path: Path) -> None:
