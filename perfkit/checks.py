@@ -36,14 +36,17 @@ def verdict_of(run: Run) -> Verdict | None:
     Returns
     -------
     Verdict or None
-        None for runs measured by a tool that stores no evidence. The verdict stored when the run ended counts too,
+        None for runs measured by a tool that stores no evidence, and for those that sent nothing. The verdict stored when the run ended counts too,
         since the engine may have known more: the worse level stands, with the reasons of both. A file that
         holds only some of the run's requests has the stored one alone.
     """
     if run.record.get("source") not in (None, "perfkit"):
         return None
     stored = stored_verdict(run)
-    return stored if stored and _is_selection(run) else worse(verdict(evidence(run)), stored)
+    if stored and _is_selection(run):
+        return stored
+    found = evidence(run)
+    return worse(verdict(found), stored) if found.requests else stored
 
 
 def _is_selection(run: Run) -> bool:
@@ -132,9 +135,15 @@ def evidence(run: Run) -> Evidence:
         commit=_largest(samples.get("commit")),
         calibrated=_largest(samples.get("calibrated")),
         littles_gap=_littles_gap(whole),
-        killed=run.record.get("status") == "interrupted" and run.record.get("verdict") is None,
+        killed=_killed(run),
         **(found.evidence if found else {}),
     )
+
+
+def _killed(run: Run) -> bool:
+    """Tell whether nobody was left to end a run: whoever ends one says its verdict, or why there is none."""
+    record = run.record
+    return record.get("status") == "interrupted" and record.get("verdict") is None and record.get("problem") is None
 
 
 def _samples(run: Run) -> dict[str, list[float]]:

@@ -68,6 +68,20 @@ def test_an_interrupted_run_that_nobody_judged_at_its_end_was_killed(tmp_path, s
     assert any(check.name == "killed" for check in verdict_of(run).checks) is killed
 
 
+def test_a_run_that_says_why_it_ended_was_not_killed(tmp_path):
+    run = opened(tmp_path, [request(0)], status="interrupted", problem="line 301 of prompts.jsonl is not JSON")
+    assert not evidence(run).killed
+
+
+def test_a_server_that_refuses_connections_is_not_called_the_client():
+    assert verdict(Evidence(connect_failures=0.9)).level == "SUSPECT"
+
+
+def test_a_run_that_sent_nothing_is_not_judged(tmp_path):
+    run = opened(tmp_path, [request(None, phase="preflight")], samples={"cpu_share": [1.0]}, status="finished")
+    assert verdict_of(run) is None
+
+
 def test_one_stall_in_a_thousand_beats_is_seen():
     late = verdict(Evidence(loop_lag=0.002, stall=0.3))
     assert (late.level, late.reasons[0].partition(";")[0]) == ("SUSPECT", "the client stood still for 300 ms")

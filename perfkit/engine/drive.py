@@ -97,8 +97,7 @@ class Load:
         timed = False
         ready = await self._next()
         while ready is not None:
-            exchange = await self._send(ready, due, timed=timed)
-            due = (exchange.end or perf_counter_ns()) + think
+            due = await self._send(ready, due, timed=timed) + think
             timed = True
             ready = await self._follow_up(ready) or await self._next()
             if think:
@@ -147,8 +146,7 @@ class Load:
             await self._until(due)
             if self.stopping:
                 break
-            exchange = await self._send(ready, due)
-            due = (exchange.end or perf_counter_ns()) + int(self.arguments.think_time * 1e9)
+            due = await self._send(ready, due) + int(self.arguments.think_time * 1e9)
             ready = await self._follow_up(ready)
         if cap is not None:
             cap.release()
@@ -172,7 +170,8 @@ class Load:
             return None
         return await self.desk.follow_up(ready, lambda: self.stopping)
 
-    async def _send(self, ready: Ready, due: int, timed: bool = True) -> Exchange:
+    async def _send(self, ready: Ready, due: int, timed: bool = True) -> int:
+        """Send a request; return when its user was free again: at the answer's end, or after backing off."""
         self.sent += 1
         self.peak = max(self.peak, self.in_flight)
         exchange = await self.sender.send(ready)
@@ -180,13 +179,14 @@ class Load:
         if timed:
             self.lags.append(exchange.start - due)
         self.desk.deliver(ready, self._phase(ready, exchange), due, exchange)
-        if exchange.error_kind in UNCONNECTED:
-            pause = min(BACKOFF[0] * 2 ** min(self.refused, 8), BACKOFF[1])
-            self.refused += 1
-            await self._until(perf_counter_ns() + int(1e9 * pause))
-        else:
+        if exchange.error_kind not in UNCONNECTED:
             self.refused = 0
-        return exchange
+            return exchange.end or perf_counter_ns()
+        pause = min(BACKOFF[0] * 2 ** min(self.refused, 8), BACKOFF[1])
+        self.refused += 1
+        rested = perf_counter_ns() + int(1e9 * pause)
+        await self._until(rested)
+        return rested
 
     def _phase(self, ready: Ready, exchange: Exchange) -> Phase:
         if exchange.error_kind == "interrupted":
