@@ -36,9 +36,9 @@ def verdict_of(run: Run) -> Verdict | None:
     Returns
     -------
     Verdict or None
-        None for runs measured by a tool that stores no evidence, and for those that sent nothing. The verdict stored when the run ended counts too,
-        since the engine may have known more: the worse level stands, with the reasons of both. A file that
-        holds only some of the run's requests has the stored one alone.
+        None for runs measured by a tool that stores no evidence, and for those that sent nothing. The verdict stored
+        when the run ended counts too, since the engine may have known more: the worse level stands, with the reasons
+        of both. A file that holds only some of the run's requests has the stored one alone.
     """
     if run.record.get("source") not in (None, "perfkit"):
         return None
