@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from perfkit.errors import NothingSucceeded, UsageError
 from perfkit.job import STOP_WAIT, Progress
-from perfkit.records import CUT_OFF
+from perfkit.store.counting import counted
 from perfkit.store.process import lives, status
 from perfkit.store.schema import APPLICATION_ID
 from perfkit.store.writer import order_stop
@@ -23,9 +23,6 @@ LOOK_EVERY = 0.1
 _JOB = "(run_id = :job OR sweep_id = :job)"
 _RECORD = f"SELECT * FROM run WHERE {_JOB} ORDER BY rowid DESC LIMIT 1"
 _POINTS = f"SELECT run_id, point, status FROM run WHERE {_JOB} ORDER BY rowid"
-_DONE = f"""
-    SELECT count(*), total(error_kind IS NOT '{CUT_OFF}'), total(NOT success AND error_kind IS NOT '{CUT_OFF}')
-    FROM result WHERE run_id = ? AND phase IS NOT 'preflight'"""
 _IN_FLIGHT = """
     SELECT total(value) FROM sample WHERE run_id = :run_id AND name = 'in_flight'
     AND time = (SELECT max(time) FROM sample WHERE run_id = :run_id AND name = 'in_flight')"""
@@ -54,16 +51,16 @@ class AttachedJob:
     def progress(self) -> Progress:
         """How far it is, as of the last commit."""
         record, points = self._record(), self._points()
-        stored, done, failed = self._one(_DONE, (record["run_id"],))
+        stored = counted(self.path, record["run_id"])
         (in_flight,) = self._one(_IN_FLIGHT, {"run_id": record["run_id"]})
         running = record["status"] == "running"
         in_flight = int(in_flight) if running else 0
         return Progress(
             point=len(points) - 1,
             points=_planned(record),
-            sent=stored + in_flight,
-            done=int(done),
-            failed=int(failed),
+            sent=stored.sent + in_flight,
+            done=stored.done,
+            failed=stored.failed,
             in_flight=in_flight,
             elapsed=max(0.0, (time() if running else record["end_time"] or record["heartbeat"]) - record["start_time"]),
             expected=record["number"],

@@ -1,7 +1,9 @@
 """A measurement under way, as the driver sees it."""
 
+import contextlib
 import logging
 import os
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
@@ -16,9 +18,10 @@ from perfkit.arguments import Arguments
 from perfkit.datasets import open_dataset
 from perfkit.datasets import prompts as read_prompts
 from perfkit.engine.record import new_run_id
-from perfkit.errors import NothingSucceeded, PerfkitError, UsageError
+from perfkit.errors import NothingSucceeded, PerfkitError, StorageError, UsageError
 from perfkit.records import Pumped
 from perfkit.registry import APIS, DATASETS
+from perfkit.store.counting import counted
 from perfkit.workers.conversation import ReadPrompts, Worker
 from perfkit.workers.crowd import Crowd, Hosts
 from perfkit.workers.local import LocalHosts, ProcessWorker
@@ -66,9 +69,10 @@ class Job:
     """
 
     def __init__(self, arguments: Arguments, resumed: Resumed | None = None, *, detach: bool = False) -> None:
-        self.arguments = arguments
+        self.arguments, self.resumed = arguments, resumed
         self._progress = Progress(points=len(arguments.points()))
         self._ended: dict[str, Any] | None = None
+        self._succeeded: dict[str, int] = {}
         self._done = threading.Event()
         self._listeners: list[Callable[[Progress], None]] = []
         self._worker: Worker = self._start(arguments, resumed, detach)
@@ -133,13 +137,18 @@ class Job:
         if "error" in ended:
             kind = getattr(errors, ended["error"], PerfkitError)
             raise kind(ended["text"])
-        if self.problem is not None and self.progress.done == self.progress.failed:
+        if self.problem is not None and not self.succeeded:
             raise NothingSucceeded(self.problem)
 
     @property
+    def succeeded(self) -> int:
+        """Requests answered well so far, over all points."""
+        return sum(self._succeeded.values())
+
+    @property
     def interrupted(self) -> bool:
-        """True when it was stopped before its end."""
-        return (self._ended or {}).get("status") == "interrupted"
+        """True when it was stopped, or failed, before its end."""
+        return self._ended is not None and self._ended.get("status") != "finished"
 
     @property
     def problem(self) -> str | None:
@@ -153,7 +162,7 @@ class Job:
         Raises
         ------
         PerfkitError
-            It failed before anything was stored.
+            It failed before anything was stored, or what it had stored is gone.
         """
         from perfkit.runs import Runs
         from perfkit.runs import open as open_runs
@@ -165,6 +174,8 @@ class Job:
             if own:
                 return runs.pick(run_id=own)
         self.raise_failure()
+        if self.progress.done:
+            raise StorageError(f"{path} was removed or replaced while it was written; what was measured is lost")
         return Runs()
 
     def __await__(self) -> Generator[Any, None, "Runs"]:
@@ -215,6 +226,8 @@ class Job:
 
     def _on_event(self, event: dict[str, Any]) -> None:
         if event["event"] == "ended":
+            if "error" in event:
+                self._count_anew()
             self._ended = event
             self._done.set()
         elif event["event"] == "file":
@@ -224,12 +237,23 @@ class Job:
             counts = {name: event[name] for name in ("sent", "done", "failed", "in_flight", "elapsed")}
             limits = {name: event[name] for name in ("expected", "duration")}
             self._change(run_ids=runs, point=len(runs) - 1, **counts, **limits)
+            self._succeeded[event["run_id"]] = event["done"] - event["failed"]
         for listener in self._listeners:
             try:
                 listener(self._progress)
             except Exception:
                 # Their code, on the thread that hears of the end: it must go on.
                 logging.getLogger("perfkit").exception("a listener of the job raised")
+
+    def _count_anew(self) -> None:
+        """Count what is in the file: whoever failed did not come to say it."""
+        path = self.progress.path or ""
+        for run_id in self._run_ids if path else ():
+            with contextlib.suppress(sqlite3.Error):
+                stored = counted(path, run_id)
+                self._succeeded[run_id] = stored.done - stored.failed
+                if (run_id,) == self.progress.run_ids[-1:]:
+                    self._change(sent=stored.sent, done=stored.done, failed=stored.failed, in_flight=0)
 
     def _change(self, **fields: Any) -> None:
         self._progress = Progress(**{**self._progress.__dict__, **fields})

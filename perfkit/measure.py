@@ -3,7 +3,7 @@
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -198,8 +198,8 @@ class _Recording:
 def resume(path: str | Path, **given: Any) -> Job:
     """Go on with a sweep that was interrupted: measure the points that are missing.
 
-    Points that finished are kept as they are; what a half-done point has stored stays in the file as its own,
-    interrupted run.
+    Points that finished are kept as they are, whatever failed in them: ``job.resumed.left`` names them. What a
+    half-done point has stored stays in the file as its own, interrupted run.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ def resume(path: str | Path, **given: Any) -> Job:
     ...     _ = pk.start(server.url, parallel=[1, 2], number=2, max_tokens=4, db=f"{folder}/a.db").wait()
     ...     resume(f"{folder}/a.db")
     Traceback (most recent call last):
-    perfkit.errors.UsageError: nothing is missing: all 2 points of the sweep finished
+    perfkit.errors.UsageError: nothing is missing: all 2 points of the sweep finished (parallel=1; parallel=2)
     """
     from perfkit.runs import open as open_runs
 
@@ -238,10 +238,11 @@ def resume(path: str | Path, **given: Any) -> Job:
     if any(record.get("status") == "running" for record in of_sweep):
         raise UsageError(f"the sweep of {path} is still under way; wait for it, or end it with: perfkit stop {path}")
     plan = json.loads(of_sweep[-1]["plan"])
-    finished = {record["point"] for record in of_sweep if record.get("status") == "finished"}
+    finished = {record["point"]: record for record in of_sweep if record.get("status") == "finished"}
     missing = [index for index in range(plan["points"]) if index not in finished]
+    left = "; ".join(_point(finished[index]) for index in sorted(finished))
     if not missing:
-        raise UsageError(f"nothing is missing: all {plan['points']} points of the sweep finished")
+        raise UsageError(f"nothing is missing: all {plan['points']} points of the sweep finished ({left})")
     dataset = str(plan["arguments"].get("dataset", ""))
     if dataset.startswith("<") and "dataset" not in given:
         kind = dataset.strip("<>")
@@ -249,7 +250,20 @@ def resume(path: str | Path, **given: Any) -> Job:
             f"its prompts were a {kind} of the session that began it; give them again: resume(file, dataset=…)"
         )
     arguments = Arguments.from_mapping({**plan["arguments"], **given, "db": str(path)})
-    return Job(arguments, Resumed(sweeps[-1], tuple(missing)))
+    return Job(arguments, Resumed(sweeps[-1], tuple(missing), left))
+
+
+def _point(record: Mapping[str, Any]) -> str:
+    """Say which point a run was, and how many of its requests failed.
+
+    Examples
+    --------
+    >>> _point({"parallel": 4, "rate": None, "failed": 36, "succeeded": 44})
+    'parallel=4, where 36 of 80 requests failed'
+    """
+    load = "rate" if record.get("rate") is not None else "parallel"
+    failed, done = record["failed"] or 0, (record["failed"] or 0) + (record["succeeded"] or 0)
+    return f"{load}={record[load]:g}" + (f", where {failed:,} of {done:,} requests failed" if failed else "")
 
 
 def run_perf_benchmark(arguments: Arguments | dict[str, Any]) -> "Runs":

@@ -1,6 +1,7 @@
 """``perfkit replay`` and ``perfkit resume``: send what was sent before, and go on with what was interrupted."""
 
 import argparse
+import sys
 
 from perfkit.cli.interruption import interruptible
 from perfkit.cli.parser import add_options, given
@@ -56,4 +57,7 @@ def resume_sweep(options: argparse.Namespace) -> int:
     with interruptible():
         from perfkit.measure import resume
 
-        return finish(resume(options.file, **words), as_json=options.json)
+        job = resume(options.file, **words)
+        if job.resumed and job.resumed.left:
+            print(f"finished, and left as they are: {job.resumed.left}", file=sys.stderr)
+        return finish(job, as_json=options.json)

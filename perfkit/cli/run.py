@@ -75,9 +75,14 @@ def finish(job: "Job", *, as_json: bool) -> int:
     Raises
     ------
     PerfkitError
-        It failed, nothing succeeded, or too much failed.
+        It failed, nothing succeeded, or too much failed; what it had measured is printed all the same.
     """
-    status = follow(job)
+    try:
+        status = follow(job)
+    except PerfkitError:
+        if job.succeeded:
+            print_summary(job.runs, job, as_json=as_json)
+        raise
     return conclude(job, as_json=as_json, status=status)
 
 

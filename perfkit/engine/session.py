@@ -58,8 +58,6 @@ class Session:
         self.status: Status = "running"
         self.problem: str | None = None
         """Why the run ended before its time, as one sentence."""
-        self.begun = False
-        """True once its load has."""
         self._failing = Failing(arguments.max_error_rate)
         self._clock = RunClock(unix_offset() - desk.ahead)
         self._room = allow(self._wanted())
@@ -99,7 +97,7 @@ class Session:
         begin = await self._gate(self.stop)
         if self.desk.failure is not None or self.stop.given:
             return
-        self.begun, load.start = True, self._stamp(begin)
+        load.start = self._stamp(begin)
         heartbeat.start()
         try:
             await self._drive(load)

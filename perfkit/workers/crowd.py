@@ -170,7 +170,7 @@ class Crowd:
                 self._mark_lost(writer, index)
         mistaken = issubclass(getattr(errors, last.get("error", ""), Exception), errors.MISTAKES)
         for run_id in self._work.run_ids:
-            if not ((mistaken or last.get("problem")) and writer.discard_run(run_id)):
+            if not ((mistaken or self._problem) and writer.discard_run(run_id)):
                 writer.settle_run(run_id)
         writer.close()
 

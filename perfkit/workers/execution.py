@@ -21,7 +21,7 @@ from perfkit.engine.desk_client import DeskClient
 from perfkit.engine.orders import Place, Stop, open_gate
 from perfkit.engine.record import default_name, slug
 from perfkit.engine.session import Session
-from perfkit.errors import NothingSucceeded, PerfkitError, UsageError
+from perfkit.errors import PerfkitError, UsageError
 from perfkit.registry import APIS, DATASETS
 from perfkit.store.writer import Writer
 from perfkit.transport.models import served_model
@@ -214,8 +214,6 @@ async def _points(
         with _quiet_collector(alone):
             await session.run()
         if session.problem is not None:
-            if not session.begun:
-                raise NothingSucceeded(session.problem)
             return {"status": "interrupted", "problem": session.problem}
         if stop.given:
             break

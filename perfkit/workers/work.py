@@ -15,6 +15,8 @@ class Resumed:
 
     sweep_id: str
     points: tuple[int, ...]
+    left: str = ""
+    """Which points stay as they are, and what came of them."""
 
 
 @dataclass
