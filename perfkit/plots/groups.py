@@ -11,12 +11,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
 from pandas import DataFrame, Series
 
 from perfkit.errors import UsageError, nearest
-from perfkit.plots.canvas import Style, current, letters_across, lines_down
+from perfkit.plots.canvas import MANY, Style, current, figure_of, letter_of, letters_across, lines_down
 from perfkit.plots.text import letters, plain, shortened
 from perfkit.records import CUT_OFF
+from perfkit.stats import present
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 NAMED = 8
@@ -177,10 +179,36 @@ def _look(place: int, count: int, style: Style, numeric: bool) -> dict[str, Any]
 
 
 def mark_failures(ax: Axes, group: Group, where: npt.ArrayLike) -> None:
-    """Put a cross on the upper edge for each failed request."""
-    at = np.asarray(where, dtype=float)
-    upper = ax.get_xaxis_transform()
-    ax.plot(at, np.full(at.shape, 0.985), "x", color=group.colour, transform=upper, clip_on=False, gid="failed")
+    """Put a cross above the axes, where no value can be, for each failed request whose place is known."""
+    at = present(where)
+    if not at.size:
+        return
+    if not _has_lane(ax):
+        lane, size = _above(ax, 0.9), 0.85 * letter_of(ax)
+        ax.text(-0.01, 1, "failed", transform=ax.transAxes + lane, ha="right", va="center", size=size, color="#666666")
+    edge = ax.get_xaxis_transform()
+    (crosses,) = ax.plot(
+        at,
+        np.ones(at.shape),
+        "x",
+        color=group.colour,
+        transform=edge,
+        clip_on=False,
+        gid="failed",
+        rasterized=len(at) > MANY,
+    )
+    # Not from the beginning, or the limits of the axes would take the lane for a part of them.
+    crosses.set_transform(edge + _above(ax, 0.9))
+
+
+def _has_lane(ax: Axes) -> bool:
+    """Tell whether there are failures above the axes."""
+    return any(line.get_gid() == "failed" and not line.get_clip_on() for line in ax.lines)
+
+
+def _above(ax: Axes, letters: float) -> ScaledTranslation:
+    """Return what moves an artist up by some letters' height."""
+    return ScaledTranslation(0, letters * letter_of(ax) / 72, figure_of(ax).dpi_scale_trans)
 
 
 def stacked(tables: Iterable[DataFrame]) -> DataFrame:
@@ -213,6 +241,7 @@ def legend(ax: Axes, title: str | None) -> Legend | None:
         title=plain(title.replace("_", " ")) if title and title != "run" else None,
         loc="upper left" if beside else "lower left",
         bbox_to_anchor=(1.02, 1) if beside else (0, 1.02),
+        bbox_transform=ax.transAxes + _above(ax, 1.6 if _has_lane(ax) and not beside else 0),
         ncols=columns,
         alignment="left",
         markerscale=1.6,

@@ -10,7 +10,7 @@ from perfkit.plots.canvas import MANY, canvas, letter_of
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, has_failed, legend, mark_failures, stacked
 from perfkit.plots.lines import samples
-from perfkit.plots.quantity import Quantity, quantity, scale, widely_spread
+from perfkit.plots.quantity import Quantity, quantity, scale, scale_from_zero, widely_spread
 from perfkit.stats import Floats, present
 
 RATES_DRAWN = ("output_throughput", "request_throughput", "concurrency")
@@ -53,7 +53,7 @@ def over_time(
     Returns
     -------
     Axes
-        Failed requests are crosses on the upper edge, at their end.
+        Failed requests are crosses above the axes, at their end.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def _draw(ax: Axes, group: Group, points: DataFrame, shown: Quantity) -> None:
         start = group.rows["t"].reindex(dots.index)
         ax.scatter(start, dots, s=size, color=group.colour, alpha=faint, linewidths=0, rasterized=len(dots) > MANY)
         line = ax.plot(points[_TIME], points[shown.title], label=group.label(len(dots)), **group.line)[0]
-        line.set_path_effects([withStroke(linewidth=line.get_linewidth() + 2, foreground="white")])
+        line.set_path_effects([withStroke(linewidth=line.get_linewidth() + 1, foreground="white")])
     if group.failures:
         mark_failures(ax, group, _ends(group.rows[has_failed(group.rows)]))
 
@@ -180,7 +180,7 @@ def _scale(ax: Axes, parts: list[Group], shown: Quantity) -> None:
     ax.margins(y=0.08)
     if shown.name in RATES_DRAWN:
         scale(ax.yaxis, shown.title, [], log=False)
-        ax.set_ylim(bottom=0)
+        scale_from_zero(ax)
         return
     values = samples(parts, shown)
     log = widely_spread(values)
@@ -188,7 +188,7 @@ def _scale(ax: Axes, parts: list[Group], shown: Quantity) -> None:
         notes.empty(ax, shown.label, parts)
     scale(ax.yaxis, shown.title, values, log=log)
     if not log:
-        ax.set_ylim(bottom=min([0.0, *(each.min() for each in values if each.size)]))
+        scale_from_zero(ax)
 
 
 def _shade(ax: Axes, requests: DataFrame) -> bool:

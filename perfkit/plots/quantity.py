@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from pandas import DataFrame, Series, to_numeric
@@ -142,6 +143,13 @@ def _logarithmic(axis: Axis, positive: Floats, *, reaches_zero: bool) -> None:
     decades = np.log10(positive.max() / smallest)
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,), numticks=12))
     axis.set_minor_formatter(NullFormatter())
+
+
+def scale_from_zero(ax: Axes) -> None:
+    """Let the y axis begin at zero, or at the least of negative values, and end well above the highest value."""
+    lowest, highest = min(ax.dataLim.y0, 0.0), max(ax.dataLim.y1, 0.0)
+    if highest > lowest:
+        ax.set_ylim(lowest, highest + 0.08 * (highest - lowest))
 
 
 def percent(axis: Axis) -> None:

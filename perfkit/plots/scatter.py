@@ -31,7 +31,7 @@ def scatter(
     ax: Axes | None = None,
     x: str = "prompt_tokens",
 ) -> Axes:
-    """One metric against another, a dot per request; failed requests are crosses on the upper edge.
+    """One metric against another, a dot per request; failed requests are crosses above the axes.
 
     Parameters
     ----------
@@ -49,6 +49,8 @@ def scatter(
     Returns
     -------
     Axes
+        A failed request whose place on the x axis is not known, as where the server counts the tokens of the prompt,
+        is counted beneath.
 
     Raises
     ------
@@ -74,7 +76,7 @@ def scatter(
             values = [some[name].to_numpy() for some in dots]
             scale(axis, name, values, log=widely_spread(values))
         legend(ax, by)
-        notes.write(ax, [], notes.remarks(requests, metric))
+        notes.write(ax, _beneath(parts, across), notes.remarks(requests, metric))
     return ax
 
 
@@ -102,4 +104,9 @@ def _draw(ax: Axes, group: Group, dots: DataFrame, across: Quantity, look: dict[
     drawn = ax.scatter(*values, label=group.label(len(dots)), color=group.colour, marker=group.marker, **look)
     drawn.set_zorder(1.5 if group.rest else 2)
     if group.failures:
-        mark_failures(ax, group, across.of(group.rows[has_failed(group.rows)]).dropna())
+        mark_failures(ax, group, across.of(group.rows[has_failed(group.rows)]))
+
+
+def _beneath(parts: list[Group], across: Quantity) -> list[str]:
+    n = sum(int((has_failed(group.rows) & across.of(group.rows).isna()).sum()) for group in parts)
+    return [f"not drawn: {n:,} failed request{'s' * (n > 1)} without {across.label}"] if n else []

@@ -66,6 +66,13 @@ def test_failures_are_crosses_at_their_end():
     assert "crosses: failed requests" in ax.texts[-1].get_text()
 
 
+@pytest.mark.parametrize("metric", ["latency", "concurrency"])
+def test_there_is_room_above_values_that_are_nearly_the_same(metric):
+    ax = over_time(answers(*((start, start + 1, start + 100 + start / 100, 10) for start in range(10))), metric)
+    assert ax.get_ylim()[0] == 0
+    assert ax.get_ylim()[1] == pytest.approx(1.08 * ax.dataLim.y1)
+
+
 def test_a_metric_is_a_dot_per_request_and_a_line_of_medians():
     ax = over_time(served("a", parallel=4, number=100), "ttft")
     assert len(ax.collections[0].get_offsets()) == 100

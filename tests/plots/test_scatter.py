@@ -3,6 +3,7 @@ import pytest
 
 from perfkit.errors import UsageError
 from perfkit.plots import scatter
+from perfkit.plots.canvas import laid_out
 from tests.served import served, together
 
 
@@ -21,6 +22,24 @@ def test_failures_are_crosses_where_their_prompt_length_is():
     frame = pd.DataFrame({"run": "a", "success": [1, 0], "ttft": [0.1, None], "prompt_tokens": [10, 30]})
     (crosses,) = (line for line in scatter(frame).lines if line.get_gid() == "failed")
     assert crosses.get_xdata().tolist() == [30]
+
+
+def test_crosses_stand_above_the_axes_where_no_value_can_be():
+    frame = pd.DataFrame({"run": "a", "success": [1, 0], "ttft": [0.1, None], "prompt_tokens": [10, 30]})
+    ax = scatter(frame)
+    (crosses,) = (line for line in ax.lines if line.get_gid() == "failed")
+    laid_out(ax)
+    place = crosses.get_window_extent()
+    assert ax.get_window_extent().y1 < place.y0 < place.y1 < ax.get_legend().get_window_extent().y0
+
+
+def test_failures_whose_place_is_not_known_are_counted_and_no_cross_is_promised():
+    frame = pd.DataFrame(
+        {"run": "a", "success": [1, 0, 0], "ttft": [0.1, None, None], "prompt_tokens": [10, None, None]}
+    )
+    ax = scatter(frame)
+    assert not [line for line in ax.lines if line.get_gid() == "failed"]
+    assert ax.texts[-1].get_text() == "not drawn: 2 failed requests without prompt length"
 
 
 def test_both_axes_can_be_chosen():
