@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf, nan
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,7 @@ from perfkit.frame import Run
 from perfkit.metrics import RATES, metric_named, rates
 from perfkit.records import CUT_OFF, Json
 from perfkit.stats import Floats, present
-from perfkit.where import parse
-from perfkit.where.tree import Comparison, Constant
+from perfkit.where import DURATIONS, quantity
 
 QUANTILES = (50, 90, 95, 99)
 _LEFT_OUT = {"preflight": "preflight", "warmup": "warm-up", "ramp": "ramp", "cooldown": "cool-down"}
@@ -126,33 +126,26 @@ def bound(name: str, limit: float | str) -> float:
     Raises
     ------
     UsageError
-        It is neither, or so many seconds without a unit that milliseconds may be meant.
+        It is neither, not above 0, or so many seconds without a unit that milliseconds may be meant.
 
     Examples
     --------
     >>> bound("ttft", "200ms"), bound("ttft", 0.2), bound("ttft", "60s")
     (0.2, 0.2, 60.0)
     """
-    metric, value = metric_named(name), _number(name, limit)
-    has_unit = isinstance(limit, str) and limit.rstrip()[-1:].isalpha()
-    if metric.unit == "s" and not has_unit and value >= _LONG.get(name.partition("_")[0], _LONG["e2e"]):
+    metric = metric_named(name)
+    value, unit = (quantity(limit) or (nan, "")) if isinstance(limit, str) else (limit, "")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
+        raise UsageError(
+            f"the bound of an objective such as {name} is a number above 0, or one with a unit such as '200ms' "
+            f"({DURATIONS}); got {limit!r}"
+        )
+    if metric.unit == "s" and not unit and value >= _LONG.get(name.partition("_")[0], _LONG["e2e"]):
         raise UsageError(
             f"the bound of {name} would be {value:g} seconds: write '{value:g}ms' for milliseconds, or '{value:g}s' if "
             "seconds are meant"
         )
-    return value
-
-
-def _number(name: str, limit: float | str) -> float:
-    if isinstance(limit, int | float):
-        return float(limit)
-    if isinstance(limit, str):
-        match parse(f"{name} < {limit}"):
-            case Comparison(values=(_, Constant(value))) if not isinstance(value, str):
-                return float(value)
-    raise UsageError(
-        f"the bound of an objective such as {name} is a number or a text with a unit, such as '200ms'; got {limit!r}"
-    )
+    return float(value)
 
 
 def failures(runs: Sequence[Run]) -> pd.DataFrame:

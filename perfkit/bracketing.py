@@ -122,10 +122,20 @@ class Tried:
         >>> [Tried(8, chances).holds(0.01) for chances in ((0.999, 0.995), (0.999, 0.5), (0.999, 0.001))]
         ['yes', 'unsure', 'no']
         """
-        if self.chance >= 1 - error:
-            return "yes"
+        each = self.each(error)
+        return "yes" if set(each) == {"yes"} else "no" if "no" in each else "unsure"
+
+    def each(self, error: float) -> tuple[Holds, ...]:
+        """Tell of each objective whether it holds, so that all are wrong together with at most this chance.
+
+        Examples
+        --------
+        >>> Tried(8, (0.999, 0.5, 0.001)).each(0.01)
+        ('yes', 'unsure', 'no')
+        """
         # That any of several is broken is the easier to say wrongly the more of them there are.
-        return "no" if self.chance <= error / len(self.chances) else "unsure"
+        broken = error / len(self.chances)
+        return tuple("yes" if at >= 1 - error else "no" if at <= broken else "unsure" for at in self.chances)
 
     def weight(self, error: float) -> float:
         """Return what this run says as a share of one judged at ``error``: 1 for yes, -1 for no, less where unsure.

@@ -1,6 +1,6 @@
 """The largest load that meets service-level objectives, found by measuring where it is least certain."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf, isfinite, isnan
 from typing import TYPE_CHECKING, Any, Literal
@@ -83,8 +83,8 @@ class Capacity:
         """One row per load and objective, in order of load.
 
         ``load``, ``objective``, ``percentile`` with ``low`` and ``high`` (its interval, of requests that succeeded,
-        in the metric's unit), ``n``, ``failed``, ``chance`` that the objective holds, ``holds`` (of all objectives:
-        yes, no, unsure, or not counted), ``verdict``.
+        in the metric's unit), ``n``, ``failed``, ``chance`` that the objective holds, ``holds`` (of this objective:
+        yes, no, unsure, or not counted), ``all_hold`` (of all objectives at this load), ``verdict``.
         """
         rows = [
             {
@@ -96,26 +96,30 @@ class Capacity:
                 "n": seen.n,
                 "failed": seen.failed,
                 "chance": seen.chance,
-                "holds": self._holds(point),
+                "holds": holds,
+                "all_hold": together,
                 "verdict": point.verdict,
             }
-            for point, seen in self._lines()
+            for point, seen, holds, together in self._lines()
         ]
         return pd.DataFrame(rows)
 
-    def _lines(self) -> list[tuple[Point, Seen]]:
-        ordered = sorted(self.points, key=lambda point: point.load)
-        return [(point, seen) for point in ordered for seen in point.seen]
-
-    def _holds(self, point: Point) -> str:
-        return point.tried.holds(self.error) if point.tried.counts else "not counted"
+    def _lines(self) -> Iterator[tuple[Point, Seen, str, str]]:
+        """Yield each objective at each load, in order of load: whether it holds, and whether all do."""
+        for point in sorted(self.points, key=lambda point: point.load):
+            for seen, holds in zip(point.seen, point.tried.each(self.error), strict=True):
+                judged = (holds, point.tried.holds(self.error)) if point.tried.counts else ("not counted",) * 2
+                yield point, seen, *judged
 
     @property
     def sentence(self) -> str:
-        """The result in one sentence, and another on points that do not count."""
+        """The result in one sentence, and others on points that do not count and on a search that began too high."""
         wanted = " and ".join(map(str, self.objectives))
         bound = [f"{point.load:.4g}" for point in self.points if not point.tried.counts]
         aside = f" CLIENT-BOUND, so not counted: {', '.join(bound)} {_NAMES[self.axis]}." if bound else ""
+        lower, upper = self.bracket.lower, self.bracket.upper
+        if lower is None and upper is not None and (self.axis, upper) != ("parallel", 1):
+            aside = f" Give a smaller --low (low= in Python).{aside}"
         return f"{wanted}: {self._found()} ({self.confidence:.0%} confidence).{aside}"
 
     def _found(self) -> str:
@@ -137,18 +141,18 @@ class Capacity:
         return f"{as_html(*self._cells())}<small>{self.sentence.replace('<', '&lt;')}</small>"
 
     def _cells(self) -> tuple[list[str], list[list[Cell]]]:
-        head = [_NAMES[self.axis], "objective", "measured", "95 % interval", "n", "failed", "holds", "verdict"]
+        several = len(self.objectives) > 1
+        head = [_NAMES[self.axis], *(["all hold"] if several else []), "verdict"]
+        head += ["objective", "measured", "95 % interval", "n", "failed", "holds"]
         rows = []
-        for point, seen in self._lines():
-            value, low, high = (
-                number(each * seen.objective.scale)
-                for each in (seen.percentile.value, seen.percentile.low, seen.percentile.high)
-            )
-            numbers = (f"{point.load:.4g}", value, f"{low} to {high}", number(seen.n), number(seen.failed))
-            load, *others = map(Cell, numbers)
-            rows.append(
-                [load, label(seen.objective), *others, label(self._holds(point)), label(point.verdict)],
-            )
+        for at, (point, seen, holds, together) in enumerate(self._lines()):
+            of_load = [Cell(f"{point.load:.4g}"), *([label(together)] if several else []), label(point.verdict)]
+            if at % len(self.objectives):  # another objective of the same run: said once
+                of_load = [label("")] * len(of_load)
+            found, scale = seen.percentile, seen.objective.scale
+            value, low, high = (number(each * scale) for each in (found.value, found.low, found.high))
+            numbers = map(Cell, (value, f"{low} to {high}", number(seen.n), number(seen.failed)))
+            rows.append([*of_load, label(seen.objective), *numbers, label(holds)])
         return head, rows
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
@@ -157,8 +161,12 @@ class Capacity:
 
         with canvas(ax) as ax:
             for objective in self.objectives:
-                lines = [line for line in self._lines() if line[0].tried.counts and line[1].objective == objective]
-                loads = [point.load for point, _ in lines]
+                lines = [
+                    (point.load, seen)
+                    for point, seen, *_ in self._lines()
+                    if point.tried.counts and seen.objective == objective
+                ]
+                loads = [load for load, _ in lines]
                 value, low, high = (
                     [getattr(seen.percentile, name) / objective.bound for _, seen in lines]
                     for name in ("value", "low", "high")

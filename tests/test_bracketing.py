@@ -108,6 +108,13 @@ def test_several_objectives_hold_together_or_not_at_all():
     assert Tried(1, (0.999, 0.002)).holds(0.01) == "no"
 
 
+def test_each_objective_is_judged_by_itself_and_their_answers_agree_with_the_joint_one():
+    assert Tried(1, (0.999, 0.2, 0.001)).each(0.01) == ("yes", "unsure", "no")
+    # 0.004 of one objective is little enough for a "no" at 1 %; of three, each may take a third of that: 0.0033.
+    assert (Tried(1, (0.004,)).each(0.01), Tried(1, (0.004, 1.0, 1.0)).each(0.01)[0]) == (("no",), "unsure")
+    assert Tried(1, (0.004, 1.0, 1.0)).holds(0.01) == "unsure"
+
+
 def test_the_chance_agrees_with_the_binomial():
     # 3 of 100 independent requests beyond a bound that 5 % may exceed; the posterior lies between both tails.
     values = np.random.default_rng(3).permutation(100)

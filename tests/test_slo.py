@@ -5,7 +5,10 @@ import sqlite3
 import pytest
 
 import perfkit as pk
+from perfkit.bracketing import Objective
 from perfkit.errors import UsageError
+from perfkit.estimates import Estimate
+from perfkit.slo import Capacity, Point, Seen
 
 SLOW = {"preflight": False, "workers": 0, "prompt": "hello"}
 
@@ -59,6 +62,48 @@ def test_the_chart_has_a_line_per_objective_and_the_bound(found):
     assert ax.get_xlabel() == "load [users]"
 
 
+TTFT, TPOT = Objective("ttft", 95, 5.0), Objective("tpot", 95, 0.011)
+
+
+def concluded(*chances, axis="rate", load=20, verdict="VALID"):
+    """A search of two runs at one load, each judged wrongly with a chance of at most 1 %."""
+    estimate = Estimate(0.05, 0.04, 0.06)
+    seen = tuple(
+        Seen(*pair, n=80, failed=0, chance=at)
+        for pair, at in zip(((TTFT, estimate), (TPOT, estimate)), chances, strict=False)
+    )
+    return Capacity(axis, (TTFT, TPOT)[: len(chances)], 0.98, 0.01, (Point(load, seen, verdict),) * 2, pk.Runs())
+
+
+def test_a_row_says_of_its_own_objective_whether_it_holds_and_the_joint_answer_stands_apart():
+    table = concluded(0.995, 0.001).table
+    assert table["holds"].tolist() == ["yes", "no", "yes", "no"]
+    assert table["all_hold"].tolist() == ["no"] * 4
+    head, first, second, *_ = (line.split() for line in str(concluded(0.995, 0.001)).splitlines())
+    assert head[:4] == ["requests/s", "all", "hold", "verdict"]
+    assert (first[:5], first[-1]) == (["20", "no", "VALID", "ttft", "p95"], "yes")
+    assert (second[:2], second[-1]) == (["tpot", "p95"], "no")
+
+
+def test_an_objective_that_cannot_be_told_is_unsure_and_so_are_all():
+    assert concluded(0.995, 0.5).table[["holds", "all_hold"]].to_numpy().tolist()[:2] == [
+        ["yes", "unsure"],
+        ["unsure", "unsure"],
+    ]
+
+
+def test_one_objective_has_one_answer_and_a_client_that_was_the_limit_none():
+    assert "all hold" not in str(concluded(0.995))
+    assert concluded(0.995, 0.001, verdict="CLIENT-BOUND").table["holds"].tolist() == ["not counted"] * 4
+
+
+def test_a_least_load_that_is_too_much_asks_for_a_smaller_one_where_there_is_one():
+    sentence = concluded(0.001).sentence
+    assert "not met at 20 requests/s, and no load was shown to be little enough (98% confidence)." in sentence
+    assert sentence.endswith("Give a smaller --low (low= in Python).")
+    assert "--low" not in concluded(0.001, axis="parallel", load=1).sentence
+
+
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
@@ -66,6 +111,8 @@ def test_the_chart_has_a_line_per_objective_and_the_bound(found):
         ({"slo": {"ttft": ("high", 0.5)}}, "an objective is a percentile and a bound"),
         ({"slo": {"ttft": 0.5}}, r"an objective is a percentile and a bound, \('p95', 0.5\); got 0.5"),
         ({"slo": {"ttft": ("p95",)}}, "an objective is a percentile and a bound"),
+        ({"slo": {"ttft": ("p95", "-300ms")}}, "is a number above 0, .*; got '-300ms'"),
+        ({"slo": {"ttft": ("p95", -0.3)}}, "is a number above 0, .*; got -0.3"),
         ({"slo": {"tfft": ("p95", 0.5)}}, "ttft"),
         ({"slo": {"ttft": ("p95", 0.5)}, "rate": 4}, "the search chooses rate"),
         ({"slo": {"ttft": ("p95", 0.5)}, "low": 0}, "low is above 0"),

@@ -13,10 +13,12 @@ when the whole condition is true. Numbers sort before texts. Text in arithmetic 
 
 from perfkit.where.evaluation import Truth, evaluate
 from perfkit.where.parser import parse
+from perfkit.where.scanner import DURATIONS, quantity
 from perfkit.where.sql import to_sql
 from perfkit.where.tree import Condition, Constant, Name, Value, compared, names_in
 
 __all__ = [
+    "DURATIONS",
     "Condition",
     "Constant",
     "Name",
@@ -26,5 +28,6 @@ __all__ = [
     "evaluate",
     "names_in",
     "parse",
+    "quantity",
     "to_sql",
 ]

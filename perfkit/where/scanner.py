@@ -13,6 +13,8 @@ UNITS: Final = {
     **{"s": 1.0, "min": 60.0, "h": 3600.0, "%": 0.01},
 }
 """What one of each is, in seconds or as a share."""
+DURATIONS: Final = ", ".join(unit for unit in UNITS if unit.isascii() and unit != "%")
+"""The units of time, as a message names them."""
 
 _TOKEN: Final = re.compile(
     r"""\s*(?:
@@ -24,6 +26,7 @@ _TOKEN: Final = re.compile(
     )""",
     re.VERBOSE,
 )
+_QUANTITY: Final = re.compile(r"\s*([+-]?)((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([^\W\d_]+|%|)\s*")
 _SPELLING: Final = {"==": "=", "<>": "!=", "×": "*", "÷": "/", "−": "-"}
 _INSTEAD: Final = {"&": "write 'and'", "|": "write 'or'", "~": "write 'not'", "!": "write 'not'"}
 _KEYWORDS: Final = frozenset({"and", "or", "not", "in", "is", "null"})
@@ -96,3 +99,18 @@ def _quantity(digits: str, unit: str | None) -> int | float:
     # 231 / 1000 is the float nearest to 0.231, 231 * 0.001 is not.
     factor = UNITS[unit]
     return float(digits) * factor if factor >= 1 else float(digits) / round(1 / factor)
+
+
+def quantity(text: str) -> tuple[float, str] | None:
+    """Read a number alone: its value, in seconds or as a share where it has a unit, and the unit; None for no number.
+
+    Examples
+    --------
+    >>> quantity("-300ms"), quantity("10 %"), quantity("20"), quantity("5m")
+    ((-0.3, 'ms'), (0.1, '%'), (20, ''), None)
+    """
+    found = _QUANTITY.fullmatch(text)
+    if found is None or (found[3] and found[3] not in UNITS):
+        return None
+    value = _quantity(found[2], found[3] or None)
+    return (-value if found[1] == "-" else value), found[3]

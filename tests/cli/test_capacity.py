@@ -13,7 +13,7 @@ def test_capacity_prints_the_curve_and_the_answer(server, tmp_path, capsys):
     assert printed.err.startswith("1: ")
 
 
-@pytest.mark.parametrize("text", ["ttft", "ttft:p95", "ttft:p95:soon"])
+@pytest.mark.parametrize("text", ["ttft", "ttft:p95", "ttft:p95:soon", "ttft:p95:-300ms", "ttft:p95:0", "ttft:p95:5m"])
 def test_an_objective_that_cannot_be_read_is_bad_usage(text, capsys):
     assert main(["capacity", "--url", "http://127.0.0.1:9", "--slo", text]) == 2
     assert "objective" in capsys.readouterr().err
