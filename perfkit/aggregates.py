@@ -189,6 +189,25 @@ def head(runs: Sequence[Run]) -> str:
     return ", ".join(parts) + (f" (left out: {left_out})" if left_out else "")
 
 
+def nothing_left(runs: Sequence[Run]) -> list[str]:
+    """Say where no request is steady why, and how to look at the others; nothing of a run that has some."""
+    counts: dict[Run, Counter[str]] = {run: Counter() for run in runs}
+    for run, counted in counts.items():
+        for phase, _, _, count in _phases(run):
+            counted[phase] += count
+    said = []
+    for run, counted in counts.items():
+        found = [f"{counted[phase]:,} {words}" for phase, words in _LEFT_OUT.items() if counted[phase]]
+        if counted.total() > counted["preflight"] and not counted["steady"]:
+            said.append(
+                f"nothing is left of {run.label}: none of its requests is of the steady state ({', '.join(found)}); "
+                "measure longer, or take them in with `perfkit show --warmup 0` (in Python runs.trim())"
+            )
+    if any(run.conditions for run in runs) and not any(counted.total() for counted in counts.values()):
+        said.append("nothing is left: no request meets the condition")
+    return said
+
+
 def _phases(run: Run) -> list[tuple[str, bool, bool, int]]:
     counted = []
     for part in ("preflight", "load"):

@@ -147,7 +147,7 @@ class Measured(Selection):
             aggregates.percentiles(rows, metrics, aggregates.QUANTILES, by, unit),
             rates,
             self.verdicts,
-            (*([reason] if reason else []), *unfinished, *mixed, *unread),
+            (*aggregates.nothing_left(self.members), *([reason] if reason else []), *unfinished, *mixed, *unread),
         )
         return self._defined(summary, definition, unit) if definition else summary
 

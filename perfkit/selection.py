@@ -128,8 +128,8 @@ class Selection:
         Parameters
         ----------
         warmup : int, float, str or None
-            What to leave out at the start: a count of requests, a share below 1, a time such as ``"10s"``, or
-            ``"auto"`` (see ``perfkit.steady.warmup_length``).
+            What to leave out at the start: a count of requests, a share of them (``0.1``, ``"10%"``), a time such as
+            ``"10s"``, or ``"auto"`` (see ``perfkit.steady.warmup_length``).
         cooldown : int, float, str or None
             What to leave out at the end: likewise, a time counting back from the last answer's end.
 

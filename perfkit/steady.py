@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Real
+from typing import Literal
 
 import numpy as np
 
 from perfkit.errors import UsageError
 from perfkit.frame import Run, Window, requests
-from perfkit.stats import Numbers, present
-from perfkit.where import parse
-from perfkit.where.tree import Comparison, Constant
+from perfkit.stats import Floats, Numbers, present
+from perfkit.where import DURATIONS, quantity
 
 Amount = int | float | str | None
-"""A count of requests, a share of them below 1, a time such as ``"10s"``, or None."""
+"""A count of requests, a share of them (``0.1``, ``"10%"``), a time such as ``"10s"``, or None."""
+Unit = Literal["count", "share", "time"]
 
 _BATCH = 5
 
@@ -68,28 +70,39 @@ def _window(run: Run, warmup: Amount, cooldown: Amount) -> Window:
     if warmup == "auto":
         seen = "first_chunk_latency" if rows["first_chunk_latency"].notna().any() else "latency"
         warmup = warmup_length(rows[seen])
-    low = _boundary(starts, warmup, "warmup")
-    end = float(rows["completed_time"].max())
-    high = _boundary(-starts[::-1], cooldown, "cooldown", origin=-end)
-    return Window(low, None if high is None else -high)
+    end = present(rows["completed_time"]).max(initial=starts[-1])
+    low = _boundary(starts, starts[0], _amount(warmup, "warmup"))
+    high = -_boundary(-starts[::-1], -end, _amount(cooldown, "cooldown"))
+    if not np.any((starts >= low) & (starts <= high)):
+        given = " and ".join(f"{name} {at}" for name, at in (("warmup", warmup), ("cooldown", cooldown)) if at)
+        raise UsageError(
+            f"{given} leaves nothing of {run.label}, which has {starts.size} requests in {end - starts[0]:.3g} s; "
+            "give less"
+        )
+    return Window(*(None if np.isinf(at) else float(at) for at in (low, high)))
 
 
-def _boundary(starts: np.ndarray, amount: Amount, name: str, origin: float | None = None) -> float | None:
-    """Return the first start that is steady, given how much before it is not; None for nothing."""
-    if amount is None or amount == 0:
-        return None
-    if isinstance(amount, str):
-        return float(starts[0] if origin is None else origin) + _seconds(amount, name)
-    if amount < 0 or isinstance(amount, bool):
-        raise UsageError(f"{name} is a count, a share below 1 or a time such as '10s', got {amount!r}")
-    count = int(amount * starts.size) if amount < 1 else int(amount)
-    if count >= starts.size:
-        raise UsageError(f"{name} of {count} requests leaves nothing of a run of {starts.size}")
-    return float(starts[count])
+def _boundary(starts: Floats, origin: float, amount: tuple[float, Unit]) -> float:
+    """Return the first start that is steady, given how much before it is not."""
+    value, unit = amount
+    if unit == "time":
+        return origin + value if value else -np.inf
+    count = int(round(value * starts.size, 6)) if unit == "share" else int(value)
+    return -np.inf if not count else starts[count] if count < starts.size else np.inf
 
 
-def _seconds(text: str, name: str) -> float:
-    match parse(f"t < {text}"):
-        case Comparison(values=(_, Constant(value))) if not isinstance(value, str) and not text.strip().isdigit():
-            return float(value)
-    raise UsageError(f"{name} is a count, a share below 1 or a time such as '10s', got {text!r}")
+def _amount(given: Amount, name: str) -> tuple[float, Unit]:
+    read = quantity(given) if isinstance(given, str) else (0 if given is None else given, "")
+    if read and isinstance(read[0], Real) and not isinstance(read[0], bool):
+        value, unit = float(read[0]), read[1]
+        if (unit == "%" and 0 <= value <= 1) or (not unit and 0 < value < 1):
+            return value, "share"
+        if unit not in ("", "%") and 0 <= value < np.inf:
+            return value, "time"
+        if not unit and value >= 0 and value.is_integer():
+            return value, "count"
+    auto = ", nor 'auto'" if name == "warmup" else ""
+    raise UsageError(
+        f"{name} {given} is neither a count of requests such as 20, nor a share of them such as 10% or 0.1 (at most "
+        f"100%), nor a time such as 10s (units: {DURATIONS}){auto}"
+    )

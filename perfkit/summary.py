@@ -37,7 +37,7 @@ class Summary:
 
     def __str__(self) -> str:
         tables = [as_text(*table) for table in self._tables()]
-        return "\n".join([plain(self.head), "", "\n\n".join(tables), *self._footnotes("*")])
+        return "\n".join([plain(self.head), *(["", "\n\n".join(tables)] if tables else []), *self._footnotes("*")])
 
     __repr__ = __str__
 

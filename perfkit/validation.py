@@ -24,7 +24,7 @@ _NOT_NEGATIVE = (
 )
 _TIMED = ("trace", "workload_trace")
 """Datasets whose requests have times of their own."""
-_WARMUP = re.compile(r"\d+(\.\d+)?s?")
+_WARMUP = re.compile(r"\d+(\.0+)?|\d+(\.\d+)?s")
 
 
 def normalised(arguments: Any) -> dict[str, Any]:
@@ -96,6 +96,8 @@ def check(arguments: Any) -> None:
     _require(0 <= rate <= 1, f"max_error_rate must be between 0 and 1 (never end a run for its errors), got {rate}")
     least, most = arguments.min_prompt_length, arguments.max_prompt_length
     _require(least <= most, f"min_prompt_length {least} is above max_prompt_length {most}")
+    least, most = arguments.min_tokens or 0, arguments.max_tokens or math.inf
+    _require(least <= most, f"min_tokens {least} is above max_tokens {most}; no answer can be both")
     parts = urlsplit(arguments.url)
     _require(
         parts.scheme in ("http", "https") and bool(parts.hostname) and " " not in parts.netloc and _has_port(parts),
@@ -160,6 +162,18 @@ def _check_load(arguments: Any) -> None:
         arguments.burstiness == 1 or arguments.arrival == "gamma",
         f"burstiness is of arrival='gamma'; got {arguments.burstiness} with arrival={arguments.arrival!r}",
     )
+    _require(
+        arguments.arrival == "poisson" or arguments.rate is not None,
+        f"arrival is of the open model; give rate with it, got arrival={arguments.arrival!r} and no rate",
+    )
+    _require(
+        arguments.speed == 1 or arguments.rate is not None,
+        f"speed is of a recorded trace at its own times: dataset='trace' without parallel; got speed={arguments.speed}",
+    )
+    _require(
+        arguments.ramp_shape == "linear" or bool(arguments.ramp),
+        f"ramp_shape is of a ramp; give ramp with it, in seconds, got ramp_shape={arguments.ramp_shape!r} and no ramp",
+    )
     highest = max((rate for rate, _ in arguments.steps), default=None)
     _require(
         highest is None or arguments.rate == highest,
@@ -168,7 +182,8 @@ def _check_load(arguments: Any) -> None:
     _require(highest is None or not arguments.ramp, "steps and ramp exclude each other; begin with lower steps")
     _require(
         bool(_WARMUP.fullmatch(str(arguments.warmup))),
-        f"warmup must be a count such as 20 or a time such as 10s, got {arguments.warmup!r}",
+        f"warmup must be a count such as 20 or a time such as 10s, got {arguments.warmup!r}; a share can be "
+        "left out afterwards: perfkit show --warmup 10%",
     )
 
 

@@ -71,3 +71,21 @@ def test_a_run_that_did_not_finish_is_named(tmp_path):
 
 def test_runs_without_a_request_still_print(tmp_path):
     assert "1 run, 0 requests" in str(opened(tmp_path, []))
+
+
+def test_a_run_without_a_steady_request_says_so_and_what_to_do(tmp_path):
+    rows = [request(0, 0, phase="preflight"), *(request(i, i, phase="warmup") for i in range(3))]
+    runs = pk.open(write_run(tmp_path / "w.db", rows, name="w"))
+    head, note = str(runs).splitlines()
+    assert head == "1 run, 0 requests (left out: 1 preflight, 3 warm-up)"
+    assert note.startswith(
+        "nothing is left of w: none of its requests is of the steady state (1 preflight, 3 warm-up); "
+    )
+    assert "take them in with `perfkit show --warmup 0`" in note
+    assert "nothing is left" not in str(runs.trim())
+
+
+def test_a_condition_that_no_request_meets_is_told(tmp_path):
+    runs = pk.open(write_run(tmp_path / "w.db", [request(0, 0)]))
+    assert "nothing is left: no request meets the condition" in str(runs.where("ttft > 60s"))
+    assert "nothing is left" not in str(runs)

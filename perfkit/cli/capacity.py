@@ -48,22 +48,19 @@ def find_capacity(options: argparse.Namespace) -> int:
     return 0
 
 
-def _objective(text: str) -> tuple[str, tuple[str, str | float]]:
-    """Read one objective; a bound without a unit is in the metric's own.
+def _objective(text: str) -> tuple[str, tuple[str, str]]:
+    """Read one objective.
 
     Examples
     --------
     >>> _objective("ttft:p95:500ms"), _objective("tpot:p99:0.05")
-    (('ttft', ('p95', '500ms')), ('tpot', ('p99', 0.05)))
+    (('ttft', ('p95', '500ms')), ('tpot', ('p99', '0.05')))
     """
     metric, _, rest = text.partition(":")
     percentile, _, bound = rest.partition(":")
     if not (metric and percentile and bound):
         raise UsageError(f"an objective reads METRIC:PERCENTILE:BOUND, such as ttft:p95:500ms; got {text!r}")
-    try:
-        return metric, (percentile, float(bound))
-    except ValueError:
-        return metric, (percentile, bound)
+    return metric, (percentile, bound)
 
 
 def _say_point(point: "Point") -> None:

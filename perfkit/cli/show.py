@@ -29,8 +29,9 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     show.add_argument("--definition", metavar="NAME", help="count as another tool does: vllm, guidellm, ...")
     wanted = "objectives of each request, METRIC:BOUND, such as ttft:500ms tpot:50ms: adds the goodput within them"
     show.add_argument("--slo", nargs="+", default=[], metavar="SLO", help=wanted)
-    show.add_argument("--warmup", type=amount, help="left out at the start: a count, a share, a time such as 10s, auto")
-    show.add_argument("--cooldown", type=amount, help="left out at the end: a count, a share, a time such as 10s")
+    amount = "a count such as 20, a share such as 10%% or 0.1, a time such as 10s"
+    show.add_argument("--warmup", metavar="AMOUNT", help=f"left out at the start: {amount}, or auto")
+    show.add_argument("--cooldown", metavar="AMOUNT", help=f"left out at the end: {amount}")
     show.add_argument("--json", action="store_true", help="print JSON")
     show.set_defaults(function=show_files)
 
@@ -58,27 +59,13 @@ def sources(options: argparse.Namespace) -> "pk.Runs":
     return runs.where(options.where) if options.where else runs
 
 
-def amount(text: str) -> int | float | str:
-    """Read a count, a share or a time.
-
-    Examples
-    --------
-    >>> amount("20"), amount("0.1"), amount("10s")
-    (20, 0.1, '10s')
-    """
-    try:
-        return int(text) if text.isdigit() else float(text)
-    except ValueError:
-        return text
-
-
-def objective(text: str) -> tuple[str, int | float | str]:
-    """Read what each request is to meet; a bound without a unit is in the metric's own.
+def objective(text: str) -> tuple[str, str]:
+    """Read what each request is to meet.
 
     Examples
     --------
     >>> objective("ttft:500ms"), objective("tpot:0.05")
-    (('ttft', '500ms'), ('tpot', 0.05))
+    (('ttft', '500ms'), ('tpot', '0.05'))
     """
     metric, _, limit = text.partition(":")
     if not (metric and limit) or ":" in limit:
@@ -86,7 +73,7 @@ def objective(text: str) -> tuple[str, int | float | str]:
             f"an objective of each request reads METRIC:BOUND, such as ttft:500ms; got {text!r}; "
             "percentiles are objectives of perfkit capacity"
         )
-    return metric, amount(limit)
+    return metric, limit
 
 
 def show_files(options: argparse.Namespace) -> int:

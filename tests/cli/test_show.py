@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from perfkit.cli import show
+from perfkit.cli import main, show
 from perfkit.errors import UsageError
 from tests.run_files import failure, request, write_run
 
@@ -59,6 +59,13 @@ def test_show_filters_groups_and_trims(run, path, capsys):
     summary = json.loads(capsys.readouterr().out)
     assert summary["metrics"][0]["gpu"] == "H100"
     assert summary["rates"][0]["requests"] == 9
+
+
+def test_a_warm_up_longer_than_the_run_is_a_mistake_of_the_options(path, capsys):
+    assert main(["show", path, "--warmup", "1h"]) == 2
+    assert "warmup 1h leaves nothing of a, which has 11 requests in 11 s" in capsys.readouterr().err
+    assert main(["show", path, "--warmup", "50 %"]) == 0
+    assert "left out: 5 warm-up" in capsys.readouterr().out
 
 
 def test_ls_has_a_line_a_run(run, path, capsys):
