@@ -101,7 +101,8 @@ def check(runs: Sequence[Run], name: str) -> None:
         own = ", ".join(other for other in METRICS if other.startswith(f"{name}_"))
         raise UsageError(f"{name} has several values a request; take one of its own, such as {own}")
     if name not in METRICS and not is_stored(name) and name not in _of_run(runs):
-        raise UsageError(f"requests have no column {name!r}{nearest(name, known(runs))}")
+        listed = "; runs.requests.columns and docs/run-file.md list all"
+        raise UsageError(f"requests have no column {name!r}{nearest(name, known(runs))}{listed}")
 
 
 def check_setting(runs: Sequence[Run], name: str) -> None:

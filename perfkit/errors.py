@@ -77,8 +77,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     Returns
     -------
     str
-        ``"; did you mean 'b'? (known: a, b)"``, without the question when nothing is close, and without the list
-        when something is and the list is long.
+        ``"; did you mean 'b'? (known: a, b)"``, without the question when nothing is close; of a long list three
+        names, and none when something is close.
 
     Examples
     --------
@@ -88,8 +88,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     ' (known: openai-chat, rerank)'
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    question = f"; did you mean '{close[0]}'?" if close else ""
-    if close and len(names) > LONG:
-        return question
-    return f"{question} (known: {', '.join(names)})" if names else "; none is known"
+    folded = {each.lower(): each for each in names}
+    similar = [folded[each] for each in difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0)]
+    is_close = difflib.get_close_matches(name.lower(), folded, n=1)
+    question = f"; did you mean '{similar[0]}'?" if is_close else ""
+    if len(names) <= LONG:
+        return f"{question} (known: {', '.join(names)})" if names else "; none is known"
+    return question or f" (known: {', '.join(similar)} and {len(names) - len(similar)} more)"

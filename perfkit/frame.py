@@ -84,7 +84,10 @@ class Run:
     def settings(self) -> dict[str, Json]:
         """What the run was asked to do: its arguments, its columns of the ``run`` table, its label and tags."""
         known = {name: value for name, value in self.record.items() if value is not None}
-        return {**self.arguments, **known, **self.tags, "run": self.label}
+        settings = {**self.arguments, **known}
+        if known.get("load") == "closed":
+            settings.pop("rate", None)  # evalscope writes -1 into the arguments of a closed load
+        return {**settings, **self.tags, "run": self.label}
 
     @property
     def phase(self) -> str:

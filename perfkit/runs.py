@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -11,7 +11,6 @@ from perfkit import columns, opening, saving, showing
 from perfkit.comparing import QUANTITIES, Comparison, Plan, compared, planned, quantity, require_not_slower
 from perfkit.comparing.gate import Unsure
 from perfkit.comparing.judging import Test
-from perfkit.comparing.pairing import MATCH
 from perfkit.dataframe import runs_of_frame
 from perfkit.errors import UsageError
 from perfkit.importers.canonical import as_tables
@@ -150,7 +149,7 @@ class Runs(Measured):
         baseline: "str | Runs",
         *,
         by: str = "run",
-        match: Sequence[str] = MATCH,
+        match: Sequence[str] | None = None,
         quantities: Iterable[str] = QUANTITIES,
         test: Test = "interval",
     ) -> Comparison:
@@ -162,8 +161,9 @@ class Runs(Measured):
             A value of ``by``: a run's name or label, or the value of a setting or tag. Or other runs, of any files.
         by : str
             What tells the groups apart.
-        match : sequence of str
-            Settings that must be equal for two runs to be compared.
+        match : sequence of str or None
+            Settings that must be equal for two runs to be compared, and no others. None: model, dataset and load, and
+            every setting that changes the work of a request, such as ``max_tokens``, ``stream`` or ``temperature``.
         quantities : iterable of str
             ``"ttft_p95"``, ``"tpot_mean"``, ``"output_throughput"``, ...
         test : {"interval", "permutation"}
@@ -250,17 +250,34 @@ class Runs(Measured):
         """
         return showing.show(self.members, which, count, metric)
 
-    def export(self, folder: str | Path, **options: Any) -> list[Path]:
+    def export(
+        self,
+        folder: str | Path,
+        charts: Iterable[str] | None = None,
+        *,
+        size: Literal["notebook", "paper"] = "notebook",
+        formats: Sequence[str] | None = None,
+        width: str | float | None = None,
+        grey: bool = False,
+        by: str | None = None,
+    ) -> list[Path]:
         """Write charts, and the numbers behind each, into a folder; see ``perfkit.export.export`` for the options."""
         from perfkit.export import export
 
-        return export(self, folder, **options)
+        return export(self, folder, charts, size=size, formats=formats, width=width, grey=grey, by=by)
 
-    def report(self, path: str | Path = "report.html", **options: Any) -> Path:
+    def report(
+        self,
+        path: str | Path = "report.html",
+        *,
+        title: str | None = None,
+        charts: Iterable[str] | None = None,
+        by: str | None = None,
+    ) -> Path:
         """Write one HTML file that needs nothing else; see ``perfkit.report.report`` for the options."""
         from perfkit.report import report
 
-        return report(self, path, **options)
+        return report(self, path, title=title, charts=charts, by=by)
 
     def to_parquet(self, path: str | Path) -> Path:
         """Write ``requests`` to a parquet file, for tools that read these; needs the extra ``perfkit[parquet]``.

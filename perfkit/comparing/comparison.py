@@ -12,6 +12,7 @@ from perfkit.comparing.conclusion import conclusions, doubts
 from perfkit.comparing.judging import TESTS, Result, Test, at_load, judged
 from perfkit.comparing.pairing import pairings
 from perfkit.comparing.quantity import quantity
+from perfkit.comparing.work import COUNTED, unequal
 from perfkit.errors import UsageError, nearest
 from perfkit.estimates import ENOUGH
 from perfkit.frame import Run
@@ -28,7 +29,7 @@ def compared(
     runs: Sequence[Run],
     baseline: str,
     by: str,
-    match: Sequence[str],
+    match: Sequence[str] | None,
     names: Iterable[str],
     test: Test = "interval",
 ) -> "Comparison":
@@ -36,10 +37,13 @@ def compared(
     if test not in TESTS:
         raise UsageError(f"test is one of {', '.join(TESTS)}, got {test!r}{nearest(test, TESTS)}")
     quantities = [quantity(name) for name in names]
-    needed_columns = {column for each in quantities for column in (*each.columns, "error_kind", "prompt_hash")}
+    needed_columns = {column for each in quantities for column in (*each.columns, "error_kind", "prompt_hash")} | {
+        *COUNTED
+    }
     paired, unmatched = pairings(runs, baseline, by, match)
     results: list[Result] = []
     seen: dict[str, list[pd.DataFrame]] = {}
+    apart: list[str] = []
     for pairing in paired:
         ours, theirs = (
             [columns.load([run], needed_columns, "steady") for run in side]
@@ -47,12 +51,13 @@ def compared(
         )
         seen.setdefault(baseline, []).extend(ours)
         seen.setdefault(pairing.other, []).extend(theirs)
+        apart += [f"{words}{at_load(pairing.load)}" for words in unequal(pairing.other, theirs, baseline, ours)]
         rows = [judged(pairing, each, ours, theirs, test) for each in quantities]
         present = [result for result in rows if result.baseline.n and result.other.n]
         corrected = holm([result.p for result in present])
         results += [replace(result, p_holm=p) for result, p in zip(present, corrected, strict=True)]
     failed = {group: _failed(requests) for group, requests in seen.items()}
-    return Comparison(baseline, tuple(results), tuple(unmatched), test=test, failed=failed)
+    return Comparison(baseline, tuple(results), tuple(unmatched), test=test, failed=failed, unequal=tuple(apart))
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Comparison:
     baseline: str
     results: tuple[Result, ...]
     unmatched: tuple[str, ...] = ()
-    """Runs for which there is nothing of equal load on the other side."""
+    """Runs for which there is nothing of equal load and work on the other side, and what differs."""
     notes: tuple[str, ...] = ()
     test: Test = "interval"
     """What p rests on."""
@@ -70,11 +75,13 @@ class Comparison:
     """The verdict on each run, by its label; None: not judged."""
     failed: Mapping[str, float] = field(default_factory=dict)
     """The share of its requests that failed, by group."""
+    unequal: tuple[str, ...] = ()
+    """Where a request was clearly not as much work on both sides."""
 
     @property
     def conclusion(self) -> str:
         """The whole in a sentence a group, and one of what speaks against it."""
-        doubted = doubts(self.results, self.levels, self.failed)
+        doubted = doubts(self.results, self.levels, self.failed, self.unequal)
         return "\n".join([*conclusions(self.baseline, self.results, self.levels), *doubted])
 
     @property
@@ -125,7 +132,7 @@ class Comparison:
 
     def _words(self, mark: str) -> list[str]:
         alone = (
-            [f"left out, as no run of {self.baseline} has their load: {', '.join(self.unmatched)}"]
+            [f"left out, as nothing of equal load and settings is on the other side: {', '.join(self.unmatched)}"]
             if self.unmatched
             else []
         )

@@ -58,7 +58,9 @@ def conclusions(baseline: str, results: Iterable[Result], levels: Levels) -> lis
     return [_conclusion(baseline, rows, levels) for rows in groups.values()]
 
 
-def doubts(results: Sequence[Result], levels: Levels, failed: Mapping[str, float]) -> list[str]:
+def doubts(
+    results: Sequence[Result], levels: Levels, failed: Mapping[str, float], unequal: Sequence[str] = ()
+) -> list[str]:
     """Say what speaks against trusting the conclusions.
 
     Parameters
@@ -67,6 +69,8 @@ def doubts(results: Sequence[Result], levels: Levels, failed: Mapping[str, float
         As above.
     failed : mapping of str to float
         The share of its requests that failed, by group.
+    unequal : sequence of str
+        Where a request was not as much work on both sides.
 
     Returns
     -------
@@ -75,7 +79,8 @@ def doubts(results: Sequence[Result], levels: Levels, failed: Mapping[str, float
     """
     runs = {run.label for row in results for run in _runs(row)}
     found = [levels.get(run) or "not judged" for run in runs]
-    said = [
+    said = [f"the work differs: {'; '.join(unequal)}"] if unequal else []
+    said += [
         f"{times} of {len(found)} runs {'is' if times == 1 else 'are'} {level}"
         for level in ("CLIENT-BOUND", "SUSPECT", "not judged")
         if (times := found.count(level))

@@ -98,10 +98,12 @@ def at_load(load: Mapping[str, Json]) -> str:
     --------
     >>> at_load({"model": "m", "parallel": 8, "rate": None})
     ' at 8 users'
+    >>> at_load({"parallel": None, "rate": -1.0})
+    ' at an unlimited rate'
     """
     users, rate = load.get("parallel"), load.get("rate")
     said = [f"{users:g} user{'s' * (users != 1)}"] if users is not None else []
-    said += [f"{rate:g}/s"] if rate is not None else []
+    said += [f"{rate:g}/s" if rate > 0 else "an unlimited rate"] if rate is not None else []
     return f" at {', '.join(said)}" if said else ""
 
 

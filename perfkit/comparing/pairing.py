@@ -1,14 +1,19 @@
-"""Which runs are held against which: those of a group and of the baseline that had the same load."""
+"""Which runs are held against which: those of a group and of the baseline that had the same load and work."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
 
+from perfkit import columns
+from perfkit.arguments import Arguments
+from perfkit.comparing.work import is_alike, work_of
 from perfkit.errors import UsageError, nearest
 from perfkit.frame import Run
 from perfkit.records import Json
 
-MATCH = ("model", "dataset", "parallel", "rate")
-"""Settings that must be equal for two runs to be comparable."""
+LOAD = ("model", "dataset", "parallel", "rate")
+"""Settings that must be equal for two runs to be comparable, beside those that change the work of a request."""
+
+_ARGUMENTS = frozenset(each.name for each in fields(Arguments))
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +26,22 @@ class Pairing:
     other_runs: tuple[Run, ...]
 
 
-def pairings(runs: Sequence[Run], baseline: str, by: str, match: Sequence[str]) -> tuple[list[Pairing], list[str]]:
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """Runs of one group with the same load and work."""
+
+    group: str
+    load: dict[str, Json]
+    work: dict[str, str]
+    runs: list[Run]
+
+    def fits(self, group: str, load: Mapping[str, Json], work: Mapping[str, str]) -> bool:
+        return self.group == group and self.load == load and is_alike(self.work, work)
+
+
+def pairings(
+    runs: Sequence[Run], baseline: str, by: str, match: Sequence[str] | None
+) -> tuple[list[Pairing], list[str]]:
     """Pair every group with the baseline, and name the runs that have no partner.
 
     Parameters
@@ -32,35 +52,67 @@ def pairings(runs: Sequence[Run], baseline: str, by: str, match: Sequence[str]) 
         A value of ``by``.
     by : str
         The setting or tag that tells groups apart; ``run``: the name, which repeats and points of a sweep share.
-    match : sequence of str
-        Settings that must be equal; the one that groups are told apart by is not among them.
+    match : sequence of str or None
+        Settings that must be equal, and no others; None: the load and every setting that changes the work. The one
+        that groups are told apart by is not among them.
 
     Raises
     ------
     UsageError
-        No run belongs to the baseline, or no group had a load in common with it.
+        A setting is unknown, no run belongs to the baseline, or no group had a load in common with it.
     """
+    for name in (*(match or ()), by):
+        if name not in _ARGUMENTS:
+            columns.check_setting(runs, name)
     groups = {run: _group(run, by, baseline) for run in runs}
     if baseline not in groups.values():
         missing = f"is called {baseline!r}" if by == "run" else f"has {by} {baseline!r}"
         other = "; for the value of a setting or tag, name it with by" if by == "run" else ""
         raise UsageError(f"no run {missing}{nearest(baseline, set(groups.values()))}{other}")
-    keys = [name for name in match if name != by]
-    cells: dict[tuple[str, tuple[Json, ...]], list[Run]] = {}
+    cells: list[_Cell] = []
     for run, group in groups.items():
-        cells.setdefault((group, tuple(run.settings.get(name) for name in keys)), []).append(run)
-    paired = [
-        Pairing(group, dict(zip(keys, load, strict=True)), tuple(cells[baseline, load]), tuple(members))
-        for (group, load), members in cells.items()
-        if group != baseline and (baseline, load) in cells
-    ]
+        load = {name: run.settings.get(name) for name in (LOAD if match is None else match) if name != by}
+        work = {name: value for name, value in work_of(run).items() if match is None and name != by}
+        known = [cell for cell in cells if cell.fits(group, load, work) and cell.work.keys() == work.keys()]
+        if known:
+            known[0].runs.append(run)
+        else:
+            cells.append(_Cell(group, load, work, [run]))
+    paired, used = [], set[Run]()
+    for cell in cells:
+        partners = [run for each in cells if each.fits(baseline, cell.load, cell.work) for run in each.runs]
+        if cell.group != baseline and partners:
+            paired.append(Pairing(cell.group, cell.load, tuple(partners), tuple(cell.runs)))
+            used.update(partners, cell.runs)
+    left = [f"{run.label}{_reason(cell, cells, baseline)}" for cell in cells for run in cell.runs if run not in used]
     if not paired:
-        raise UsageError(f"no run has the {', '.join(keys)} of one of {baseline!r}; say with match= what must be equal")
-    used = {run for pair in paired for run in (*pair.baseline_runs, *pair.other_runs)}
-    return paired, [run.label for run in runs if run not in used]
+        others = [words for words in left if words.endswith(")")] or left
+        raise UsageError(
+            f"no run is comparable with {baseline!r}: {'; '.join(others[:3]) or 'there is no other'}; "
+            "name with match= the settings that must be equal, and no others will be asked for"
+        )
+    return paired, left
+
+
+def _reason(cell: _Cell, cells: Collection[_Cell], baseline: str) -> str:
+    """Say what a cell has that the baseline's most similar has not: `` (max_tokens 16, not 32)``."""
+    if cell.group == baseline:
+        return ""
+    differences = [
+        [
+            f"{name} {value}, not {theirs[name]}"
+            for name, value in {**cell.load, **cell.work}.items()
+            if theirs.get(name, value) != value
+        ]
+        for each in cells
+        if each.group == baseline and (theirs := {**each.load, **each.work})
+    ]
+    said = [word.replace("null", "none").replace("None", "none") for word in min(differences, key=len, default=[])]
+    return f" ({'; '.join(said[:3])})" if said else ""
 
 
 def _group(run: Run, by: str, baseline: str) -> str:
     if by != "run":
-        return str(run.settings.get(by))
+        found = run.settings.get(by)
+        return f"without {by}" if found is None else str(found)
     return run.label if run.label == baseline else str(run.record.get("name") or run.label)

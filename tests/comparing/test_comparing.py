@@ -64,8 +64,11 @@ def test_runs_are_paired_at_equal_load_and_the_rest_is_named(tmp_path):
     comparison = runs.compare("a", quantities=["ttft_p50"])
     assert comparison.table["parallel"].tolist() == [1, 8]
     assert comparison.table["judgement"].tolist() == ["no clear difference", "slower"]
-    assert comparison.unmatched == ("b parallel=64",)
-    assert "left out, as no run of a has their load: b parallel=64" in str(comparison)
+    assert comparison.unmatched == ("b parallel=64 (parallel 64, not 1)",)
+    assert (
+        "left out, as nothing of equal load and settings is on the other side: b parallel=64 (parallel 64, not 1)"
+        in str(comparison)
+    )
 
 
 def test_groups_can_be_told_apart_by_a_tag_or_a_setting(tmp_path):
