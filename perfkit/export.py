@@ -89,16 +89,16 @@ def export(
     Raises
     ------
     UsageError
-        A chart, metric, format, column or width is not known.
+        A chart, metric, size, format, column or width is not known.
 
     Examples
     --------
     >>> runs.export("charts/", size="paper", formats=["pdf", "tex"])  # doctest: +SKIP
     """
-    formats = tuple(formats or USUAL.get(size, ()))
+    style = Style(size, None if width is None else inches(width), grey)
+    formats = tuple(formats or USUAL[size])
     for unknown in [name for name in formats if name not in FORMATS]:
         raise UsageError(f"no format is called {unknown!r}{nearest(unknown, FORMATS)}")
-    style = Style(size, None if width is None else inches(width), grey)
     asked = list(CHARTS if charts is None else charts)
     chosen = [split(name) for name in asked]
     if charts is None:

@@ -11,6 +11,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from perfkit.errors import UsageError
 from perfkit.export import CHARTS, has_values
 from perfkit.metrics import METRICS, RATES
 from perfkit.plots.accessor import Drawable, as_object, rows_for
@@ -68,7 +69,7 @@ def report(
     runs : Runs
         What it is about.
     path : str or Path
-        The file; replaced if it is there.
+        The file, whose name ends in .html or .htm; replaced if it is there.
     title : str, optional
         Default: the names of the runs.
     charts : iterable of str, optional
@@ -85,12 +86,15 @@ def report(
     Raises
     ------
     UsageError
-        A chart, metric or column is not known.
+        A chart, metric or column is not known, or the name ends otherwise.
 
     Examples
     --------
     >>> runs.report("report.html", title="Two or four GPUs?")  # doctest: +SKIP
     """
+    target = Path(path)
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"a report is HTML, and its name ends in .html or .htm: got {str(path)!r}")
     asked = [split(name) for name in (CHARTS if charts is None else charts)]
     chosen = [(chart, metric) for chart, metric in asked if charts is not None or has_values(runs, chart, metric)]
     page = _template().render(
@@ -103,7 +107,6 @@ def report(
         runs=[plain(label) for label in runs.labels],
         provenance=list(_provenance(runs.table)),
     )
-    target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(page, encoding="utf-8")
     return target

@@ -1,4 +1,5 @@
 import csv
+import inspect
 import io
 
 import pandas as pd
@@ -8,6 +9,7 @@ import perfkit as pk
 from perfkit import export as exports
 from perfkit.errors import UsageError
 from perfkit.export import export
+from perfkit.report import report
 from tests.run_files import request, write_run
 
 
@@ -105,3 +107,17 @@ def test_the_style_chosen_for_the_notebook_is_kept(runs, tmp_path):
         assert runs.plot.ecdf().figure.get_size_inches()[0] == 5
     finally:
         pk.style()
+
+
+def test_an_unknown_size_writes_nothing(runs, tmp_path):
+    with pytest.raises(UsageError, match="size must be 'notebook' or 'paper', got 'a4'"):
+        runs.export(tmp_path / "new", size="a4")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(("asked", "offered"), [(export, pk.Runs.export), (report, pk.Runs.report)])
+def test_what_can_be_chosen_is_seen_on_the_runs(asked, offered):
+    choices = [
+        [(each.name, each.default) for each in inspect.signature(one).parameters.values()] for one in (asked, offered)
+    ]
+    assert choices[0][1:] == choices[1][1:]

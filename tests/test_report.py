@@ -98,3 +98,11 @@ def test_an_unknown_chart_writes_no_page(tmp_path):
     with pytest.raises(UsageError, match="did you mean 'hist'"):
         report(pk.open(path), tmp_path / "a.html", charts=["hits"])
     assert not (tmp_path / "a.html").exists()
+
+
+@pytest.mark.parametrize("name", ["r.md", "r", "r.pdf"])
+def test_a_name_of_another_kind_of_file_is_refused(tmp_path, name):
+    write_run(tmp_path / "runs.db", [request(0, 0)])
+    with pytest.raises(UsageError, match=r"a report is HTML, and its name ends in .html or .htm"):
+        pk.open(tmp_path / "runs.db").report(tmp_path / name)
+    assert not (tmp_path / name).exists()

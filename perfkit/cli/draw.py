@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import perfkit as pk
 from perfkit.cli.show import add_sources, sources
 from perfkit.errors import UsageError, nearest
 
@@ -54,6 +55,14 @@ def _add_style(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grey", action="store_true", help="greys in place of colours")
 
 
+def _chosen(options: argparse.Namespace) -> "pk.Runs":
+    """Open what is to be drawn, of which something must be left."""
+    runs = sources(options)
+    if options.where and runs.column("run").empty:
+        raise UsageError(f"no request is left to draw: --where {options.where!r} holds for none of them")
+    return runs
+
+
 def plot_files(options: argparse.Namespace) -> int:
     """Draw one chart into one file."""
     from perfkit.export import csv, slug
@@ -67,7 +76,7 @@ def plot_files(options: argparse.Namespace) -> int:
     out = Path(options.out or slug("-".join(filter(None, [chart.name, metric]))) + ".png")
     if out.suffix not in KINDS:
         raise UsageError(f"--out ends in {' or '.join(KINDS)}, got {str(out)!r}{nearest(out.suffix, KINDS)}")
-    runs = sources(options)
+    runs = _chosen(options)
     by: dict[str, Any] = {"by": options.by} if options.by else {}
     with styled(Style(options.size, inches(options.width) if options.width else None, options.grey)):
         if out.suffix == ".csv" and chart.table:
@@ -85,7 +94,7 @@ def export_files(options: argparse.Namespace) -> int:
     from perfkit.export import export
 
     written = export(
-        sources(options),
+        _chosen(options),
         options.to,
         options.chart,
         size=options.size,
@@ -102,5 +111,5 @@ def report_files(options: argparse.Namespace) -> int:
     """Write a report, and print where it is."""
     from perfkit.report import report
 
-    print(report(sources(options), options.out, title=options.title, by=options.by))
+    print(report(_chosen(options), options.out, title=options.title, by=options.by))
     return 0

@@ -12,7 +12,7 @@ from pandas import DataFrame
 from perfkit.errors import UsageError
 from perfkit.metrics import METRICS, RATES
 from perfkit.plots.catalogue import CHARTS, Chart, find
-from perfkit.plots.quantity import needed
+from perfkit.plots.quantity import needed, require_name
 from perfkit.records import Json
 from perfkit.verdict import Verdict
 
@@ -75,7 +75,7 @@ class Plots:
         metric : str, optional
             Default: the chart's own.
         **options
-            ``by``, ``ax`` and what else the chart takes.
+            ``by``, ``ax`` and what else the chart takes; ``help(runs.plot.ecdf)`` tells of each.
 
         Returns
         -------
@@ -88,9 +88,10 @@ class Plots:
         """
         found = find(chart)
         metric = metric or found.metric
+        rows = rows_for(self._runs, found, metric, options.get("by"), options.get("x"))
         if metric in RATES and self._runs.by_outcome:
             raise UsageError(f"{metric} cannot be drawn of requests chosen by their outcome: such a choice has no rate")
-        return found.draw(rows_for(self._runs, found, metric, options.get("by"), options.get("x")), metric, **options)
+        return found.draw(rows, metric, **options)
 
     def __getattr__(self, name: str) -> Callable[..., Axes]:
         if name not in CHARTS:
@@ -135,6 +136,7 @@ def rows_for(runs: Drawable, chart: Chart, metric: str | None, *others: str | No
 
 def _loadable(name: str) -> tuple[str, ...]:
     """Return the columns behind a name: a quantity with one value per request is a column of its own."""
+    require_name(name)
     several = name in RATES or (name in METRICS and METRICS[name].pooled)
     return needed(name) if several else (name,)
 

@@ -79,6 +79,11 @@ class Style:
     width: float | None = None
     grey: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse a size that is none."""
+        if self.size not in ("notebook", "paper"):
+            raise UsageError(f"size must be 'notebook' or 'paper', got {self.size!r}")
+
     def settings(self) -> dict[str, Any]:
         """Return the matplotlib settings of this style."""
         settings: dict[str, Any] = dict(_sheet())
@@ -136,8 +141,6 @@ def style(
     Style(size='notebook', width=None, grey=False)
     """
     global _current
-    if size not in ("notebook", "paper"):
-        raise UsageError(f"size must be 'notebook' or 'paper', got {size!r}")
     _current = Style(size, None if width is None else inches(width), grey)
     return _current
 

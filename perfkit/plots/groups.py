@@ -16,6 +16,7 @@ from pandas import DataFrame, Series
 
 from perfkit.errors import UsageError, nearest
 from perfkit.plots.canvas import MANY, Style, current, figure_of, letter_of, letters_across, lines_down
+from perfkit.plots.quantity import require_name
 from perfkit.plots.text import letters, plain, shortened
 from perfkit.records import CUT_OFF
 from perfkit.stats import present
@@ -119,6 +120,7 @@ def groups(requests: DataFrame, by: str | None = "run", *, style: Style | None =
 
 
 def _keys(requests: DataFrame, by: str) -> Series:
+    require_name(by)
     if by not in requests:
         raise UsageError(f"there is no column {by!r} to group by{nearest(by, map(str, requests.columns))}")
     keys = requests[by]

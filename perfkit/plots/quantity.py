@@ -89,6 +89,7 @@ def quantity(name: str) -> Quantity:
     >>> quantity("cached_tokens").title
     'cached tokens'
     """
+    require_name(name)
     if name in METRICS:
         metric = METRICS[name]
         return Quantity(name, metric.label, metric.display_unit, metric.scale(), metric.pooled)
@@ -99,6 +100,12 @@ def quantity(name: str) -> Quantity:
     if name in COLUMNS:
         return Quantity(name, name.replace("_", " "), COLUMNS[name].unit)
     raise UsageError(f"no metric or column of numbers is called {name!r}{nearest(name, [*METRICS, *RATES, *COLUMNS])}")
+
+
+def require_name(given: object) -> None:
+    """Refuse what is no name: a chart draws one metric, and groups by one column."""
+    if not isinstance(given, str):
+        raise UsageError(f"a chart takes one metric and one column, by name, such as 'ttft' or 'gpu'; got {given!r}")
 
 
 def widely_spread(samples: Iterable[Floats], top: float = 99) -> bool:

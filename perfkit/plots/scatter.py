@@ -18,7 +18,7 @@ def scatter_table(
     requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", x: str = "prompt_tokens"
 ) -> DataFrame:
     """Return the dots of a scatter chart: columns group, x and the metric in their shown units."""
-    across, shown = quantity(x), quantity(metric)
+    across, shown = _quantities(x, metric)
     return stacked(_dots(group, across, shown) for group in groups(notes.measured(requests), by))
 
 
@@ -55,7 +55,7 @@ def scatter(
     Raises
     ------
     UsageError
-        There is no such metric or column.
+        There is no such metric or column, or both are the same.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def scatter(
     >>> scatter(frame).get_xlabel()
     'prompt length [tokens]'
     """
-    across, shown = quantity(x), quantity(metric)
+    across, shown = _quantities(x, metric)
     parts = groups(notes.measured(requests), by)
     with canvas(ax) as ax:
         dots = [_dots(group, across, shown) for group in parts]
@@ -80,10 +80,18 @@ def scatter(
     return ax
 
 
-def _dots(group: Group, across: Quantity, shown: Quantity) -> DataFrame:
+def _quantities(x: str, metric: str) -> tuple[Quantity, Quantity]:
+    """Return what the x axis shows and what the y axis."""
+    across, shown = quantity(x), quantity(metric)
     for each in (across, shown):
         if each.pooled:
             raise UsageError(f"{each.name} has several values per request and cannot be drawn as one dot")
+    if across.title == shown.title:
+        raise UsageError(f"scatter draws {metric} against {x}, which is the same: choose another metric, or another x")
+    return across, shown
+
+
+def _dots(group: Group, across: Quantity, shown: Quantity) -> DataFrame:
     dots = DataFrame({across.title: across.of(group.rows), shown.title: shown.of(group.rows)}).dropna()
     dots.insert(0, "group", group.key)
     return dots

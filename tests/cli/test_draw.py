@@ -43,6 +43,13 @@ def test_plot_takes_runs_and_filters(perfkit, tmp_path):
     assert "u1" not in (tmp_path / "a.csv").read_text()
 
 
+@pytest.mark.parametrize("command", ["plot", "export", "report"])
+def test_a_filter_that_leaves_nothing_is_refused(perfkit, tmp_path, command):
+    with pytest.raises(UsageError, match="no request is left to draw: --where 'ttft > 1000s' holds for none"):
+        perfkit(command, "runs.db", "--where", "ttft > 1000s")
+    assert [path.name for path in tmp_path.iterdir()] == ["runs.db"]
+
+
 def test_plot_refuses_another_ending(perfkit):
     with pytest.raises(UsageError, match=r"did you mean '\.png'"):
         perfkit("plot", "runs.db", "--out", "a.pngg")

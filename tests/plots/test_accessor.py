@@ -3,6 +3,7 @@ import inspect
 import pytest
 
 import perfkit as pk
+from perfkit.errors import UsageError
 from perfkit.plots import CHARTS, chart
 from perfkit.plots.accessor import rows_for
 from perfkit.plots.canvas import canvas
@@ -47,6 +48,14 @@ def test_a_chart_shows_the_same_whether_all_columns_are_loaded_or_its_own(runs, 
 
 def test_runs_are_drawn_without_their_preflight_requests(runs):
     assert texts(runs.plot.ecdf("ttft")) == ["one (n=10)", "four (n=10)", "many (n=10, 1 failed)"]
+
+
+@pytest.mark.parametrize(
+    "given", [{"by": ["gpu", "parallel"]}, {"metric": ["ttft", "e2e"]}, {"chart": "scatter", "x": ["e2e"]}]
+)
+def test_several_columns_or_metrics_at_once_are_refused_in_a_sentence(runs, given):
+    with pytest.raises(UsageError, match="a chart takes one metric and one column, by name"):
+        runs.plot(**{"chart": "hist"} | given)
 
 
 def test_a_run_keeps_its_colour_when_it_is_picked(runs):

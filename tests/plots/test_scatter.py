@@ -52,6 +52,12 @@ def test_many_dots_are_a_picture_inside_a_vector_file():
     assert scatter(many).collections[0].get_rasterized()
 
 
+@pytest.mark.parametrize(("metric", "x"), [("ttft", "ttft"), ("prompt_tokens", "prompt_tokens")])
+def test_a_metric_against_itself_is_refused(metric, x):
+    with pytest.raises(UsageError, match=f"scatter draws {metric} against {x}, which is the same: choose another"):
+        scatter(served("a", parallel=2, number=5), metric, x=x)
+
+
 def test_a_metric_of_many_values_per_request_is_refused():
     frame = served("a", parallel=2, number=5).assign(inter_token_latencies="[0.01, 0.02]")
     with pytest.raises(UsageError, match="itl has several values per request"):
