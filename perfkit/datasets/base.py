@@ -30,6 +30,10 @@ class DatasetPluginBase:
 
     where_to_get = ""
     """One sentence on where the data comes from, told when ``dataset_path`` is missing."""
+    options: tuple[str, ...] = ()
+    """Names of ``dataset_args`` that a built-in dataset takes; a person's own takes any."""
+    reads: tuple[str, ...] = ()
+    """Arguments that a built-in dataset makes use of, and most do not."""
 
     def __init__(self, query_parameters: Arguments) -> None:
         self.query_parameters = query_parameters

@@ -80,6 +80,9 @@ class MultiTurn(ShareGpt):
     Without a file, every three questions of the sample make a conversation.
     """
 
+    options = ("min_turns", "max_turns")
+    reads = ("think_time",)
+
     @property
     def file(self) -> Path:
         """The file read: the given one, else the sample."""

@@ -27,6 +27,9 @@ class Random(DatasetPluginBase):
     ``prefix_length`` more are the same in every prompt, and come first.
     """
 
+    options = ("length",)
+    reads = ("prefix_length",)
+
     def __init__(self, query_parameters: Arguments) -> None:
         super().__init__(query_parameters)
         if query_parameters.number is None and query_parameters.duration is None:

@@ -119,7 +119,7 @@ def open_dataset(arguments: Arguments) -> OpenedDataset:
     PluginFailure
         The constructor of the dataset's class raised.
     UsageError
-        The file of ``--prompt @file`` cannot be read.
+        The file of ``--prompt @file`` cannot be read, or something was given that this dataset makes no use of.
 
     Examples
     --------
@@ -129,14 +129,38 @@ def open_dataset(arguments: Arguments) -> OpenedDataset:
     arguments = arguments.replace(apply_chat_template=_chats(arguments))
     prompt = arguments.prompt_text()
     if prompt is not None:
+        _refuse_unread(arguments, "prompt", DatasetPluginBase)
         item = [{"role": "user", "content": prompt}] if arguments.apply_chat_template else prompt
         return OpenedDataset("prompt", lambda: [item], system=arguments.system, known_length=1)
     if arguments.dataset is not None and not isinstance(arguments.dataset, str):
         return _of_iterable(arguments.dataset, arguments)
     name, cls, arguments = _named(arguments)
+    if cls.__module__.startswith("perfkit.datasets."):
+        _refuse_unread(arguments, name, cls)
     plugin = _made(cls, arguments)
     path = plugin.file if isinstance(plugin, DatasetPluginBase) else None
     return OpenedDataset(name, plugin.build_messages, path, arguments.system)
+
+
+_OF_SOME = {
+    "prefix_length": "prefix_length is of dataset='random'",
+    "speed": "speed is of recorded times, dataset='trace'",
+    "think_time": "with rate, think_time is between the turns of a conversation; for users who think give parallel",
+}
+"""Arguments that would do nothing with most datasets, and what to give them with."""
+
+
+def _refuse_unread(arguments: Arguments, name: str, cls: type[DatasetPluginBase]) -> None:
+    """Refuse what a built-in dataset makes no use of."""
+    plain = Arguments()
+    for argument, sentence in _OF_SOME.items():
+        value = getattr(arguments, argument)
+        used = argument in cls.reads or (argument == "think_time" and arguments.load == "closed")
+        if value != getattr(plain, argument) and not used:
+            raise UsageError(f"{sentence}; got {argument}={value} with dataset={name!r}")
+    for option in arguments.dataset_args:
+        if option not in cls.options:
+            raise UsageError(f"dataset {name!r} has no option {option!r} in dataset_args{nearest(option, cls.options)}")
 
 
 def prompts(arguments: Arguments, dataset: OpenedDataset | None = None) -> Iterator[Prompt]:
@@ -234,6 +258,10 @@ def _named(arguments: Arguments) -> tuple[str, type[DatasetPluginBase], Argument
     if given in DATASETS:
         return given, dataset_class(given), arguments
     path = Path(given).expanduser()
+    if path.exists() and arguments.dataset_path not in (None, given):
+        raise UsageError(
+            f"dataset={given} and dataset_path={arguments.dataset_path} are two files; give one, or for dataset a name"
+        )
     if not path.exists():
         raise UnknownPlugin(f"no dataset is called {given!r}, and no file is there{nearest(given, DATASETS.names())}")
     kind = "hf" if path.is_dir() else _BY_SUFFIX.get(path.suffix.lower(), "line_by_line")

@@ -35,6 +35,8 @@ class Jsonl(DatasetPluginBase):
     """
 
     where_to_get = "a JSONL file with a prompt, a question or messages in each line"
+    options: tuple[str, ...] = ("column",)
+    reads: tuple[str, ...] = ("think_time",)
 
     def build_messages(self) -> Iterator[Item]:
         """Yield an item per line."""
@@ -105,6 +107,7 @@ class Folder(Jsonl):
     """A dataset of Hugging Face or ModelScope, downloaded into a folder: JSONL, JSON, CSV, Parquet or Arrow files."""
 
     where_to_get = "the folder that `huggingface-cli download` or `modelscope download` wrote"
+    options = ("column", "split")
 
     def build_messages(self) -> Iterator[Item]:
         """Yield an item per record of the files of the split (``dataset_args``: ``split``, default ``train``)."""
@@ -141,6 +144,8 @@ _READERS = {
 
 class Embedding(DatasetPluginBase):
     """Texts to embed: one per line; ``dataset_args`` ``batch`` puts several into one request."""
+
+    options = ("batch",)
 
     def build_messages(self) -> Iterator[Item]:
         """Yield texts, or lists of texts."""

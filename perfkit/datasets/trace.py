@@ -31,6 +31,8 @@ class Trace(Jsonl):
     """
 
     where_to_get = "Mooncake's is mooncake_trace.jsonl in kvcache-ai/Mooncake on GitHub"
+    options = ("column", "unit", "block")
+    reads = ("think_time", "speed")
 
     def build_messages(self) -> Iterator[Item]:
         """Yield a prompt with its due time per record."""

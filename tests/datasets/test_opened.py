@@ -11,6 +11,7 @@ import pytest
 from perfkit.arguments import Arguments
 from perfkit.datasets import open_dataset, prompts
 from perfkit.datasets.base import DatasetPluginBase
+from perfkit.datasets.text import LineByLine
 from perfkit.errors import PluginFailure, UnknownPlugin, UsageError
 from perfkit.registry import DATASETS
 
@@ -247,3 +248,20 @@ def test_two_million_lines_start_at_once_and_never_stand_in_memory(tmp_path: Pat
     assert float(first) < 0.2  # of the time that all of them take
     assert int(count) == 2_000_000
     assert int(kilobytes) < 200_000
+
+
+def test_a_dataset_of_one_s_own_takes_any_option_and_reads_any_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(LineByLine):
+        def build_messages(self) -> Any:
+            yield f"{self.option('colour')} {self.query_parameters.prefix_length} {self.query_parameters.speed}"
+
+    monkeypatch.setitem(DATASETS.classes, "own", Own)
+    given = Arguments(dataset="own", dataset_args={"colour": "red"}, prefix_length=3, rate=5, speed=2.0, think_time=1)
+    assert texts(given) == ["red 3 2.0"]
+
+
+@pytest.mark.parametrize("dataset", ["multi_turn", "jsonl", "trace"])
+def test_turns_of_a_conversation_may_be_thought_about_in_the_open_model(dataset: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"messages": [{"role": "user", "content": "hi"}], "session_id": 1, "time": 0}\n')
+    given = Arguments(dataset=dataset, dataset_path=str(tmp_path / "a.jsonl"), rate=5, think_time=1.5)
+    assert texts(given) == ["hi"]
