@@ -15,6 +15,10 @@ class PerfkitError(Exception):
 class UsageError(PerfkitError, ValueError):
     """What was given cannot be used; the message says what is allowed and what to do next. Exit status 2."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Give IPython, which asks for it, the sentence alone: the mistake is in none of the lines of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UnknownPlugin(UsageError):
     """A name that nothing is registered under."""

@@ -9,12 +9,13 @@ from jupyter_client.manager import start_new_kernel
 
 @dataclass
 class Cell:
-    """What came of one cell: its text, the kinds of its displays, its error, and whether it ended."""
+    """What came of one cell: its text, the kinds of its displays, its error as it is shown, and whether it ended."""
 
     source: str
     text: str = ""
     displays: list = field(default_factory=list)
     error: str = ""
+    traceback: list = field(default_factory=list)
     ended: bool = False
 
 
@@ -42,7 +43,7 @@ def _note(cell, kind, content):
     if kind == "stream":
         cell.text += content["text"]
     elif kind == "error":
-        cell.error = f"{content['ename']}: {content['evalue']}"
+        cell.error, cell.traceback = f"{content['ename']}: {content['evalue']}", content["traceback"]
     elif kind in ("display_data", "execute_result"):
         cell.displays += content["data"]
         cell.text += content["data"].get("text/plain", "")

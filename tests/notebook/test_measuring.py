@@ -57,6 +57,17 @@ def test_no_queued_cell_is_lost_whatever_way_a_run_is_made(server: Simulated, tm
         assert stored(tmp_path / f"{name}.db", "SELECT status FROM run") == [{"status": "finished"}]
 
 
+def test_a_mistake_of_the_user_is_shown_as_its_sentence_alone(tmp_path: Path) -> None:
+    (mistake,) = run_all(["import perfkit as pk; pk.open('nowhere')"], tmp_path)
+    assert mistake.traceback == [mistake.error]
+    assert mistake.error.startswith("UsageError: no result file in 'nowhere'; give a file")
+
+
+def test_any_other_error_keeps_its_traceback(tmp_path: Path) -> None:
+    (fault,) = run_all(["from perfkit.errors import WorkerLost; raise WorkerLost('gone')"], tmp_path)
+    assert len(fault.traceback) > 1
+
+
 def test_classes_and_generators_of_cells_reach_the_worker(server: Simulated, tmp_path: Path) -> None:
     cells = run_all(
         [
