@@ -6,6 +6,7 @@ import sys
 from perfkit.cli.interruption import interruptible
 from perfkit.cli.parser import add_options, given
 from perfkit.cli.run import advise, finish
+from perfkit.errors import UsageError
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -47,6 +48,8 @@ def replay_run(options: argparse.Namespace) -> int:
         url = words.pop("url", None)
         words["speed"] = options.speed
         chosen = runs.pick(options.run) if options.run else runs
+        if len(chosen) != 1:
+            raise UsageError(f"replay takes one run; choose with --run: {', '.join(chosen.labels)}")
         return finish(replay(chosen, str(url) if url else None, **words), as_json=options.json)
 
 

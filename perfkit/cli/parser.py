@@ -3,10 +3,11 @@
 import argparse
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 from perfkit.arguments import Arguments
-from perfkit.errors import UsageError, nearest
+from perfkit.errors import UsageError
 from perfkit.settings import read_settings
 
 TITLES = {
@@ -45,7 +46,11 @@ def read(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
     if not word.startswith("-"):
         raise UsageError(f"{word!r} belongs to no option; see {parser.prog} {options.command} --help")
     known = parser._subparsers._group_actions[0].choices[options.command]._option_string_actions  # type: ignore[union-attr,index]
-    raise UsageError(f"{options.command} has no option {word}{nearest(word, known).split(' (known')[0].rstrip(';')}")
+    # Compared without their dashes, which would make any two of them alike.
+    bare = {option.lstrip("-"): option for option in known}
+    close = get_close_matches(word.lstrip("-"), bare, n=1, cutoff=0.7)
+    hint = f"did you mean {bare[close[0]]!r}?" if close else f"see {parser.prog} {options.command} --help"
+    raise UsageError(f"{options.command} has no option {word}; {hint}")
 
 
 def add_options(parser: argparse.ArgumentParser, groups: Collection[str] = TITLES, leave_out: str = "") -> None:

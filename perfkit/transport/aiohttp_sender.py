@@ -21,7 +21,7 @@ from perfkit.errors import UsageError
 from perfkit.records import ErrorKind, Json
 from perfkit.transport.connection import LARGEST_BODY, TOO_LARGE
 from perfkit.transport.exchange import Exchange
-from perfkit.transport.pool import STOPPED
+from perfkit.transport.pool import STOPPED, refusal
 from perfkit.transport.sender import Sendable, unsent
 from perfkit.transport.tls import tls_context
 
@@ -101,7 +101,7 @@ class AiohttpSender:
         if task.cancelled():
             exchange.fail("interrupted", STOPPED, perf_counter_ns())
         elif (error := task.exception()) is not None:
-            exchange.fail(*_told(error), perf_counter_ns())
+            exchange.fail(*_told(error, self._arguments.proxy), perf_counter_ns())
         exchange.end = exchange.end or perf_counter_ns()
         return exchange
 
@@ -231,7 +231,7 @@ def _proxy(arguments: Arguments, url: str) -> str | None:
     return found
 
 
-def _told(error: BaseException) -> tuple[ErrorKind, str]:
+def _told(error: BaseException, proxy: str | None) -> tuple[ErrorKind, str]:
     """Return kind and text of what went wrong: the network's doing, or the plugin's."""
     text = str(error) or type(error).__name__
     if isinstance(error, aiohttp.ConnectionTimeoutError):
@@ -243,9 +243,13 @@ def _told(error: BaseException) -> tuple[ErrorKind, str]:
     if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError)):
         return "tls", text
     if isinstance(error, aiohttp.ClientConnectorError):
-        return "connect", text
+        named = urlsplit(proxy or "").hostname == error.host  # an unknown name has the same error as a server's
+        whom = "the proxy " if named or isinstance(error, aiohttp.ClientProxyConnectionError) else ""
+        return "connect", f"cannot connect to {whom}{error.host}:{error.port}: {refusal(error.os_error)}"
     if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError)):
         return "reset", text
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return "protocol", f"the proxy lets nobody through: HTTP {error.status} {error.message}"
     if isinstance(error, aiohttp.ClientResponseError):
         return "protocol", f"not an HTTP answer: {error.message}"
     return "plugin", f"{type(error).__name__}: {text}"

@@ -155,7 +155,7 @@ class Pool:
                 raise ConnectFailed("tls", f"TLS with {self.target.origin} failed: {reason}") from None
             except OSError as error:
                 self.failed += 1
-                raise ConnectFailed("connect", f"cannot connect to {self.target.origin}: {_reason(error)}") from None
+                raise ConnectFailed("connect", f"cannot connect to {self.target.origin}: {refusal(error)}") from None
 
     async def _connect(self) -> Connection:
         """Connect to the first address that takes us, and to that one alone from then on."""
@@ -251,7 +251,7 @@ class Pool:
         self._idle.clear()
 
 
-def _reason(error: OSError) -> str:
+def refusal(error: OSError) -> str:
     """Return what the system calls an error; asyncio's own texts say less."""
     if error.errno and not isinstance(error, socket.gaierror):
         return os.strerror(error.errno)

@@ -101,3 +101,11 @@ def test_a_file_that_is_removed_while_it_is_written_is_named(server, tmp_path):
     path.unlink()
     with pytest.raises(StorageError, match=r"a\.db was removed or replaced while it was written"):
         job.wait(20)
+
+
+def test_replay_of_a_file_of_several_runs_names_its_own_option(server, tmp_path):
+    words = ("--url", server.url, "--parallel", 1, 2, "-n", 2, "--name", "s", *WORDS)
+    assert perfkit("run", *words, folder=tmp_path).returncode == 0
+    told = perfkit("replay", "a.db", folder=tmp_path)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr == "perfkit: replay takes one run; choose with --run: s parallel=1, s parallel=2\n"

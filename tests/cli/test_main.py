@@ -31,6 +31,8 @@ MISTAKES = [
     (["rnu"], "no command is called 'rnu'; did you mean 'run'?"),
     (["run", "--modle", "x"], "run has no option --modle; did you mean '--model'?"),
     (["run", "--mod", "x"], "run has no option --mod"),
+    (["run", "--bogus", "x"], "run has no option --bogus; see perfkit run --help"),
+    (["replay", "a.db", "--paralel", "2"], "replay has no option --paralel; see perfkit replay --help"),
     (["run", "extra"], "'extra' belongs to no option"),
     (["run", "--url"], "argument --url: expected one argument"),
     (["run", "--workers", "-1"], "workers must be a whole number"),

@@ -95,8 +95,21 @@ def test_what_goes_wrong_has_the_names_it_has_on_our_own_transport(
 
 
 def test_a_proxy_that_is_not_there_is_a_connection_that_failed(tmp_path: Path) -> None:
-    (row,) = rows_of(TARGET, tmp_path, proxy=f"http://127.0.0.1:{refusing_port()}")
+    port = refusing_port()
+    (row,) = rows_of(TARGET, tmp_path, proxy=f"http://me:canary-proxy-0001@127.0.0.1:{port}")
     assert row["error_kind"] == "connect"
+    assert row["error"] == f"cannot connect to the proxy 127.0.0.1:{port}: Connection refused"
+
+
+def test_a_proxy_that_no_name_server_knows_is_named(tmp_path: Path) -> None:
+    (row,) = rows_of("http://127.0.0.1:1", tmp_path, proxy="http://proxy.invalid:3128")
+    assert row["error"].startswith("cannot connect to the proxy proxy.invalid:3128: ")
+
+
+def test_a_proxy_that_refuses_a_tunnel_says_so(tmp_path: Path) -> None:
+    with scripted([whole(b"", status="407 Who are you"), HANG]) as proxy:
+        (row,) = rows_of("https://model.invalid", tmp_path, proxy=proxy.url)
+    assert (row["error_kind"], row["error"]) == ("protocol", "the proxy lets nobody through: HTTP 407 Who are you")
 
 
 class Yielding(ApiPluginBase):
