@@ -4,23 +4,29 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-from pandas import DataFrame
+from matplotlib.transforms import ScaledTranslation
+from pandas import DataFrame, Series
 
 from perfkit.errors import UsageError
+from perfkit.estimates import percentile_estimate
 from perfkit.metrics import RATES
 from perfkit.plots import notes
-from perfkit.plots.canvas import canvas
+from perfkit.plots.canvas import canvas, figure_of, letter_of
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, has_failed, legend, stacked
-from perfkit.plots.quantity import Quantity, plain_number, quantity, scale
-from perfkit.stats import BEYOND, percentile, percentile_interval, present, thin
+from perfkit.plots.quantity import Quantity, plain_number, quantity, scale, scale_from_zero
+from perfkit.stats import BEYOND, present, thin
 
 LOADS = {"parallel": "users", "rate": "requested rate [requests/s]"}
 PERCENTILES = (50, 95, 99)
 _DASHES = ("-", "--", ":", "-.")
+AT_ONCE = -1
+"""The rate that asks for everything at once."""
 
 
 def sweep_table(
@@ -34,6 +40,8 @@ def sweep_table(
     """Return one row per group, load and percentile: group, load, n, failed, what, the value, its interval, thin."""
     requests = notes.measured(requests)
     x, shown = load_of(requests, x), quantity(metric)
+    if np.ndim(percentiles) != 1 or not len(percentiles) or not all(0 <= q <= 100 for q in percentiles):
+        raise UsageError(f"percentiles are one or more numbers from 0 to 100, such as [50, 95], got {percentiles!r}")
     return stacked(
         _point(group, load, rows, shown, percentiles)
         for group in sweeps(requests, by, x)
@@ -72,12 +80,14 @@ def sweep(
     Returns
     -------
     Axes
-        Bars are 95 % intervals from order statistics. Hollow markers: fewer than ten requests beyond.
+        Bars are 95 % intervals, as in a comparison: none where the requests are too few for one. Hollow markers: fewer
+        than ten requests beyond. Groups stand a little beside each other, not upon each other. What asked for
+        everything at once stands apart, on the right.
 
     Raises
     ------
     UsageError
-        The requests have neither users nor a rate, or there is no such metric.
+        The requests have neither users nor a rate, or there is no such metric or percentile.
 
     Examples
     --------
@@ -91,8 +101,13 @@ def sweep(
     with canvas(ax) as ax:
         parts = sweeps(inside, by, x)
         points = sweep_table(inside, metric, by=by, x=x, percentiles=percentiles)
-        for group in parts:
-            _draw(ax, group, points[points["group"] == group.key], shown, lone=len(parts) == 1)
+        points["place"] = _places(points["load"])
+        for slot, group in enumerate(parts):
+            drawn = _draw(ax, group, points[points["group"] == group.key], shown, lone=len(parts) == 1)
+            aside = (slot - (len(parts) - 1) / 2) * min(0.6, 2.4 / len(parts)) * letter_of(ax)
+            # Only afterwards, or the limits of the axes would take the shift for a part of the data.
+            for artist in drawn:
+                artist.set_transform(ax.transData + ScaledTranslation(aside / 72, 0, figure_of(ax).dpi_scale_trans))
         ax.margins(0.07)
         _axes(ax, points, shown)
         ax.set(xlabel=LOADS.get(x, x))
@@ -145,35 +160,50 @@ def _point(group: Group, load: Any, rows: DataFrame, shown: Quantity, percentile
         value = RATES[shown.name].compute(rows.assign(success=rows["success"] == 1))
         return DataFrame([{**head, "what": "", shown.title: value, "low": np.nan, "high": np.nan, "thin": False}])
     values = present(shown.of(rows))
+    estimates = {q: percentile_estimate(values, q) for q in percentiles}
     return DataFrame(
         [
             {
                 **head,
                 "what": f"p{q:g}",
-                shown.title: percentile(values, q),
-                **percentile_interval(values, q)._asdict(),
+                shown.title: estimate.value,
+                "low": estimate.low,
+                "high": estimate.high,
                 "thin": thin(len(values), q),
             }
-            for q in percentiles
+            for q, estimate in estimates.items()
         ]
     )
 
 
-def _draw(ax: Axes, group: Group, points: DataFrame, shown: Quantity, *, lone: bool) -> None:
+def _places(loads: Series) -> Series:
+    """Return where loads stand on the x axis: everything at once is more than the highest."""
+    return loads.where(loads != AT_ONCE, 2 * max(loads.max(), 0.5))
+
+
+def _draw(ax: Axes, group: Group, points: DataFrame, shown: Quantity, *, lone: bool) -> list[Artist]:
+    """Draw a group, and return what it consists of."""
+    drawn: list[Artist] = []
+    width = 0.7 * float(mpl.rcParams["lines.linewidth"])
     for slot, (what, line) in enumerate(points.groupby("what", sort=False)):
         dash = group.dash if not what else _DASHES[slot % len(_DASHES)]
         name = " ".join(part for part in ("" if lone else group.name, str(what)) if part) or None
-        value = line[shown.title]
-        # An interval that runs out of the sample on one side has no end to draw.
-        error = np.abs(np.vstack([value - line["low"], line["high"] - value]))
-        ax.errorbar(
-            line["load"], value, yerr=np.nan_to_num(error), fmt="none", ecolor=group.colour, capsize=2, alpha=0.6
+        known = line.dropna(subset=["low", "high"])
+        error = np.abs(np.vstack([known[shown.title] - known["low"], known["high"] - known[shown.title]]))
+        bars = ax.errorbar(
+            known["place"], known[shown.title], error, fmt="none", color=group.colour, capsize=2, elinewidth=width
         )
-        ax.plot(line["load"], value, label=name, color=group.colour, linestyle=dash)
+        joined = line[line["load"] != AT_ONCE]
+        drawn += ax.plot(
+            joined["place"], joined[shown.title], label=name, color=group.colour, linestyle=dash, linewidth=width
+        )
+        drawn += bars.get_children()
         for hollow, some in line.groupby("thin"):
-            face = "white" if hollow else group.colour
-            marks = ax.plot(some["load"], some[shown.title], group.marker, color=group.colour, markerfacecolor=face)
-            marks[0].set_gid("thin" if hollow else "points")
+            face, gid = ("white", "thin") if hollow else (group.colour, "points")
+            drawn += ax.plot(
+                some["place"], some[shown.title], group.marker, color=group.colour, markerfacecolor=face, gid=gid
+            )
+    return drawn
 
 
 def _axes(ax: Axes, points: DataFrame, shown: Quantity) -> None:
@@ -182,19 +212,20 @@ def _axes(ax: Axes, points: DataFrame, shown: Quantity) -> None:
         scale(ax.yaxis, shown.title, [values], log=True)
     else:
         scale(ax.yaxis, shown.title, [values], log=False)
-        ax.set_ylim(bottom=0)
-    loads = np.unique(points["load"])
-    if loads.min() > 0 and loads.max() >= 8 * loads.min():
+        scale_from_zero(ax)
+    named: dict[float, float] = dict(sorted(zip(points["place"], points["load"], strict=True)))
+    places = np.array(list(named))
+    if places.min() > 0 and places.max() >= 8 * places.min():
         ax.set_xscale("log", base=2)
-    if len(loads) <= 12:
-        ax.xaxis.set_major_locator(FixedLocator(loads.tolist()))
+    if len(places) <= 12 or AT_ONCE in named.values():
+        ax.xaxis.set_major_locator(FixedLocator(places[:: -(len(places) // 13 + 1)][::-1].tolist()))
         ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda load, _: load_name(load)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda place, _: load_name(named[place] if place in named else place)))
 
 
 def load_name(load: float) -> str:
-    """Write a load as a person would; a rate of -1 asks for everything at once."""
-    return "all at once" if load == -1 else plain_number(load)
+    """Write a load as a person would."""
+    return "all at once" if load == AT_ONCE else plain_number(load)
 
 
 def pooled(parts: list[Group], x: str) -> list[str]:
@@ -212,7 +243,8 @@ def _beneath(requests: DataFrame, points: DataFrame, x: str) -> list[str]:
     if failed:
         signs.append(f"{failed:,} failed")
     if points["low"].notna().any():
-        signs.append("bars: 95 % intervals")
+        enough = ", where the requests are enough" if points["low"].isna().any() else ""
+        signs.append(f"bars: 95 % intervals{enough}")
     if points["thin"].any():
         signs.append(f"hollow: fewer than {BEYOND} requests beyond")
     left_out = requests[requests[x].isna()]

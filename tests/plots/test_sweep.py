@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from perfkit.errors import UsageError
+from perfkit.estimates import percentile_estimate
 from perfkit.plots import sweep, tradeoff
 from perfkit.plots.sweep import sweep_table
 from tests.served import served, together
@@ -118,10 +119,43 @@ def test_requests_without_a_load_are_refused():
         sweep(pd.DataFrame({"run": ["a"], "ttft": [0.1], "success": [1]}))
 
 
-def test_all_at_once_is_called_so():
-    ax = sweep(together(served("burst", rate=50, number=40).assign(rate=-1.0), served("r2", rate=2, number=40)))
+def test_all_at_once_stands_apart_beyond_the_highest_load():
+    burst = served("burst", rate=50, number=40).assign(rate=-1.0)
+    ax = sweep(together(burst, *(served(f"r{rate}", rate=rate, number=40) for rate in (2, 4))), percentiles=[50])
     ax.figure.draw_without_rendering()
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["all at once", "2"]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["2", "4", "all at once"]
+    (line,) = [line for line in ax.lines if line.get_linestyle() == "-"]
+    assert line.get_xdata().tolist() == [2, 4]
+
+
+def test_all_at_once_is_named_among_many_loads():
+    burst = served("burst", rate=50, number=40).assign(rate=-1.0)
+    ax = sweep(together(burst, *(served(f"r{rate}", rate=rate, number=2) for rate in range(1, 31))))
+    ax.figure.draw_without_rendering()
+    assert [tick.get_text() for tick in ax.get_xticklabels()][-2:] == ["28", "all at once"]
+    assert len(ax.get_xticks()) <= 12
+
+
+def test_an_interval_is_that_of_a_comparison_or_none(closed):
+    table = sweep_table(closed, "ttft").set_index(["load", "what"])
+    four = percentile_estimate(1000 * closed.loc[closed["parallel"] == 4, "first_chunk_latency"], 50)
+    assert tuple(table.loc[(4, "p50"), ["low", "high"]]) == pytest.approx((four.low, four.high))
+    assert table.loc[(1, "p99"), ["low", "high"]].isna().all()
+    assert "bars: 95 % intervals, where the requests are enough" in notes(sweep(closed))
+
+
+def test_groups_that_are_the_same_stand_beside_each_other(closed):
+    ax = sweep(together(closed.assign(name="tp2"), again(closed, name="tp4")), percentiles=[50])
+    ax.figure.draw_without_rendering()
+    one, other = (line.get_window_extent() for line in ax.lines if line.get_gid() == "points")
+    assert (one.y0, one.y1) == pytest.approx((other.y0, other.y1))
+    assert other.x0 - one.x0 == pytest.approx(6 / 72 * ax.figure.dpi)
+
+
+@pytest.mark.parametrize("percentiles", [[], 95, [95, 101]])
+def test_percentiles_that_are_none_are_refused(closed, percentiles):
+    with pytest.raises(UsageError, match=r"percentiles are one or more numbers from 0 to 100, such as \[50, 95\], got"):
+        sweep(closed, percentiles=percentiles)
 
 
 def test_an_axis_that_no_request_has_is_refused(closed):
