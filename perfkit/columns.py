@@ -152,6 +152,19 @@ def basis(run: Run, metric: str | None) -> str | None:
     return None if found is None else str(found)
 
 
+def stored_bases(runs: Sequence[Run], metrics: Iterable[str]) -> list[str]:
+    """Say of metrics that other tools stored under definitions of their own whose they are."""
+    by_basis: dict[str, list[str]] = {}
+    for name in metrics:
+        found = {basis(run, name) for run in runs}
+        if len(found) == 1 and str(of := found.pop()).startswith("stored:"):
+            by_basis.setdefault(str(of), []).append(name)
+    return [
+        f"{', '.join(names)}: {of}, as {of.removeprefix('stored:')} counted and stored it (see `perfkit lens`)"
+        for of, names in by_basis.items()
+    ]
+
+
 def mixed_bases(runs: Sequence[Run], metrics: Iterable[str]) -> list[str]:
     """Say of each metric whose numbers rest on different things what they rest on."""
     sentences = []

@@ -130,7 +130,8 @@ class Measured(Selection):
         by, metrics = _names(by), tuple(metrics or metrics_shown())
         rows = aggregates.rows_for(self.members, by, metrics, RATES)
         reason = self._no_rates(by)
-        mixed = columns.mixed_bases(self.members, metrics)
+        whose = () if definition else (columns.mixed_bases, columns.stored_bases)
+        bases = [sentence for say in whose for sentence in say(self.members, metrics)]
         unread = [f"not opened: {problem.reason}" for problem in self.problems]
         unfinished = [
             f"{run.label} is {status}"
@@ -147,7 +148,13 @@ class Measured(Selection):
             aggregates.percentiles(rows, metrics, aggregates.QUANTILES, by, unit),
             rates,
             self.verdicts,
-            (*aggregates.nothing_left(self.members), *([reason] if reason else []), *unfinished, *mixed, *unread),
+            (
+                *aggregates.nothing_left(self.members),
+                *([reason] if reason else []),
+                *unfinished,
+                *bases,
+                *unread,
+            ),
         )
         return self._defined(summary, definition, unit) if definition else summary
 
@@ -170,8 +177,8 @@ class Measured(Selection):
         -------
         Lens
             Prints itself; ``table`` is a DataFrame: index ``run`` and ``definition``; ``mean``, ``p50``, ``p95``,
-            ``p99`` in seconds, ``n``, ``changed`` (requests whose value is not perfkit's), ``cause``, ``checked`` (what
-            the formulas were compared with).
+            ``p99`` in seconds, ``n``, ``changed`` (requests whose value is not perfkit's; NaN where either has none),
+            ``cause``, ``checked`` (what the formulas were compared with).
 
         Raises
         ------

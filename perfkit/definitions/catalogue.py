@@ -90,6 +90,10 @@ class Definition:
         used = {"ttft": first, "e2e": end, "tpot": VISIBLE if self.per_token != "after first" else first | end}
         return _level(used.get(metric, first | end), "ends")
 
+    def ends_at_last_byte(self, metric: Metric) -> bool:
+        """Tell whether a metric needs to know when the last byte came."""
+        return self.end is None and (metric == "e2e" or (metric == "tpot" and self.per_token == "after first"))
+
     def ttft(self, stamps: Stamps) -> Weighted:
         """Time to first token."""
         return [(arrival, 1) for arrival in stamps.of(self.first)[:1]]

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -12,6 +12,7 @@ from perfkit.definitions.catalogue import DEFINITIONS, HELD, Definition, Held, M
 from perfkit.definitions.catalogue import definition as by_name
 from perfkit.definitions.percentile import RULES
 from perfkit.errors import CorruptPickle, UsageError, nearest
+from perfkit.evalscope import numbers
 from perfkit.frame import Run
 from perfkit.metrics import metric_named
 from perfkit.records import Json, Kind
@@ -19,6 +20,12 @@ from perfkit.tables import Cell, as_html, as_text, ditto, label, number
 
 METRICS: tuple[Metric, ...] = ("ttft", "itl", "tpot", "e2e")
 PERCENTS = (50, 95, 99)
+_STORED: Mapping[Metric, str] = {
+    "ttft": "first_chunk_latency",
+    "itl": "inter_token_latencies",
+    "tpot": "time_per_output_token",
+    "e2e": "latency",
+}
 
 
 def held(run: Run, chosen: Definition) -> Held:
@@ -41,6 +48,19 @@ def _basis(run: Run) -> Mapping[str, Json]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def owner(run: Run, metric: Metric) -> Definition | None:
+    """Return the definition under which a run's file stored a metric; None where perfkit measured or recomputed it."""
+    return DEFINITIONS.get(str(_basis(run).get(metric)).removeprefix("stored:"))
+
+
+def stored(run: Run, metric: Metric) -> list[Weighted]:
+    """Return a metric of each steady request that succeeded as the file stored it."""
+    sql, parameters = run.query([_STORED[metric], "success"], "steady")
+    rows = (row for rows in run.source.batches(sql, parameters) for row in rows)
+    values = [numbers(value) if metric == "itl" else [value] for _, value, success in rows if success == 1]
+    return [[(float(value), 1) for value in found if isinstance(value, int | float)] for found in values]
 
 
 def stamps(run: Run) -> Iterator[Stamps]:
@@ -91,17 +111,39 @@ def measure(run: Run, metric: str, name: str) -> pd.Series:
     UsageError
         The file does not keep what the definition needs.
     """
-    chosen, known = by_name(name), _known(metric)
-    reason = refusal(chosen, known, held(run, chosen))
+    chosen = by_name(name)
+    values, reason = _values(run, chosen, _known(metric), list(stamps(run)))
     if reason:
         raise UsageError(f"{run.label}: {reason}")
-    return statistics(chosen, _collected(chosen, known, stamps(run)))
+    return statistics(chosen, _flat(values))
 
 
-def refusal(chosen: Definition, metric: Metric, kept: Held) -> str:
-    """Say why a file cannot give a metric under a definition; empty when it can."""
-    needed = chosen.needs(metric)
-    if HELD.index(kept) >= HELD.index(needed):
+def _values(run: Run, chosen: Definition, metric: Metric, answers: Sequence[Stamps]) -> tuple[list[Weighted], str]:
+    """Return a metric of each request under a definition, or why the file cannot give it."""
+    # A tool without gaps of its own has the gaps between its pieces stored there.
+    if owner(run, metric) == chosen and (metric != "itl" or chosen.gaps is not None):
+        return stored(run, metric), ""
+    reason, counted = _refusal(run, chosen, metric), _by_stored_end(run, chosen)
+    return ([] if reason else [counted.values(metric, answer) for answer in answers]), reason
+
+
+def _by_stored_end(run: Run, chosen: Definition) -> Definition:
+    """Return a definition that takes the stored latency as its E2E, where the file's tool ended it there."""
+    theirs = owner(run, "e2e")
+    return replace(chosen, end=None) if theirs and theirs.end == chosen.end else chosen
+
+
+def _flat(values: Iterable[Weighted]) -> Weighted:
+    return [pair for pairs in values for pair in pairs]
+
+
+def _refusal(run: Run, chosen: Definition, metric: Metric) -> str:
+    """Say why the stamps in a file cannot give a metric under a definition; empty when they can."""
+    theirs = owner(run, "e2e")
+    if theirs and theirs.end is not None and chosen.ends_at_last_byte(metric):
+        return f"{chosen.name}'s {metric} ends at the last byte, and this file keeps the end as {theirs.tool} counts it"
+    needed = _by_stored_end(run, chosen).needs(metric)
+    if HELD.index(held(run, chosen)) >= HELD.index(needed):
         return ""
     words = {
         "ends": "of first and last output",
@@ -126,8 +168,9 @@ def lens(run: Run, metric: str) -> pd.DataFrame:
     -------
     DataFrame
         One row a definition: ``mean``, ``p50``, ``p95``, ``p99`` in seconds, ``n`` values, ``changed`` (requests whose
-        value is not perfkit's), ``cause`` (of the difference, or why there is no figure), ``checked`` (what the
-        formulas were compared with).
+        value is not perfkit's; NaN where either has none), ``checked`` (what the formulas were compared with),
+        ``cause`` (of the difference, or why there is no figure). What a file stored under a tool's definition, and
+        what would take chunks that it lacks, is that definition's figure and no other's.
 
     Raises
     ------
@@ -135,15 +178,14 @@ def lens(run: Run, metric: str) -> pd.DataFrame:
         There is no such metric.
     """
     known, answers = _known(metric), list(stamps(run))
-    ours = [DEFINITIONS["perfkit"].values(known, answer) for answer in answers]
+    ours, unknown = _values(run, DEFINITIONS["perfkit"], known, answers)
     lines = {}
     for name, chosen in DEFINITIONS.items():
-        reason = refusal(chosen, known, held(run, chosen))
-        values = [] if reason else [chosen.values(known, answer) for answer in answers]
+        values, reason = _values(run, chosen, known, answers)
         changed = sum(_differs(theirs, own) for theirs, own in zip(values, ours, strict=False))
-        told = {"changed": changed, "cause": reason or chosen.causes.get(known, ""), "checked": chosen.checked}
-        flat = [pair for pairs in values for pair in pairs]
-        lines[name] = {**statistics(chosen, flat), **told}
+        paired = not (unknown or reason) and len(values) == len(ours)
+        told = {"changed": changed if paired else math.nan, "checked": chosen.checked}
+        lines[name] = {**statistics(chosen, _flat(values)), **told, "cause": reason or chosen.causes.get(known, "")}
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("definition").astype({"n": int})
 
 
@@ -173,16 +215,12 @@ class Lens:
                 *map(label, (row["run"], row["definition"])),
                 Cell(number(int(row["n"]))),
                 *(Cell(number(row[name] * scale)) for name in statistics),
-                Cell(number(int(row["changed"]))),
+                Cell(number(None if pd.isna(row["changed"]) else int(row["changed"]))),
                 label(row["cause"]),
             ]
             for _, row in self.table.reset_index().iterrows()
         ]
         return ["run", "definition", "n", *statistics, "changed", "how it differs"], ditto(rows, 1)
-
-
-def _collected(chosen: Definition, metric: Metric, answers: Iterable[Stamps]) -> Weighted:
-    return [pair for answer in answers for pair in chosen.values(metric, answer)]
 
 
 def _differs(theirs: Weighted, ours: Weighted) -> bool:
@@ -216,11 +254,11 @@ def summarised(
     chosen, percents = by_name(name), tuple(percents)
     rows, reasons = [], []
     for run in runs:
-        answers, kept = list(stamps(run)), held(run, chosen)
+        answers = list(stamps(run))
         for metric in METRICS:
-            reason = refusal(chosen, metric, kept)
+            values, reason = _values(run, chosen, metric, answers)
             reasons += [f"{run.label}: {reason}"] if reason else []
-            found = statistics(chosen, [] if reason else _collected(chosen, metric, answers), percents)
+            found = statistics(chosen, _flat(values), percents)
             measured = found.drop("n").astype(float) * metric_named(metric).scale(unit or "s")
             rows.append({"run": run.label, "metric": metric, "unit": unit or "s", "n": found["n"], **measured})
     return pd.DataFrame(rows).set_index(["run", "metric"]), reasons

@@ -18,6 +18,8 @@ from perfkit.store.schema import APPLICATION_ID
 RECOMPUTE_LIMIT: Final = 10_000
 """Rows up to which answers are decoded (about 1 ms each) to recompute times; longer runs keep the tool's own."""
 
+_TELLING_ROWS: Final = 20
+
 _LEAST_ROW: Final = 4
 """Bytes of the smallest row that sqlite can store: pages that hold each other claim rows without end."""
 
@@ -73,17 +75,22 @@ def _results(
 ) -> Iterator[dict[str, Json]]:
     """Yield canonical rows, and note on the run what its numbers rest on."""
     stored, partial = False, False
-    for row in rows(connection, columns):
+    for index, row in enumerate(rows(connection, columns)):
         read = decode(row, messages=recompute)
         result = canonical(read)
         stored = stored or "stored_times" in (result.get("flags") or "")
-        partial = partial or None in read.arrivals
+        # Which messages a release kept the time of tells it apart; a few answers show that as well as all.
+        told = read if recompute or index >= _TELLING_ROWS else decode(row)
+        partial = partial or None in told.arrivals
         run["model"] = run.get("model") or read.request.get("model")
         yield result
-    kept = "events" if "chunk_times" in columns else "visible" if partial else "choices"
-    kept = kept if recompute else "nothing"
-    basis = f"stored:evalscope-{generation(columns)}" if stored else "recomputed"
-    run["basis"] |= dict.fromkeys(("ttft", "itl", "tpot"), basis) | {"e2e": "stored:evalscope", "chunks": kept}
+    every = "chunk_times" in columns
+    release = "evalscope-1.0" if every else "evalscope" if partial else "evalscope-1.10"
+    kept = "nothing" if not recompute else "events" if every else "visible" if partial else "choices"
+    basis = f"stored:{release}" if stored else "recomputed"
+    # From 1.1.1 on E2E ends at the last event, whatever else changed.
+    e2e = f"stored:{release if every else 'evalscope'}"
+    run["basis"] |= dict.fromkeys(("ttft", "itl", "tpot"), basis) | {"e2e": e2e, "chunks": kept}
 
 
 def readings(path: str | Path) -> list[Reading]:

@@ -58,6 +58,54 @@ def test_tpot_and_e2e_of_a_file_with_all_chunks_are_what_the_tool_printed():
     assert round(means["tpot"], 4) == lines["Average time per output token (s)"]
 
 
+@pytest.mark.parametrize(
+    ("folder", "name", "e2e", "tpot"),
+    [
+        ("evalscope/evalscope-1.9.1__sweep", "evalscope-1.10", "Avg Latency (s)", "TPOT (ms)"),
+        ("evalscope/evalscope-1.14.1__doc002_api_dataset", "evalscope", "Avg Latency (s)", "Avg TPOT (ms)"),
+    ],
+)
+def test_what_a_file_keeps_only_as_its_tool_counted_it_is_that_tools_figure_and_not_perfkits(folder, name, e2e, tpot):
+    run = opened(folder)
+    assert round(measure(run, "e2e", name)["mean"], 4) == printed(folder)[e2e]
+    assert round(measure(run, "tpot", name)["mean"] * 1000, 2) == printed(folder)[tpot]
+    table = lens(run, "e2e")
+    assert (table.loc["perfkit", "n"], table.loc["sglang", "n"]) == (0, 0)
+    assert table.loc["perfkit", "cause"] == (
+        "perfkit's e2e ends at the last byte, and this file keeps the end as evalscope counts it"
+    )
+    assert table["changed"].isna().all()
+
+
+def test_what_a_file_of_no_chunks_stored_under_a_definition_is_shown_under_it(tmp_path):
+    rows = [request(i, i, ttft=ttft, chunks=None, last_token_time=None) for i, ttft in enumerate([0.2, 0.4])]
+    basis = dict.fromkeys(("ttft", "itl", "tpot"), "stored:evalscope") | {
+        "e2e": "stored:evalscope",
+        "chunks": "nothing",
+    }
+    path = write_run(tmp_path / "a.db", rows, source="evalscope", basis=json.dumps(basis))
+    (run,) = pk.open(path).members
+    found = {
+        metric: measure(run, metric, "evalscope")[["mean", "n"]].tolist() for metric in ("ttft", "itl", "tpot", "e2e")
+    }
+    # TTFT of 0.2 and 0.4 s, each followed by two gaps of 0.25 s; the mean E2E is 0.3 + 0.5.
+    assert found == {
+        "ttft": [pytest.approx(0.3), 2],
+        "itl": [0.25, 4],
+        "tpot": [0.25, 2],
+        "e2e": [pytest.approx(0.8), 2],
+    }
+    assert lens(run, "ttft").loc["perfkit", "n"] == 0
+
+
+def test_a_summary_says_which_metrics_are_stored_and_under_whose_definition():
+    runs = pk.open(FIXTURES / "evalscope/evalscope-1.14.1__doc002_api_dataset")
+    said = "e2e: stored:evalscope, as evalscope counted and stored it"
+    assert said in str(runs)
+    assert said not in str(runs.summary(definition="evalscope"))
+    assert "stored:" not in str(runs.summary(["ttft"]))
+
+
 def test_aiperfs_definition_on_its_own_file_gives_its_report():
     run = opened("peers/aiperf_4")
     report = json.loads((FIXTURES / "peers/aiperf_4/profile_export_aiperf.json").read_text())
