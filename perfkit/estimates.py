@@ -1,4 +1,4 @@
-"""Numbers with intervals: percentiles, means and rates of values in order of time, and ratios of two of them.
+"""Numbers with intervals: percentiles and means of values in order of time, and ratios of two of them.
 
 Neighbouring requests wait in the same queue, so they say less than as many independent ones. Every interval here
 rests on the *effective* number of samples.
@@ -10,14 +10,13 @@ from statistics import NormalDist
 
 import numpy as np
 
-from perfkit.stats import Floats, Interval, Numbers, block_length, bootstrap, present
+from perfkit.stats import Numbers, present
 
 ENOUGH = 500
 """Effective samples from which intervals were shown to cover as often as they say."""
 
 _NORMAL = NormalDist()
 _LONGEST_SERIES = 1 << 18
-_FOLDS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,47 +148,6 @@ def mean_estimate(values: Numbers, level: float = 0.95) -> Estimate:
     reach = float(stdtrit(max(1.0, size - 1), (1 + level) / 2) * samples.std(ddof=1) / sqrt(size))
     mean = float(samples.mean())
     return Estimate(mean, mean - reach, mean + reach, n, size)
-
-
-def rate_estimate(amounts: Numbers, durations: Numbers, level: float = 0.95) -> Estimate:
-    """Estimate a sum of amounts per sum of durations, with a block bootstrap.
-
-    Parameters
-    ----------
-    amounts : array of float
-        What each step brought, such as the tokens of an answer, in order of time.
-    durations : array of float, seconds
-        The time since the step before.
-    level : float
-        Nominal coverage.
-
-    Returns
-    -------
-    Estimate
-        Per second.
-
-    Notes
-    -----
-    Neighbouring steps are added up to at most 500 blocks, longer than their dependence, which are then resampled.
-
-    Examples
-    --------
-    >>> rate_estimate([2.0] * 100, [0.5] * 100).value
-    4.0
-    """
-    pairs = np.column_stack([np.asarray(amounts, dtype=float), np.asarray(durations, dtype=float)])
-    n = len(pairs)
-    if n == 0 or pairs[:, 1].sum() <= 0:
-        return UNKNOWN
-    dependence = max(block_length(pairs[:, 0]), block_length(pairs[:, 1]))
-    blocks = np.add.reduceat(pairs, np.arange(0, n, max(dependence, -(-n // _FOLDS))), axis=0)
-    interval = bootstrap(blocks, _per_second, level=level) if len(blocks) >= 8 else Interval(nan, nan)
-    return Estimate(_per_second(pairs), *interval, n=n, effective=n / dependence)
-
-
-def _per_second(pairs: Floats) -> float:
-    amount, duration = pairs.sum(axis=0)
-    return float(amount / duration) if duration > 0 else nan
 
 
 def ratio(other: Estimate, baseline: Estimate, correlation: float = 0.0) -> Estimate:

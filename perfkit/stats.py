@@ -1,10 +1,10 @@
-"""Percentiles, their intervals, and intervals for rates: numbers in, numbers out.
+"""Percentiles and their intervals, how far neighbours depend on each other: numbers in, numbers out.
 
 Percentiles are Hyndman & Fan's type 7 (``linear``) everywhere in perfkit. What is given may hold NaN, which is left
 out; a number that cannot be computed is NaN.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,9 +22,6 @@ class Interval(NamedTuple):
 
     low: float
     high: float
-
-
-NOWHERE = Interval(float("nan"), float("nan"))
 
 
 def present(values: Numbers) -> Floats:
@@ -80,53 +77,8 @@ def thin(n: int, q: float) -> bool:
     return n * share < BEYOND - 1e-9
 
 
-def percentile_interval(values: Numbers, q: float, level: float = 0.95) -> Interval:
-    """Return a distribution-free interval for a percentile, from order statistics.
-
-    Parameters
-    ----------
-    values : array of float
-        Independent samples; NaN is left out.
-    q : float
-        0 to 100.
-    level : float
-        Smallest chance that the interval holds the true percentile.
-
-    Returns
-    -------
-    Interval
-        Two of the samples; NaN where there are too few samples for that level.
-
-    Notes
-    -----
-    The number of samples below the true percentile is binomial (n, q/100), whatever the distribution. The ranks are
-    the binomial's (1 - level)/2 and (1 + level)/2 quantiles; the coverage is at least ``level`` for continuous values.
-
-    References
-    ----------
-    .. [1] David & Nagaraja, Order Statistics, 3rd ed., section 7.1.
-
-    Examples
-    --------
-    >>> percentile_interval(range(1, 101), 50)
-    Interval(low=40.0, high=61.0)
-    """
-    samples = np.sort(present(values))
-    n = samples.size
-    if n == 0:
-        return NOWHERE
-    # Late: it takes longer to load than a summary takes to compute, and a summary does not need it.
-    from scipy.stats import binom
-
-    low, high = (binom.ppf(tail, n, q / 100) for tail in ((1 - level) / 2, (1 + level) / 2))
-    # Rank r (from 1) bounds from below when P(count < r) is small enough: r = low, and high + 1 from above.
-    if low < 1 or high >= n:
-        return NOWHERE
-    return Interval(float(samples[int(low) - 1]), float(samples[int(high)]))
-
-
 def block_length(values: Numbers) -> int:
-    """Return how many neighbouring values to resample together, so that a bootstrap keeps their dependence.
+    """Return how many neighbouring values to exchange together, so that they keep their dependence.
 
     Parameters
     ----------
@@ -163,62 +115,6 @@ def block_length(values: Numbers) -> int:
         return 1
     length = (6 * correlation**2 / (1 - correlation**2) ** 2 * n) ** (1 / 3)
     return int(min(max(np.ceil(length), 1), max(n // 10, 1)))
-
-
-def resampled(n: int, block: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-    """Return n positions drawn with replacement in runs of ``block`` neighbours, wrapping at the end.
-
-    Examples
-    --------
-    >>> len(resampled(10, 3, np.random.default_rng(0)))
-    10
-    """
-    starts = rng.integers(0, n, size=-(-n // block))
-    return ((starts[:, None] + np.arange(block)) % n).ravel()[:n]
-
-
-def bootstrap(
-    values: Floats,
-    statistic: Callable[[Floats], float],
-    *,
-    level: float = 0.95,
-    block: int = 1,
-    draws: int = 1000,
-    seed: int = 0,
-) -> Interval:
-    """Return a percentile-bootstrap interval of a statistic of rows in order of time.
-
-    Parameters
-    ----------
-    values : array of float, shape (n,) or (n, columns)
-        Rows are resampled whole.
-    statistic : callable
-        Takes an array of the same shape.
-    level : float
-        Nominal coverage.
-    block : int
-        Neighbours drawn together; see ``block_length``.
-    draws, seed : int
-        Number of resamples, and what makes them repeatable.
-
-    Returns
-    -------
-    Interval
-        NaN for fewer than two rows.
-
-    Examples
-    --------
-    >>> low, high = bootstrap(np.arange(100.0), np.mean)
-    >>> low < 49.5 < high
-    True
-    """
-    n = len(values)
-    if n < 2:
-        return NOWHERE
-    rng = np.random.default_rng(seed)
-    drawn = [statistic(values[resampled(n, block, rng)]) for _ in range(draws)]
-    low, high = np.nanpercentile(drawn, [50 * (1 - level), 50 * (1 + level)])
-    return Interval(float(low), float(high))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -77,17 +77,6 @@ def test_a_mean_has_students_interval():
     assert (found.low, found.high) == (pytest.approx(0.4457, abs=1e-3), pytest.approx(4.5543, abs=1e-3))
 
 
-def test_a_rate_is_the_sum_over_the_sum_and_its_interval_covers():
-    rng = np.random.default_rng(5)
-    hits = 0
-    for _ in range(50):
-        durations = rng.exponential(0.1, 800)
-        found = estimates.rate_estimate(np.full(800, 5.0), durations)
-        assert found.value == pytest.approx(4000 / durations.sum())
-        hits += found.low <= 50 <= found.high
-    assert hits >= 43
-
-
 def test_ratio_and_difference_put_errors_together_as_the_root_of_squares():
     found = estimates.difference(Estimate(5, 4, 8), Estimate(2, 1, 6))
     assert (found.low, found.high) == (3 - 10.25**0.5, 3 + 10.25**0.5)  # half lengths 2 and 2.5

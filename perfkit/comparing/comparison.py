@@ -12,6 +12,7 @@ from perfkit.comparing.conclusion import conclusions, doubts
 from perfkit.comparing.judging import TESTS, Result, Test, at_load, judged
 from perfkit.comparing.pairing import pairings
 from perfkit.comparing.quantity import quantity
+from perfkit.comparing.throughput import BLOCKS
 from perfkit.comparing.work import COUNTED, unequal
 from perfkit.errors import UsageError, nearest
 from perfkit.estimates import ENOUGH
@@ -136,9 +137,9 @@ class Comparison:
             if self.unmatched
             else []
         )
-        faint = any(_rests_on_few(result) for result in self.results)
-        few = [f"{mark}: fewer than {ENOUGH} independent samples a side"] if faint else []
-        return [*few, *self.sentences, *alone, *self.notes]
+        faint = any(result.rests_on_few for result in self.results)
+        few = f"{mark}: fewer than {ENOUGH} independent samples a side, of a throughput {BLOCKS} stretches of time"
+        return [*([few] if faint else []), *self.sentences, *alone, *self.notes]
 
     def _shown(self) -> tuple[list[str], list[list[Cell]]]:
         head = [
@@ -185,10 +186,6 @@ def _record(result: Result) -> dict[str, Json]:
     }
 
 
-def _rests_on_few(result: Result) -> bool:
-    return result.method != "runs" and not result.ratio.effective >= ENOUGH
-
-
 def _cells(result: Result) -> list[Cell]:
     metric = result.quantity.metric
     unit, scale = (metric.unit, 1.0) if isinstance(metric, Rate) else (metric.display_unit, metric.scale())
@@ -199,7 +196,7 @@ def _cells(result: Result) -> list[Cell]:
         Cell(number(result.baseline.value * scale)),
         Cell(number(result.other.value * scale)),
         Cell(number(result.ratio.value)),
-        Cell(f"{number(result.ratio.low)} to {number(result.ratio.high)}", faint=_rests_on_few(result)),
+        Cell(f"{number(result.ratio.low)} to {number(result.ratio.high)}", faint=result.rests_on_few),
         Cell(number(result.ratio.n)),
         label(result.judgement),
     ]

@@ -5,7 +5,6 @@ from itertools import groupby
 from typing import Literal
 
 from perfkit.comparing.judging import REPEATS, Result, at_load
-from perfkit.estimates import ENOUGH
 from perfkit.frame import Run
 
 Levels = Mapping[str, str | None]
@@ -91,8 +90,8 @@ def doubts(
     clear = [row for row in results if row.is_better is not None and row.method != "runs"]
     if clear:
         said.append(f"with fewer than {REPEATS} runs a side, the intervals leave out what changes from run to run")
-    if any(not row.ratio.effective >= ENOUGH for row in clear):
-        said.append(f"intervals on fewer than {ENOUGH} independent samples are rough")
+    if any(row.rests_on_few for row in clear):
+        said.append("intervals on few independent samples are rough")
     return [f"Keep in mind: {'; '.join(said)}."] if said else []
 
 

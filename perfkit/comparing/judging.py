@@ -10,6 +10,7 @@ import pandas as pd
 from perfkit.comparing.pairing import Pairing
 from perfkit.comparing.permutation import p_of_pairs, p_of_requests, p_of_runs
 from perfkit.comparing.quantity import Quantity
+from perfkit.comparing.throughput import BLOCKS
 from perfkit.estimates import ENOUGH, Estimate, difference, needed, p_value, ratio, ratio_of_runs
 from perfkit.metrics import Rate
 from perfkit.records import Json
@@ -58,6 +59,12 @@ class Result:
         return "slower" if is_more else "faster"
 
     @property
+    def rests_on_few(self) -> bool:
+        """True when the interval rests on fewer independent samples, or stretches of time, than it should."""
+        enough = BLOCKS if isinstance(self.quantity.metric, Rate) else ENOUGH
+        return self.method != "runs" and not self.ratio.effective >= enough
+
+    @property
     def within_noise(self) -> bool:
         """True when repeats of one setting differ by as much."""
         return self.method != "runs" and abs(self.ratio.value - 1) < self.noise
@@ -86,8 +93,9 @@ class Result:
             enough = needed(self.ratio, 0.05)
             if enough and enough > self.ratio.n:
                 remarks.append(f"to see 5 % you need about {enough:,} requests a side")
-        elif self.method != "runs" and self.ratio.effective < ENOUGH:
-            remarks.append(f"on only {self.ratio.effective:.0f} independent samples a side")
+        elif self.ratio.known and self.rests_on_few:
+            unit = "stretches of time" if isinstance(self.quantity.metric, Rate) else "independent samples"
+            remarks.append(f"on only {self.ratio.effective:.0f} {unit} a side")
         return remarks
 
 

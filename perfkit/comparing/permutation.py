@@ -1,7 +1,6 @@
 """How often chance alone would set two sides as far apart as they are, by exchanging what belongs to them."""
 
 from collections.abc import Callable, Sequence
-from math import ceil
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,6 @@ _FEWEST = 199
 _IN_ALL = 400_000_000
 """Numbers that all draws together may touch, a matter of seconds; beyond it there are fewer draws."""
 _AT_ONCE = 2_000_000
-_FOLDS = 500
 
 Statistic = Callable[[Floats], Floats]
 """Arrays of units (..., units, width) -> one number each (...)."""
@@ -74,6 +72,8 @@ def p_of_requests(
 ) -> float:
     """Test a quantity of two sides by exchanging their requests, as many neighbours together as depend on each other.
 
+    Of a throughput, the stretches of time that its interval rests on are exchanged.
+
     Parameters
     ----------
     wanted : Quantity
@@ -92,10 +92,7 @@ def p_of_requests(
     if not all(map(len, series)):
         return float("nan")
     if isinstance(wanted.metric, Rate):
-        width = max(
-            max(block_length(each[:, 0]), block_length(each[:, 1]), ceil(len(each) / _FOLDS)) for each in series
-        )
-        before, after = (np.add.reduceat(each, np.arange(0, len(each), width)) for each in series)
+        before, after = series
     else:
         width = max(map(block_length, series))
         before, after = (each[: len(each) // width * width].reshape(-1, width) for each in series)

@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from perfkit.comparing.throughput import rate_blocks, rate_estimate
 from perfkit.errors import UsageError, nearest
-from perfkit.estimates import Estimate, mean_estimate, percentile_estimate, rate_estimate
+from perfkit.estimates import Estimate, mean_estimate, percentile_estimate
 from perfkit.metrics import METRICS, RATES, Metric, Rate
 from perfkit.stats import Floats, percentile, present
 
@@ -57,8 +58,7 @@ class Quantity:
     def of(self, rows: pd.DataFrame) -> float:
         """Return the quantity of one run."""
         if isinstance(self.metric, Rate):
-            amounts, durations = self._steps(rows)
-            return float(amounts.sum() / durations.sum()) if durations.sum() > 0 else float("nan")
+            return self.estimate([rows]).value
         values = present(self.values(rows))
         return (
             percentile(values, self.q) if self.q is not None else float(values.mean()) if values.size else float("nan")
@@ -66,15 +66,15 @@ class Quantity:
 
     def estimate(self, runs: Sequence[pd.DataFrame]) -> Estimate:
         """Return the quantity of some runs taken together, with its interval."""
-        series = self.series(runs)
         if isinstance(self.metric, Rate):
-            return rate_estimate(series[:, 0], series[:, 1])
+            return rate_estimate([self._requests(rows) for rows in runs])
+        series = self.series(runs)
         return mean_estimate(series) if self.q is None else percentile_estimate(series, self.q)
 
     def series(self, runs: Sequence[pd.DataFrame]) -> Floats:
-        """Return what the quantity is computed from, in order of time: values, or rows (amount, duration) of a rate."""
+        """Return what the quantity is computed from, in order of time: values, or rows (amount, seconds) of a rate."""
         if isinstance(self.metric, Rate):
-            return np.concatenate([np.column_stack(self._steps(rows)) for rows in runs])
+            return np.concatenate([rate_blocks(self._requests(rows)) for rows in runs])
         return np.concatenate([present(self.values(rows)) for rows in runs])
 
     def statistic(self, units: Floats) -> Floats:
@@ -90,16 +90,15 @@ class Quantity:
         numbers = values.to_numpy(dtype=float)
         return numbers if self.q is None else (numbers <= np.percentile(numbers, self.q)).astype(float)
 
-    def _steps(self, rows: pd.DataFrame) -> tuple[Floats, Floats]:
-        """Return what each ending request brought, and the time since the ending before it."""
-        ended = rows.dropna(subset=["completed_time"]).sort_values("completed_time", kind="stable")
+    def _requests(self, rows: pd.DataFrame) -> Floats:
+        """Return start, end, and what it brought, of every request that ended."""
+        ended = rows.dropna(subset=["start_time", "completed_time"])
         counted = _COUNTED[self.name]
         brought = (
             sum((ended[name].fillna(0) for name in counted), start=pd.Series(0.0, ended.index)) if counted else 1.0
         )
-        amounts = (brought * ended["success"]).to_numpy(dtype=float)
-        durations = np.diff(ended["completed_time"], prepend=rows["start_time"].min()) if len(ended) else amounts
-        return amounts, np.asarray(durations, dtype=float)
+        columns = [ended["start_time"], ended["completed_time"], brought * ended["success"]]
+        return np.column_stack([column.to_numpy(dtype=float) for column in columns])
 
 
 def quantity(name: str) -> Quantity:

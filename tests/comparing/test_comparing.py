@@ -243,3 +243,17 @@ def test_a_plan_asks_for_four_times_as_many_to_see_half_as_much(tmp_path):
 @pytest.mark.parametrize("name", ["ttft_p95", "tpot_mean", "e2e", "itl_p99.9", "output_throughput"])
 def test_quantities_are_read_by_name(name):
     assert quantity(name).name == name
+
+
+def test_equal_runs_need_few_requests_to_tell_a_throughput(tmp_path):
+    # Eight users whose answers end together, every second, 1 % apart: known to a share of that after 25 rounds.
+    sides = {}
+    for side in "ab":
+        rounds = np.cumsum(np.random.default_rng(ord(side)).normal(1, 0.01, 25))
+        starts = [0.0, *rounds[:-1]]
+        lasting = np.diff(rounds, prepend=0.0)
+        sides[side] = ([request(i, starts[i // 8], ttft=0.1, gaps=[lasting[i // 8] - 0.1]) for i in range(200)], {})
+    runs = file(tmp_path, **sides)
+    ratio = only(runs.compare("a", quantities=["output_throughput"])).ratio
+    assert 0.98 < ratio.low < 1 < ratio.high < 1.02
+    assert plan(like=runs["a"], metric="output_throughput", effect=0.05).requests < 200

@@ -124,7 +124,7 @@ def test_intervals_of_requests_or_of_few_are_doubted():
     clear = row("ttft_p50", 0.5, 0.4, 0.6, method="requests", effective=80.0)
     assert doubts([clear], {}, {}) == [
         "Keep in mind: with fewer than 3 runs a side, the intervals leave out what changes from run to run; "
-        "intervals on fewer than 500 independent samples are rough."
+        "intervals on few independent samples are rough."
     ]
     assert doubts([row("ttft_p50", 0.5, 0.4, 0.6)], {}, {"a": 0.005, "b": 0.0}) == []
 
