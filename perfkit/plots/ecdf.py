@@ -37,7 +37,7 @@ def ecdf(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", a
     Returns
     -------
     Axes
-        Where fewer than ten requests lie beyond, a line is faint: one more or less of them moves it.
+        Where fewer than ten requests lie beyond, a line is thin: one more or less of them moves it.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def ecdf(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", a
         ax.set(ylabel="share of requests", ylim=(0, 1.01))
         percent(ax.yaxis)
         legend(ax, by)
-        notes.write(ax, [notes.FAINT], notes.remarks(requests, metric))
+        notes.write(ax, [notes.THIN], notes.remarks(requests, metric))
     return ax
 
 
@@ -81,4 +81,4 @@ def _draw(ax: Axes, group: Group, values: Floats) -> None:
     x, share = np.append(values[:1], values[drawn]), np.append(np.zeros(min(n, 1)), (drawn + 1) / max(n, 1))
     end = body(drawn, n)
     ax.step(x[: end + 1], share[: end + 1], where="post", label=group.label(n), **group.line)
-    ax.step(x[end:], share[end:], where="post", alpha=0.4, gid="tail", **group.line)
+    ax.step(x[end:], share[end:], where="post", gid="tail", **group.tail)

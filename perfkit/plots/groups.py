@@ -66,6 +66,11 @@ class Group:
         thin = {"linewidth": 0.8, "zorder": 1.5} if self.rest else {}
         return {"color": self.colour, "linestyle": self.dash, **thin}
 
+    @property
+    def tail(self) -> dict[str, Any]:
+        """How its lines look where they rest on few requests: thin, as a fainter grey would be another group's."""
+        return self.line | {"linewidth": 0.4 * float(self.line.get("linewidth", mpl.rcParams["lines.linewidth"]))}
+
 
 def has_failed(requests: DataFrame) -> "Series[bool]":
     """Tell of each request whether it failed; one that was under way when the run was stopped has not."""
@@ -181,31 +186,27 @@ def _look(place: int, count: int, style: Style, numeric: bool) -> dict[str, Any]
 
 
 def mark_failures(ax: Axes, group: Group, where: npt.ArrayLike) -> None:
-    """Put a cross above the axes, where no value can be, for each failed request whose place is known."""
-    at = present(where)
+    """Put a cross above the axes, where no value can be, for each failed request whose place is known.
+
+    Each group has a lane of its own; those that nobody can tell apart share one.
+    """
+    at, lanes = present(where), _lanes(ax)
     if not at.size:
         return
-    if not _has_lane(ax):
-        lane, size = _above(ax, 0.9), 0.85 * letter_of(ax)
-        ax.text(-0.01, 1, "failed", transform=ax.transAxes + lane, ha="right", va="center", size=size, color="#666666")
-    edge = ax.get_xaxis_transform()
-    (crosses,) = ax.plot(
-        at,
-        np.ones(at.shape),
-        "x",
-        color=group.colour,
-        transform=edge,
-        clip_on=False,
-        gid="failed",
-        rasterized=len(at) > MANY,
-    )
+    place = _above(ax, 0.9 + 0.8 * min(lanes, NAMED))
+    if not lanes:
+        size = 0.85 * letter_of(ax)
+        ax.text(-0.01, 1, "failed", transform=ax.transAxes + place, ha="right", va="center", size=size, color="#666666")
+    edge, many = ax.get_xaxis_transform(), len(at) > MANY
+    look = {"color": group.colour, "clip_on": False, "gid": "failed", "rasterized": many}
+    (crosses,) = ax.plot(at, np.ones(at.shape), "x", transform=edge, **look)
     # Not from the beginning, or the limits of the axes would take the lane for a part of them.
-    crosses.set_transform(edge + _above(ax, 0.9))
+    crosses.set_transform(edge + place)
 
 
-def _has_lane(ax: Axes) -> bool:
-    """Tell whether there are failures above the axes."""
-    return any(line.get_gid() == "failed" and not line.get_clip_on() for line in ax.lines)
+def _lanes(ax: Axes) -> int:
+    """Return how many groups have their failures above the axes."""
+    return sum(line.get_gid() == "failed" and not line.get_clip_on() for line in ax.lines)
 
 
 def _above(ax: Axes, letters: float) -> ScaledTranslation:
@@ -224,6 +225,7 @@ def legend(ax: Axes, title: str | None) -> Legend | None:
     handles, labels = ax.get_legend_handles_labels()
     if not handles:
         return None
+    lanes = _lanes(ax)
     room = letters_across(ax, 0.9)
     labels = [_fitting(label, room - SAMPLE) for label in labels]
     widths = [letters(label) + SAMPLE for label in labels]
@@ -243,7 +245,7 @@ def legend(ax: Axes, title: str | None) -> Legend | None:
         title=plain(title.replace("_", " ")) if title and title != "run" else None,
         loc="upper left" if beside else "lower left",
         bbox_to_anchor=(1.02, 1) if beside else (0, 1.02),
-        bbox_transform=ax.transAxes + _above(ax, 1.6 if _has_lane(ax) and not beside else 0),
+        bbox_transform=ax.transAxes + _above(ax, 0 if beside or not lanes else 0.8 + 0.8 * min(lanes, NAMED + 1)),
         ncols=columns,
         alignment="left",
         markerscale=1.6,

@@ -1,4 +1,4 @@
-"""The values of each group in order, which of them a line is drawn through, and from where on it is faint."""
+"""The values of each group in order, which of them a line is drawn through, and from where on it is thin."""
 
 from collections.abc import Iterable
 

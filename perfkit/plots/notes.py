@@ -12,7 +12,7 @@ from perfkit.stats import BEYOND
 OUTSIDE = ("preflight", "warmup", "ramp", "cooldown")
 """Phases that charts leave out unless they show time."""
 
-FAINT = f"faint: fewer than {BEYOND} requests beyond"
+THIN = f"thin: fewer than {BEYOND} requests beyond"
 
 
 def measured(requests: DataFrame) -> DataFrame:

@@ -39,7 +39,7 @@ def percentiles(requests: DataFrame, metric: str = "ttft", *, by: str | None = "
     Returns
     -------
     Axes
-        Where fewer than ten requests lie beyond, a line is faint.
+        Where fewer than ten requests lie beyond, a line is thin.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def percentiles(requests: DataFrame, metric: str = "ttft", *, by: str | None = "
         _nines(ax, max(map(len, values), default=0))
         ax.set(xlabel="percentile of requests")
         legend(ax, by)
-        notes.write(ax, [notes.FAINT], notes.remarks(requests, metric))
+        notes.write(ax, [notes.THIN], notes.remarks(requests, metric))
     return ax
 
 
@@ -85,7 +85,7 @@ def _draw(ax: Axes, group: Group, values: Floats) -> None:
     position = _stretched(np.minimum(100 * drawn / max(n - 1, 1), 100 * (1 - 0.5 / max(n, 1))))
     end, start = body(drawn, n), max(body(drawn, n) - 1, 0)
     ax.plot(position[:end], values[drawn][:end], label=group.label(n), **group.line)
-    ax.plot(position[start:], values[drawn][start:], alpha=0.4, gid="tail", **group.line)
+    ax.plot(position[start:], values[drawn][start:], gid="tail", **group.tail)
 
 
 def _stretched(percentile: Floats) -> Floats:

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from pandas import DataFrame
 
 from perfkit.plots import notes
-from perfkit.plots.canvas import canvas
+from perfkit.plots.canvas import canvas, figure_of
 from perfkit.plots.catalogue import chart
 from perfkit.plots.groups import Group, groups, legend, stacked
 from perfkit.plots.quantity import scale
@@ -55,9 +55,11 @@ def raster(chunks: DataFrame, metric: str | None = None, *, by: str | None = "ru
     """
     share = _share(chunks, by)
     with canvas(ax) as ax:
-        height = 0
-        for group in groups(chunks, by):
-            height += _draw(ax, group, _ticks(group, share), height)
+        parts = groups(chunks, by)
+        ticks, height = [_ticks(group, share) for group in parts], 0
+        width = _tick_width(ax, ticks)
+        for group, some in zip(parts, ticks, strict=True):
+            height += _draw(ax, group, some, height, width)
         scale(ax.xaxis, "time since the request was sent [ms]", [], log=False)
         ax.set(ylabel="answers", ylim=(max(height, 1), -1))
         ax.set_xlim(left=0)
@@ -88,10 +90,19 @@ def _ticks(group: Group, answers: int) -> DataFrame:
     )
 
 
-def _draw(ax: Axes, group: Group, ticks: DataFrame, above: int) -> int:
+def _tick_width(ax: Axes, ticks: list[DataFrame]) -> float:
+    """Return a width, in points, at which two ticks of the usual gap have as much white between them."""
+    gaps = [some.groupby("row")["arrival [ms]"].diff() for some in ticks]
+    narrowest = min((gap[gap > 0].median() for gap in gaps if (gap > 0).any()), default=np.inf)
+    longest = max((some["arrival [ms]"].max() for some in ticks if len(some)), default=1.0)
+    across = 72 * figure_of(ax).get_size_inches()[0] * ax.get_position().width
+    return float(np.clip(0.4 * across * narrowest / longest, 0.15, 0.9))
+
+
+def _draw(ax: Axes, group: Group, ticks: DataFrame, above: int, width: float) -> int:
     token = ticks["kind"].isin(_TOKENS)
     answers = int(ticks["row"].max()) + 1 if len(ticks) else 0
-    for some, colour, thickness in ((ticks[~token], "#b0b0b0", 0.4), (ticks[token], group.colour, 0.9)):
+    for some, colour, thickness in ((ticks[~token], "#b0b0b0", width / 2), (ticks[token], group.colour, width)):
         half = np.where(some["censored"].astype(bool), 0.18, 0.4)
         at = some["row"] + above
         ax.vlines(some["arrival [ms]"], at - half, at + half, colors=colour, linewidths=thickness)

@@ -213,14 +213,14 @@ def _axes(ax: Axes, points: DataFrame, shown: Quantity) -> None:
     else:
         scale(ax.yaxis, shown.title, [values], log=False)
         scale_from_zero(ax)
-    named: dict[float, float] = dict(sorted(zip(points["place"], points["load"], strict=True)))
-    places = np.array(list(named))
+    names = {place: load_name(load) for place, load in zip(points["place"], points["load"], strict=True)}
+    places = np.unique(points["place"])
     if places.min() > 0 and places.max() >= 8 * places.min():
         ax.set_xscale("log", base=2)
-    if len(places) <= 12 or AT_ONCE in named.values():
+    if len(places) <= 12 or (points["load"] == AT_ONCE).any():
         ax.xaxis.set_major_locator(FixedLocator(places[:: -(len(places) // 13 + 1)][::-1].tolist()))
         ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda place, _: load_name(named[place] if place in named else place)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda place, _: names.get(place) or plain_number(place)))
 
 
 def load_name(load: float) -> str:

@@ -24,10 +24,12 @@ def test_a_line_rises_by_one_share_at_each_value():
     assert y[1] == pytest.approx(1 / 30)
 
 
-def test_where_fewer_than_ten_requests_lie_beyond_the_line_is_faint():
+def test_where_fewer_than_ten_requests_lie_beyond_the_line_is_thin_in_its_own_colour():
     ax = ecdf(requests(ttft=np.linspace(0.1, 0.2, 100)))
-    (tail,) = (line for line in ax.lines if line.get_gid() == "tail")
-    assert tail.get_alpha() < 1
+    body, tail = ax.lines
+    assert tail.get_gid() == "tail"
+    assert tail.get_linewidth() < body.get_linewidth() / 2
+    assert (tail.get_alpha(), tail.get_color()) == (None, body.get_color())
     assert tail.get_ydata()[0] == pytest.approx(0.90)
     assert tail.get_ydata()[-1] == 1
 

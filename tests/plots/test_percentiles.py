@@ -24,11 +24,11 @@ def test_ninety_ninety_nine_and_three_nines_lie_equally_far_apart():
     assert at["99"] - at["90"] == pytest.approx(at["99.9"] - at["99"])
 
 
-def test_where_fewer_than_ten_requests_lie_beyond_the_line_is_faint():
+def test_where_fewer_than_ten_requests_lie_beyond_the_line_is_thin_in_its_own_colour():
     ax = percentiles(requests(np.linspace(0.1, 0.2, 1000)))
     body, tail = ax.lines
-    assert tail.get_alpha() < 1
-    assert body.get_alpha() is None
+    assert tail.get_linewidth() < body.get_linewidth() / 2
+    assert (tail.get_alpha(), tail.get_color()) == (None, body.get_color())
     assert body.get_xdata()[-1] == pytest.approx(-math.log10(1 - 989 / 999))
     assert "fewer than 10 requests beyond" in ax.texts[-1].get_text()
 

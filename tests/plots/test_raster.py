@@ -1,6 +1,8 @@
 import pandas as pd
+import pytest
 
-from perfkit.plots import raster
+from perfkit.plots import raster, style
+from perfkit.plots.canvas import laid_out
 from perfkit.plots.raster import raster_table
 from tests.served import chunked, served
 
@@ -24,6 +26,17 @@ def test_chunks_that_came_with_a_later_one_have_short_ticks():
     )
     short, tall = (bottom[1] - top[1] for top, bottom in raster(chunks).collections[1].get_segments())
     assert short < tall
+
+
+@pytest.mark.parametrize(("tokens", "size"), [(20, "notebook"), (250, "notebook"), (250, "paper")])
+def test_there_is_white_between_ticks_that_stand_close(tokens, size):
+    style(size)
+    arrivals = [0.2 + 0.008 * token for token in range(tokens)]
+    ax = raster(pd.DataFrame({"run": "a", "request": 1, "arrival": arrivals, "kind": "content"}))
+    laid_out(ax)
+    (width,) = ax.collections[1].get_linewidths()
+    gap = (ax.transData.transform((8, 0)) - ax.transData.transform((0, 0)))[0] * 72 / ax.figure.dpi
+    assert width < gap / 2
 
 
 def test_only_the_first_answers_are_drawn():

@@ -33,6 +33,14 @@ def test_crosses_stand_above_the_axes_where_no_value_can_be():
     assert ax.get_window_extent().y1 < place.y0 < place.y1 < ax.get_legend().get_window_extent().y0
 
 
+def test_failures_of_two_groups_never_hide_each_other():
+    frame = pd.DataFrame({"run": ["a", "b"], "success": 0, "ttft": None, "prompt_tokens": 30, "error_kind": "refused"})
+    ax = scatter(frame)
+    laid_out(ax)
+    one, other = (line.get_window_extent() for line in ax.lines if line.get_gid() == "failed")
+    assert one.y1 <= other.y0 < other.y1 < ax.get_legend().get_window_extent().y0
+
+
 def test_failures_whose_place_is_not_known_are_counted_and_no_cross_is_promised():
     frame = pd.DataFrame(
         {"run": "a", "success": [1, 0, 0], "ttft": [0.1, None, None], "prompt_tokens": [10, None, None]}
