@@ -93,6 +93,12 @@ def test_a_rate_after_a_filter_on_outcomes_is_refused_in_a_sentence(panel):
     assert "no rate" in panel.trouble.value
 
 
+def test_a_metric_against_itself_is_refused_in_a_sentence(panel):
+    panel.controls["chart"].value = "scatter"
+    panel.controls["metric"].value = "prompt_tokens"
+    assert "choose another metric" in panel.trouble.value
+
+
 def test_a_rate_has_no_distribution(panel):
     panel.controls["metric"].value = "output_throughput"
     assert "whole run" in panel.trouble.value
