@@ -16,20 +16,20 @@ from perfkit.errors import UsageError
 from perfkit.importers.canonical import as_tables
 from perfkit.measured import Measured
 from perfkit.metrics import RATES
-from perfkit.opening import Place
+from perfkit.opening import Places
 from perfkit.showing import Shown
 
 if TYPE_CHECKING:
     from perfkit.plots import Plots
 
 
-def open(places: Place | Iterable[Place], *, tags: str | None = None) -> "Runs":
+def open(*places: Places, tags: str | None = None) -> "Runs":
     """Open result files.
 
     Parameters
     ----------
-    places : path, folder, glob pattern, or several of these
-        ``"run.db"``, ``"outputs/"``, ``"outputs/**/*.db"``, ``["a.db", "b.db"]``.
+    *places : path, folder, glob pattern, or a list of these
+        ``"run.db"``, ``"outputs/"``, ``"outputs/**/*.db"``, ``"a.db", "b.db"``, ``["a.db", "b.db"]``.
     tags : str, optional
         Tags that the paths hold, as a pattern of some of their parts: ``"{gpu}/run-{date}"``.
 
@@ -41,7 +41,7 @@ def open(places: Place | Iterable[Place], *, tags: str | None = None) -> "Runs":
     Raises
     ------
     UsageError
-        No file was found.
+        No file was found, or what was given is no place.
     UnsafeFile
         None of the files found could be opened.
 
@@ -176,8 +176,9 @@ class Runs(Measured):
         -------
         Comparison
             ``conclusion`` (is it faster?), ``table`` (a ratio with a 95 % interval per row), ``sentences``, ``plot()``;
-            prints itself. Where both sides have three runs or more, the runs are resampled, else their requests;
-            p-values are corrected by Holm's method over the quantities of a pairing.
+            prints itself. Where both sides have three runs or more, the runs are resampled, else their requests. A
+            difference is called clear when its interval leaves out 1 and its p, corrected by Holm's method for the
+            quantities looked at together, is below 0.05; where these disagree, its sentence says so.
 
         Raises
         ------

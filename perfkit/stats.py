@@ -5,7 +5,6 @@ out; a number that cannot be computed is NaN.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +14,6 @@ Floats = npt.NDArray[np.float64]
 
 BEYOND = 10
 """Samples that must lie beyond a percentile before it is more than the luck of a few requests."""
-
-
-class Interval(NamedTuple):
-    """Lower and upper end of a confidence interval, in the unit of what it bounds."""
-
-    low: float
-    high: float
 
 
 def present(values: Numbers) -> Floats:

@@ -56,7 +56,10 @@ def compared(
         rows = [judged(pairing, each, ours, theirs, test) for each in quantities]
         present = [result for result in rows if result.baseline.n and result.other.n]
         corrected = holm([result.p for result in present])
-        results += [replace(result, p_holm=p) for result, p in zip(present, corrected, strict=True)]
+        results += [
+            replace(result, p_holm=p, together=sum(each == each for each in corrected))
+            for result, p in zip(present, corrected, strict=True)
+        ]
     failed = {group: _failed(requests) for group, requests in seen.items()}
     return Comparison(baseline, tuple(results), tuple(unmatched), test=test, failed=failed, unequal=tuple(apart))
 

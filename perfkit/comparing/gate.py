@@ -45,11 +45,11 @@ def share(name: str, tolerance: str | float) -> float:
 
 def _complaint(result: Result, tolerance: float, baseline: str, unsure: Unsure) -> str | None:
     """Return what is wrong with a result; None when it is proved to be within its tolerance."""
-    value, low, high = _cost(result)
+    value, high = _cost(result)
     if high <= 1 + tolerance:
         return None
-    allowed = f"(allowed: {tolerance:.0%})"
-    if low > 1 and value > 1 + tolerance:
+    allowed = f"(allowed: {100 * tolerance:.3g}%)"
+    if result.is_better is False and value > 1 + tolerance:
         return f"{result.sentence(baseline)} {allowed}"
     if unsure == "pass":
         return None
@@ -58,12 +58,10 @@ def _complaint(result: Result, tolerance: float, baseline: str, unsure: Unsure) 
     return f"cannot tell {allowed}: {result.sentence(baseline)} {advice[0].upper()}{advice[1:]}."
 
 
-def _cost(result: Result) -> tuple[float, float, float]:
-    """Return the ratio turned so that above 1 is worse; infinite ends where there is no interval."""
-    ends = (result.ratio.value, result.ratio.low, result.ratio.high)
+def _cost(result: Result) -> tuple[float, float]:
+    """Return the ratio, and the end of its interval, turned so that above 1 is worse; no interval ends nowhere."""
     if not result.ratio.known:
-        return ends[0], 0.0, float("inf")
+        return result.ratio.value, float("inf")
     if result.quantity.metric.better == "higher":
-        value, low, high = (1 / end for end in ends)
-        return value, high, low
-    return ends
+        return 1 / result.ratio.value, 1 / result.ratio.low
+    return result.ratio.value, result.ratio.high

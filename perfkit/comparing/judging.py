@@ -45,13 +45,19 @@ class Result:
     p: float
     """How likely so large a difference is when there is none."""
     p_holm: float = float("nan")
+    """The same, corrected by Holm's method for the quantities of a pairing that were looked at together."""
+    together: int = 1
+    """How many quantities these were."""
 
     @property
     def judgement(self) -> str:
-        """``slower``, ``faster``, ``higher``, ``lower``, ``no clear difference`` or ``too few``."""
+        """``slower``, ``faster``, ``higher``, ``lower``, ``no clear difference`` or ``too few``.
+
+        A difference is clear when the interval leaves out 1 *and* p, corrected, is below 0.05.
+        """
         if not self.ratio.known:
             return "too few"
-        if not self.p_holm < SIGNIFICANT:
+        if not self.p_holm < SIGNIFICANT or self.ratio.low <= 1 <= self.ratio.high:
             return "no clear difference"
         is_more = self.ratio.value > 1
         if isinstance(self.quantity.metric, Rate) or self.quantity.metric.unit != "s":
@@ -89,6 +95,8 @@ class Result:
         remarks = []
         if self.within_noise:
             remarks.append(f"repeats of one setting differ by as much ({self.noise:.0%})")
+        if self.judgement == "no clear difference":
+            remarks += self._against()
         if self.method != "runs" and self.judgement == "no clear difference":
             enough = needed(self.ratio, 0.05)
             if enough and enough > self.ratio.n:
@@ -97,6 +105,17 @@ class Result:
             unit = "stretches of time" if isinstance(self.quantity.metric, Rate) else "independent samples"
             remarks.append(f"on only {self.ratio.effective:.0f} {unit} a side")
         return remarks
+
+    def _against(self) -> list[str]:
+        """Say why a difference is not called clear that the interval, or p alone, would call so."""
+        if self.ratio.low <= 1 <= self.ratio.high:
+            shape = (
+                f"exchanges tell the sides apart (p = {self.p_holm:.2g}), but not by this number: its interval holds 1"
+            )
+            return [shape] if self.p_holm < SIGNIFICANT else []
+        if self.p < SIGNIFICANT:
+            return [f"not clear once {self.together} quantities are looked at together (Holm: p = {self.p_holm:.2g})"]
+        return [f"the interval leaves out 1, but chance sets exchanged sides as far apart (p = {self.p:.2g})"]
 
 
 def at_load(load: Mapping[str, Json]) -> str:
