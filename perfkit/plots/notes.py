@@ -68,7 +68,7 @@ def _runs(rows: DataFrame) -> str:
 
 def write(ax: Axes, legend: list[str], sentences: list[str]) -> None:
     """Write beneath the axes, small: how to read the signs, in one line, then a sentence each."""
-    if any(line.get_gid() == "failed" for line in ax.lines):
+    if _has_crosses(ax):
         legend = [*legend, "crosses: failed requests"]
     if legend:
         sentences = ["; ".join(legend), *sentences]
@@ -89,10 +89,16 @@ def write(ax: Axes, legend: list[str], sentences: list[str]) -> None:
     )
 
 
+def _has_crosses(ax: Axes) -> bool:
+    return any(line.get_gid() == "failed" for line in ax.lines)
+
+
 def empty(ax: Axes, label: str, drawn: list[Group]) -> None:
     """Say in the middle of empty axes why they are empty."""
     failures = sum(group.failures for group in drawn)
     article = "an" if label[:1] in "aeiou" else "a"
     why = f"no request has {article} {label}" + (f" ({failures:,} failed)" if failures else "")
     ax.text(0.5, 0.5, plain(why), transform=ax.transAxes, ha="center", va="center", color="#666666", gid="empty")
-    ax.set(xticks=[], yticks=[])
+    ax.set_yticks([])
+    if not _has_crosses(ax):
+        ax.set_xticks([])

@@ -53,7 +53,7 @@ def over_time(
     Returns
     -------
     Axes
-        Failed requests are crosses above the axes, at their end.
+        Failed requests are crosses above the axes, at their end, or at their start where they have none.
 
     Raises
     ------
@@ -173,7 +173,9 @@ def _draw(ax: Axes, group: Group, points: DataFrame, shown: Quantity) -> None:
         line = ax.plot(points[_TIME], points[shown.title], label=group.label(len(dots)), **group.line)[0]
         line.set_path_effects([withStroke(linewidth=line.get_linewidth() + 1, foreground="white")])
     if group.failures:
-        mark_failures(ax, group, _ends(group.rows[has_failed(group.rows)]))
+        failed = group.rows[has_failed(group.rows)]
+        # One whose worker died has no end.
+        mark_failures(ax, group, _or(_ends(failed), failed["t"].to_numpy(dtype=float)))
 
 
 def _scale(ax: Axes, parts: list[Group], shown: Quantity) -> None:

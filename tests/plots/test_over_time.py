@@ -66,6 +66,18 @@ def test_failures_are_crosses_at_their_end():
     assert "crosses: failed requests" in ax.texts[-1].get_text()
 
 
+def test_a_failure_without_an_end_is_a_cross_at_its_start():
+    ax = over_time(answers((0, 1, 10, 10), (2, 3, None, None)), "latency")
+    (crosses,) = (line for line in ax.lines if line.get_gid() == "failed")
+    assert crosses.get_xdata().tolist() == [2]
+
+
+def test_where_all_failed_the_time_of_the_failures_can_still_be_read():
+    ax = over_time(answers((2, 3, 4, None), (2, 3, 6, None)), "latency")
+    assert len(ax.get_xticks()) > 1
+    assert len(ax.get_yticks()) == 0
+
+
 @pytest.mark.parametrize("metric", ["latency", "concurrency"])
 def test_there_is_room_above_values_that_are_nearly_the_same(metric):
     ax = over_time(answers(*((start, start + 1, start + 100 + start / 100, 10) for start in range(10))), metric)
