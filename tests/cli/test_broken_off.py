@@ -29,7 +29,7 @@ def stored(path, sql=COUNT):
 
 def test_a_server_that_dies_between_points_leaves_the_points_before_and_says_so(tmp_path):
     path = tmp_path / "a.db"
-    with pk.simulate(ttft=0.01, itl=0.005) as server:
+    with pk.simulate(ttft=0.01, itl=0.02) as server:
         words = ("--url", server.url, "--parallel", 4, 8, "--number", 30, *WORDS)
         running = begun("run", *words, folder=tmp_path)
         until(lambda: stored(path) >= 8)
@@ -54,15 +54,17 @@ def test_a_server_that_dies_between_points_leaves_the_points_before_and_says_so(
         pk.resume(path)
 
 
-def test_a_sweep_whose_server_died_returns_its_runs_and_has_the_reason(tmp_path):
-    with pk.simulate(ttft=0.01, itl=0.005) as server:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_sweep_whose_server_died_returns_its_runs_and_has_the_reason(workers, tmp_path):
+    with pk.simulate(ttft=0.01, itl=0.02) as server:
         given = {"parallel": [4, 8], "number": 30, "max_tokens": 10, "prompt": "hi", "db": str(tmp_path / "a.db")}
-        job = pk.start(server.url, workers=0, **given)
+        job = pk.start(server.url, workers=workers, **given)
         until(lambda: job.progress.done >= 8)
     runs = job.wait(60)
     assert runs.requests["success"].sum() >= 8
     assert job.interrupted
     assert job.problem.startswith("cannot connect")
+    assert set(runs.table["parallel"]) >= {4}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
