@@ -106,15 +106,15 @@ def from_frame(
     return Runs(found, palette=tuple(each.label for each in found))
 
 
-def plan(*, like: "Runs", effect: float = 0.05, metric: str = "ttft", quantile: float | None = 0.95) -> Plan:
+def plan(*, like: "Runs", effect: str | float = 0.05, metric: str = "ttft", quantile: float | None = 0.95) -> Plan:
     """Say how many requests a side a comparison needs.
 
     Parameters
     ----------
     like : Runs
         One run, like those to come.
-    effect : float
-        The difference to see, as a share.
+    effect : float or str
+        The difference to see, as a share: ``0.05`` or ``"5%"``.
     metric : str
         A metric, or a throughput.
     quantile : float or None
@@ -128,10 +128,13 @@ def plan(*, like: "Runs", effect: float = 0.05, metric: str = "ttft", quantile: 
     Raises
     ------
     UsageError
-        The run is too short to judge by, or a name is unknown.
+        The run is too short to judge by, a name is unknown, or a number out of its range.
     """
     if metric in RATES:
         return planned(like.members, metric, effect)
+    if quantile is not None and not 0 <= quantile <= 1:
+        meant = f"; did you mean {quantile / 100:g}?" if 1 < quantile <= 100 else ""
+        raise UsageError(f"quantile lies within 0 and 1, such as 0.95, got {quantile:g}{meant}")
     return planned(like.members, f"{metric}_mean" if quantile is None else f"{metric}_p{100 * quantile:g}", effect)
 
 

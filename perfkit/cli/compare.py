@@ -19,7 +19,12 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     add_sources(compare)
     compare.add_argument("--baseline", required=True, metavar="NAME", help="a run's name, or a value of --by")
     compare.add_argument("--by", default="run", metavar="SETTING", help="setting or tag that tells groups apart")
-    compare.add_argument("--match", nargs="+", metavar="SETTING", help="settings that must be equal")
+    compare.add_argument(
+        "--match",
+        nargs="+",
+        metavar="SETTING",
+        help="settings that must be equal, and no others; default: model, dataset, load and all that changes the work",
+    )
     compare.add_argument("--quantity", nargs="+", metavar="NAME", help="ttft_p95, tpot_mean, output_throughput, ...")
     compare.add_argument("--test", default="interval", help="what p rests on: interval (default) or permutation")
     _add_gate(compare)
@@ -33,7 +38,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "like those to come.",
     )
     add_sources(plan)
-    plan.add_argument("--effect", type=share, default=0.05, help="difference to see: 5%% or 0.05; default: 5%%")
+    plan.add_argument("--effect", default=0.05, metavar="SHARE", help="difference to see: 5%% or 0.05; default: 5%%")
     plan.add_argument("--metric", default="ttft", help="metric or throughput; default ttft")
     plan.add_argument("--quantile", type=float, default=0.95, help="0 to 1; default 0.95")
     plan.add_argument("--json", action="store_true", help="print JSON")
@@ -68,7 +73,7 @@ def _add_gate(compare: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="NAME=SHARE",
         help="compare these quantities, and exit with status 5 unless each is proved to be at most this much worse: "
-        "ttft_p95=5%% output_throughput=5%%",
+        "ttft_p95=5%% output_throughput=0.05",
     )
     compare.add_argument(
         "--unsure",
@@ -94,17 +99,6 @@ def _tolerance(text: str) -> tuple[str, str]:
     if not separator:
         raise UsageError(f"--tolerance takes a quantity and a share, such as ttft_p95=5%, got {text!r}")
     return name, allowed
-
-
-def share(text: str) -> float:
-    """Read a share: ``5%`` or ``0.05``.
-
-    Examples
-    --------
-    >>> share("5%"), share("0.05")
-    (0.05, 0.05)
-    """
-    return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
 
 
 def plan_files(options: argparse.Namespace) -> int:

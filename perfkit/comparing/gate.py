@@ -5,7 +5,8 @@ from typing import Literal
 
 from perfkit.comparing.comparison import Comparison
 from perfkit.comparing.judging import Result
-from perfkit.errors import Slower, UsageError
+from perfkit.comparing.share import share
+from perfkit.errors import Slower
 from perfkit.estimates import needed
 
 Unsure = Literal["raise", "pass"]
@@ -13,7 +14,7 @@ Unsure = Literal["raise", "pass"]
 
 def require_not_slower(comparison: Comparison, tolerances: Mapping[str, str | float], unsure: Unsure) -> None:
     """Raise unless every quantity stays within its tolerance; see ``Runs.assert_not_slower``."""
-    bounds = {name: share(name, tolerance) for name, tolerance in tolerances.items()}
+    bounds = {name: share(f"tolerance of {name}", tolerance) for name, tolerance in tolerances.items()}
     failed = [
         complaint
         for result in comparison.results
@@ -24,23 +25,6 @@ def require_not_slower(comparison: Comparison, tolerances: Mapping[str, str | fl
     failed += [f"{name} was not measured on both sides." for name in bounds if name not in measured]
     if failed:
         raise Slower("\n".join(failed))
-
-
-def share(name: str, tolerance: str | float) -> float:
-    """Read a tolerance: ``"5%"`` or 0.05.
-
-    Examples
-    --------
-    >>> share("ttft_p95", "5%"), share("ttft_p95", 0.05)
-    (0.05, 0.05)
-    """
-    try:
-        number = float(tolerance.removesuffix("%")) / 100 if isinstance(tolerance, str) else float(tolerance)
-    except ValueError:
-        number = float("nan")
-    if not 0 <= number < 1:
-        raise UsageError(f"the tolerance of {name} is a share such as '5%' or 0.05, got {tolerance!r}")
-    return number
 
 
 def _complaint(result: Result, tolerance: float, baseline: str, unsure: Unsure) -> str | None:

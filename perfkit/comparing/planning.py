@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from perfkit import columns
 from perfkit.comparing.quantity import quantity
+from perfkit.comparing.share import share
 from perfkit.errors import UsageError
 from perfkit.estimates import needed, ratio
 from perfkit.frame import Run
@@ -31,7 +32,7 @@ class Plan:
     __repr__ = __str__
 
 
-def planned(runs: Sequence[Run], name: str, effect: float) -> Plan:
+def planned(runs: Sequence[Run], name: str, effect: str | float) -> Plan:
     """Plan a comparison of a quantity; see ``perfkit.runs.plan``.
 
     Raises
@@ -41,16 +42,17 @@ def planned(runs: Sequence[Run], name: str, effect: float) -> Plan:
     """
     if len(runs) != 1:
         raise UsageError(f"a plan is made after one run, got {len(runs)}: choose one with pick")
-    if not 0 < effect < 10:
-        raise UsageError(f"effect is a share above 0, such as 0.05, got {effect}")
+    wished = share("effect", effect, most=10)
+    if wished == 0:
+        raise UsageError(f"the effect is a share above 0, such as '5%' or 0.05, got {effect!r}")
     wanted = quantity(name)
     rows = columns.load(runs, ["start_time", "completed_time", *wanted.columns], "steady")
     estimate = wanted.estimate([rows])
-    count = needed(ratio(estimate, estimate), effect)
+    count = needed(ratio(estimate, estimate), wished)
     if count is None:
         raise UsageError(
             f"{estimate.n} requests are too few to judge {wanted.words} by; measure {runs[0].label} longer"
         )
     lasted = float(rows["completed_time"].max() - rows["start_time"].min())
     seconds = count * lasted / len(rows) if lasted > 0 else None
-    return Plan(count, wanted.words, effect, runs[0].label, seconds)
+    return Plan(count, wanted.words, wished, runs[0].label, seconds)

@@ -126,7 +126,9 @@ def quantity(name: str) -> Quantity:
     metric, _, statistic = name.rpartition("_")
     if metric in METRICS and statistic == "mean":
         return Quantity(name, METRICS[metric])
-    if metric in METRICS and statistic[:1] == "p" and statistic[1:].replace(".", "", 1).isdigit():
+    if metric in METRICS and statistic[:1] == "p" and statistic[1:].replace(".", "", 1).isdecimal():
+        if float(statistic[1:]) > 100:
+            raise UsageError(f"a percentile lies within 0 and 100, as in {metric}_p95, got {name!r}")
         return Quantity(name, METRICS[metric], float(statistic[1:]))
     hint = nearest(metric or name, [*METRICS, *_COUNTED])
     raise UsageError(f"no quantity is called {name!r}: a metric with _mean or _p95, or a throughput{hint}")

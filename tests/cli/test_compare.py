@@ -103,3 +103,42 @@ def test_save_json_names_the_file_and_counts_its_runs(run, path, tmp_path, capsy
     run("save", path, "--to", str(tmp_path / "both.db"), "--json")
     assert json.loads(capsys.readouterr().out) == {"path": str(tmp_path / "both.db"), "runs": 2}
     assert len(pk.open(tmp_path / "both.db")) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "allowed"), [("ttft_p50=0.05", "5%"), ("ttft_p50=5%", "5%"), ("ttft_p50=0.5%", "0.5%")]
+)
+def test_a_tolerance_is_a_share_or_a_percentage(run, path, given, allowed):
+    with pytest.raises(Slower, match=rf"\(allowed: {allowed}\)"):
+        run("compare", path, "--baseline", "a", "--tolerance", given)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("compare", "--baseline", "a", "--tolerance", "ttft_p50=5"), "tolerance of ttft_p50 is a share.*write '5%'"),
+        (("compare", "--baseline", "a", "--match", "nosuch"), "no setting or tag 'nosuch'"),
+        (
+            ("compare", "--baseline", "a", "--quantity", "ttft_p150"),
+            "within 0 and 100, as in ttft_p95, got 'ttft_p150'",
+        ),
+        (("plan", "--pick", "a", "--effect", "5"), "effect is a share.*for 5 % write '5%'"),
+        (("plan", "--pick", "a", "--effect", "0"), "effect is a share above 0"),
+        (("plan", "--pick", "a", "--effect", "x"), "effect is a share.*got 'x'"),
+        (("plan", "--pick", "a", "--quantile", "95"), "quantile lies within 0 and 1.*got 95; did you mean 0.95"),
+        (("plan", "--pick", "a", "--quantile", "-1"), "quantile lies within 0 and 1, such as 0.95, got -1$"),
+        (("plan", "--pick", "a", "--quantile", "nan"), "quantile lies within 0 and 1"),
+    ],
+)
+def test_a_number_or_name_that_cannot_be_meant_is_one_sentence(run, path, words, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        run(words[0], path, *words[1:])
+
+
+def test_a_gate_in_a_notebook_reads_tolerances_like_the_command_line(path):
+    runs = pk.open(path)
+    with pytest.raises(Slower, match=r"allowed: 5%"):
+        runs.assert_not_slower("a", ttft_p50=0.05)
+    for five in (5, "5"):
+        with pytest.raises(UsageError, match="write '5%'"):
+            runs.assert_not_slower("a", ttft_p50=five)
