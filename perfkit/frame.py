@@ -16,6 +16,7 @@ import pandas as pd
 from perfkit.chunks import NO_LAG, unpack
 from perfkit.errors import CorruptPickle
 from perfkit.records import Json, Kind
+from perfkit.safe_file import refusal
 from perfkit.store.schema import RESULT, RUN
 
 Part = Literal["load", "steady", "preflight"]
@@ -38,10 +39,22 @@ class Source:
     """Largest ``rowid``."""
 
     def batches(self, sql: str, parameters: Sequence[Json] = ()) -> Iterator[list[tuple[Json, ...]]]:
-        """Yield the rows of a query a batch at a time, so that a million of them never stand in memory as tuples."""
+        """Yield the rows of a query a batch at a time, so that a million of them never stand in memory as tuples.
+
+        Raises
+        ------
+        UnsafeFile
+            The file is damaged.
+        """
         cursor = self.connection.execute(sql, parameters)
-        while rows := cursor.fetchmany(_BATCH):
+        while rows := self._fetched(cursor):
             yield rows
+
+    def _fetched(self, cursor: sqlite3.Cursor) -> list[tuple[Json, ...]]:
+        try:
+            return cursor.fetchmany(_BATCH)
+        except sqlite3.Error as error:
+            raise refusal(self.path, error) from None
 
 
 @dataclass(frozen=True, slots=True)

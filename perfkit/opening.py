@@ -14,7 +14,7 @@ from perfkit.frame import Run, Source
 from perfkit.importers import open_imported, recognise
 from perfkit.labels import Candidate, labels
 from perfkit.records import CUT_OFF, Json
-from perfkit.safe_file import open_live, quoted, stored_columns
+from perfkit.safe_file import open_live, quoted, reading, stored_columns
 from perfkit.safe_pickle import decode_cell
 from perfkit.store.process import status
 from perfkit.store.schema import APPLICATION_ID, RESULT_NAMES, RUN, SCHEMA_VERSION
@@ -26,6 +26,8 @@ RECORDED = frozenset(column.name for column in RUN)
 """Settings with a column of their own in the ``run`` table; all others are among its arguments."""
 
 Place = str | os.PathLike[str]
+Places = Place | Iterable[Place | Iterable[Place]]
+_TAKES = "open takes files, folders or patterns, such as open('a.db', 'b.db') or open(['a.db', 'b.db'])"
 
 
 class Problem(NamedTuple):
@@ -35,12 +37,12 @@ class Problem(NamedTuple):
     reason: str
 
 
-def open_all(places: Place | Iterable[Place], tags: str | None = None) -> tuple[tuple[Run, ...], tuple[Problem, ...]]:
+def open_all(places: Places, tags: str | None = None) -> tuple[tuple[Run, ...], tuple[Problem, ...]]:
     """Open every file that the places name.
 
     Parameters
     ----------
-    places : path, folder, glob pattern, or several of these
+    places : path, folder, glob pattern, or several of these, also nested
         Where to look; folders are searched at every depth.
     tags : str, optional
         A pattern of paths; see ``tag_pattern``.
@@ -69,7 +71,7 @@ def open_all(places: Place | Iterable[Place], tags: str | None = None) -> tuple[
             named = path_tags(path, pattern) if pattern else {}
             runs += [replace(run, tags={**run.tags, **named}) for run in runs_of(source)]
             base += source.height + 1
-        except (PerfkitError, sqlite3.Error) as error:
+        except PerfkitError as error:
             problems.append(Problem(path, str(error)))
     if problems and not runs:
         raise UnsafeFile("; ".join(problem.reason for problem in problems[:3]))
@@ -103,16 +105,35 @@ def tag_pattern(text: str) -> re.Pattern[str]:
     return re.compile(f"(?:^|/){regex}(?:/|$)")
 
 
-def paths(places: Place | Iterable[Place]) -> list[str]:
+def paths(places: Places) -> list[str]:
     """Return the files that places name, each once.
 
     Raises
     ------
     UsageError
-        A place does not exist, a pattern matches nothing, or a folder holds no result file.
+        A place does not exist, a pattern matches nothing, or a folder holds no result file; or it is no place.
     """
-    several = [places] if isinstance(places, (str, os.PathLike)) else places
-    return list(dict.fromkeys(path for place in several for path in _expanded(os.fspath(place))))
+    found = list(dict.fromkeys(path for place in list(flattened(places)) for path in _expanded(place)))
+    if not found:
+        raise UsageError(f"{_TAKES}; got none")
+    return found
+
+
+def flattened(places: Places) -> Iterator[str]:
+    """Yield each place by itself.
+
+    Raises
+    ------
+    UsageError
+        What was given is no place and no list of places.
+    """
+    if isinstance(places, (str, os.PathLike)):
+        yield os.fspath(places)
+    elif isinstance(places, Iterable) and not isinstance(places, bytes):
+        for place in places:
+            yield from flattened(place)
+    else:
+        raise UsageError(f"{_TAKES}; got {places!r}")
 
 
 def _expanded(place: str) -> list[str]:
@@ -153,7 +174,19 @@ def _results_beside(path: Path) -> str:
     if path.suffix in SUFFIXES or not path.is_file():
         return ""
     found = ((name, recognise(name)) for name in sorted(path.parent.iterdir()) if name != path)
-    return next((f"; the results of {tool} are in {name.name} beside it" for name, tool in found if tool), "")
+    whole = ((name, tool) for name, tool in found if tool and not _is_damaged(name))
+    return next((f"; the results of {tool} are in {name.name} beside it" for name, tool in whole), "")
+
+
+def _is_damaged(path: Path) -> bool:
+    """Tell whether a database cannot be read: any such is recognised as evalscope's, so that reading it says why."""
+    try:
+        if recognise(path) == "evalscope":
+            with reading(path) as connection:
+                stored_columns(connection, "result", RESULT_NAMES)
+    except UnsafeFile:
+        return True
+    return False
 
 
 def source_of(path: str, connection: sqlite3.Connection, base: int = 0) -> Source:
@@ -167,7 +200,7 @@ def source_of(path: str, connection: sqlite3.Connection, base: int = 0) -> Sourc
     try:
         _check_tables(path, connection)
         (height,) = connection.execute("SELECT coalesce(max(rowid), 0) FROM result").fetchone()
-    except (UnsafeFile, sqlite3.Error):
+    except UnsafeFile:
         connection.close()
         raise
     return Source(path, connection, base, height)

@@ -52,7 +52,7 @@ def open(*places: Places, tags: str | None = None) -> "Runs":
     perfkit.errors.UsageError: no result file in 'no/such/folder'; give a file, a folder or a pattern such as \
 'outputs/**/*.db'
     """
-    runs, problems = opening.open_all(places, tags)
+    runs, problems = opening.open_all([*map(opening.flattened, places)], tags)
     return Runs(runs, problems, palette=tuple(run.label for run in runs))
 
 

@@ -31,9 +31,10 @@ _JOURNALS: Final = ("-journal", "-wal")
 
 
 class _Connection(sqlite3.Connection):
-    """A connection that counts what each query costs, and takes its private copy along when it closes."""
+    """A connection that counts what each query costs, names its file in errors, and closes with its private copy."""
 
     folder: tempfile.TemporaryDirectory[str] | None = None
+    path = Path()
     place = Path()
     budget = 0
     spent = 0
@@ -53,7 +54,10 @@ class _Connection(sqlite3.Connection):
 
     def execute(self, *args: Any, **kwargs: Any) -> sqlite3.Cursor:
         self.spent = 0
-        return super().execute(*args, **kwargs)
+        try:
+            return super().execute(*args, **kwargs)
+        except sqlite3.Error as error:
+            raise refusal(self.path, error) from None
 
     def close(self) -> None:
         super().close()
@@ -138,7 +142,7 @@ def reading(path: str | Path) -> Iterator[sqlite3.Connection]:
     try:
         yield connection
     except sqlite3.Error as error:
-        raise _refusal(Path(path), error) from None
+        raise refusal(Path(path), error) from None
     finally:
         connection.close()
 
@@ -276,7 +280,7 @@ def _prepared(
         check_same_thread=False,
         factory=_Connection,
     )
-    connection.folder = folder
+    connection.folder, connection.path = folder, path
     connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _ROW_LIMIT)
     # Steps, not seconds: whoever reads the rows may take as long as they like between two of them.
@@ -286,13 +290,14 @@ def _prepared(
         for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0", "query_only=ON"):
             connection.execute(f"PRAGMA {pragma}")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.Error as error:
+    except UnsafeFile:
         connection.close()
-        raise _refusal(path, error) from None
+        raise
     return connection
 
 
-def _refusal(path: Path, error: sqlite3.Error) -> UnsafeFile:
+def refusal(path: str | Path, error: sqlite3.Error) -> UnsafeFile:
+    """Return the error to raise for one of sqlite's, which does not name the file."""
     if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
         return UnsafeFile(f"{path} is locked by another program; open it again when that has finished")
     if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:

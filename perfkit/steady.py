@@ -73,7 +73,8 @@ def _window(run: Run, warmup: Amount, cooldown: Amount) -> Window:
     end = present(rows["completed_time"]).max(initial=starts[-1])
     low = _boundary(starts, starts[0], _amount(warmup, "warmup"))
     high = -_boundary(-starts[::-1], -end, _amount(cooldown, "cooldown"))
-    if not np.any((starts >= low) & (starts <= high)):
+    # Rows that never started are steady whatever is left out.
+    if starts.size == len(rows) and not np.any((starts >= low) & (starts <= high)):
         given = " and ".join(f"{name} {at}" for name, at in (("warmup", warmup), ("cooldown", cooldown)) if at)
         raise UsageError(
             f"{given} leaves nothing of {run.label}, which has {starts.size} requests in {end - starts[0]:.3g} s; "

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import perfkit as pk
-from perfkit.errors import UnsafeFile, UsageError
+from perfkit.errors import PerfkitError, UnsafeFile, UsageError
 from perfkit.store.schema import RESULT_NAMES
 from perfkit.store.writer import Writer
 from tests.run_files import failure, request, write_run
@@ -127,3 +127,44 @@ def test_what_a_stop_cut_off_is_no_failure_in_files_of_any_age(tmp_path, failed)
     assert (run["sent"], run["succeeded"], run["failed"], run["cut_off"]) == (5, 2, 1, 2)
     rates = runs.summary().rates.iloc[0]
     assert (rates["requests"], rates["failed"], rates["cut_off"]) == (5, 1, 2)
+
+
+@pytest.mark.parametrize(("beside", "said"), [("garbage", False), ("evalscope", True)])
+def test_a_tool_is_named_for_what_lies_beside_only_if_it_wrote_it(tmp_path, beside, said):
+    (tmp_path / "blank.jsonl").write_text("\n")
+    if beside == "garbage":
+        (tmp_path / "beside.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 4000)
+    else:
+        (source,) = (FIXTURES.parent / "evalscope" / "evalscope-1.14.1__embeddings").rglob("*.db")
+        (tmp_path / "beside.db").write_bytes(source.read_bytes())
+    with pytest.raises(UnsafeFile) as raised:
+        pk.open(tmp_path / "blank.jsonl")
+    assert ("the results of evalscope are in beside.db beside it" in str(raised.value)) is said
+
+
+@pytest.mark.parametrize("places", [("one.db", "deep/two.db"), (["one.db", "deep/two.db"],), (["one.db"], "deep")])
+def test_several_places_open_alike_one_by_one_and_in_a_list(folder, places, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert sorted(pk.open(*places).labels) == ["one", "two"]
+
+
+@pytest.mark.parametrize("given", [(), (3,), (None,), ("one.db", 3), ([3],), ([],), (b"one.db",)])
+def test_what_is_no_place_is_told_in_one_sentence(given):
+    with pytest.raises(UsageError, match=r"open takes files, folders or patterns, such as open\('a.db', 'b.db'\)"):
+        pk.open(*given)
+
+
+def test_a_damaged_file_is_named_wherever_the_damage_shows(tmp_path):
+    whole = write_run(tmp_path / "whole.db", [request(i, i) for i in range(200)]).read_bytes()
+    pages = len(whole) // 4096
+    said = set()
+    for page in range(1, pages):
+        path = tmp_path / "torn.db"
+        path.write_bytes(whole[: page * 4096] + b"\xff" * 4096 + whole[(page + 1) * 4096 :])
+        try:
+            str(pk.open(path))
+            pk.open(path).decoded()
+        except PerfkitError as error:
+            said.add(str(error))
+    assert said
+    assert [sentence for sentence in said if "torn.db" not in sentence] == []

@@ -2,9 +2,8 @@
 
 import json
 import math
-import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
@@ -16,7 +15,7 @@ from matplotlib.axes import Axes
 from perfkit.columns import SETTINGS
 from perfkit.errors import PerfkitError, UsageError
 from perfkit.metrics import METRICS, RATES
-from perfkit.opening import Place
+from perfkit.opening import Places, flattened
 from perfkit.plots import CHARTS, render
 from perfkit.plots.groups import DISTINCT
 from perfkit.plots.quantity import COLUMNS
@@ -125,7 +124,9 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         # Without these a long sentence on the right squeezes the controls on the left.
         left = widgets.VBox(list(self.controls.values()), layout=widgets.Layout(flex="0 0 auto"))
         right = widgets.VBox([self.picture, self.trouble], layout=widgets.Layout(flex="1 1 0", min_width="0"))
-        super().__init__([widgets.HBox([left, right]), self.line])
+        unread = "".join(f"<div>not opened: {escape(problem.reason)}</div>" for problem in runs.problems)
+        self.unread = widgets.HTML(f"<small>{unread}</small>")
+        super().__init__([widgets.HBox([left, right]), self.line, *([self.unread] if unread else [])])
         self._redraw()
 
     def _observer(self, name: str) -> Callable[[dict[str, Any]], None]:
@@ -159,7 +160,7 @@ def _short(sentence: str) -> str:
     return sentence.partition(" (known: ")[0]
 
 
-def explore(source: Runs | Place | Iterable[Place]) -> Explorer:
+def explore(source: Runs | Places) -> Explorer:
     """Look at runs by hand.
 
     Parameters
@@ -170,7 +171,8 @@ def explore(source: Runs | Place | Iterable[Place]) -> Explorer:
     Returns
     -------
     Explorer
-        A panel, shown when it ends a cell. Beneath it stands the line of code that draws the same.
+        A panel, shown when it ends a cell. Beneath it stand the line of code that draws the same, and which files could
+        not be opened.
 
     Raises
     ------
@@ -183,10 +185,8 @@ def explore(source: Runs | Place | Iterable[Place]) -> Explorer:
     """
     if isinstance(source, Runs):
         return Explorer(source)
-    if isinstance(source, (str, os.PathLike)):
-        return Explorer(open_runs(source), f"pk.open({_quoted(str(source))})")
-    places = list(source)
-    return Explorer(open_runs(places), f"pk.open([{', '.join(_quoted(str(place)) for place in places)}])")
+    places = list(flattened(source))
+    return Explorer(open_runs(places), f"pk.open({', '.join(map(_quoted, places))})")
 
 
 def _first_metric(runs: Runs) -> str:

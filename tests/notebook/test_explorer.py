@@ -117,7 +117,16 @@ def test_groupings_are_columns_of_a_few_values(panel):
 
 def test_what_was_opened_is_part_of_the_spelling(file):
     assert explore(file).line.value.startswith(f"<code>pk.open(&quot;{file}&quot;).plot.ecdf(")
-    assert explore([file]).line.value.startswith(f"<code>pk.open([&quot;{file}&quot;]).plot.ecdf(")
+    assert explore([file]).line.value.startswith(f"<code>pk.open(&quot;{file}&quot;).plot.ecdf(")
+
+
+def test_files_that_could_not_be_opened_are_named(file):
+    (file.parent / "<torn>.db").write_bytes(b"x" * 200)
+    panel = explore([file, file.parent / "<torn>.db"])
+    assert "not opened:" in panel.unread.value
+    assert "&lt;torn&gt;.db is no sqlite file" in panel.unread.value
+    assert panel.unread in panel.children
+    assert explore(file).unread not in explore(file).children
 
 
 def test_answers_in_one_piece_start_with_their_latency(tmp_path):
