@@ -121,8 +121,9 @@ async def _through_proxy(
     binding: Binding, arguments: Arguments, session: aiohttp.ClientSession, ready: Sendable, exchange: Exchange
 ) -> None:
     """Send one of our own requests through the proxy, and keep what comes piece by piece."""
-    body = ready.data.partition(b"\r\n\r\n")[2]
-    async with session.post(
+    head, _, body = ready.data.partition(b"\r\n\r\n")
+    async with session.request(
+        head.partition(b" ")[0].decode(),
         binding.url,
         data=body,
         headers=dict(binding.headers),

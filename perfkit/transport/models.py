@@ -1,5 +1,6 @@
 """Asks a server which model it has."""
 
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import orjson
@@ -8,6 +9,7 @@ from perfkit.arguments import Arguments
 from perfkit.errors import NothingSucceeded, UsageError
 from perfkit.transport.exchange import Exchange, Target
 from perfkit.transport.pool import Pool
+from perfkit.transport.sender import Sender, Wire
 
 
 async def served_model(arguments: Arguments, headers: dict[str, str]) -> str:
@@ -28,17 +30,12 @@ async def served_model(arguments: Arguments, headers: dict[str, str]) -> str:
     """
     url = _models_url(arguments.url)
     target = Target.of(url, headers, method="GET")
-    pool = Pool(
-        target,
-        connect_timeout=arguments.connect_timeout,
-        read_timeout=arguments.read_timeout,
-        verify=arguments.verify,
-        ca_file=arguments.ca_file,
-    )
+    sender = _sender(arguments, target, _Listing(url, headers))
     try:
-        exchange = await pool.send(target.request(b""))
+        await sender.warm(0, 0)
+        exchange = await sender.send(_Asked(target.request(b"")))
     finally:
-        await pool.close()
+        await sender.close()
     if exchange.error_kind is not None:
         raise NothingSucceeded(exchange.error or exchange.error_kind)
     names = _names(exchange)
@@ -46,6 +43,36 @@ async def served_model(arguments: Arguments, headers: dict[str, str]) -> str:
         found = f"lists {', '.join(names)}" if names else f"does not say which model it has (HTTP {exchange.status})"
         raise UsageError(f"{target.origin} {found}; give one with model")
     return names[0]
+
+
+class _Listing(NamedTuple):
+    """The list of models as an API whose requests are our own."""
+
+    url: str
+    headers: dict[str, str]
+    generation: str = ""
+    api: None = None
+
+
+class _Asked(NamedTuple):
+    data: bytes
+    body: None = None
+    error: None = None
+
+
+def _sender(arguments: Arguments, target: Target, listing: _Listing) -> Sender:
+    if arguments.proxy:
+        from perfkit.transport.aiohttp_sender import aiohttp_sender  # aiohttp is loaded only where it is needed
+
+        return aiohttp_sender(listing, arguments)
+    pool = Pool(
+        target,
+        connect_timeout=arguments.connect_timeout,
+        read_timeout=arguments.read_timeout,
+        verify=arguments.verify,
+        ca_file=arguments.ca_file,
+    )
+    return Wire(pool)
 
 
 def _models_url(url: str) -> str:

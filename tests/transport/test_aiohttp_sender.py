@@ -8,6 +8,7 @@ import pytest
 
 from perfkit.apis.base import ApiPluginBase
 from perfkit.registry import APIS
+from perfkit.safe_pickle import decode_cell
 from tests.measured import rows_of
 from tests.scripted import (
     ANSWER,
@@ -44,6 +45,13 @@ def test_a_proxy_is_asked_for_the_whole_url(tmp_path: Path) -> None:
     assert request.startswith(b"POST http://model.invalid:8000/v1/chat/completions HTTP/1.1\r\n")
     assert (row["success"], row["completion_tokens"], row["output_text"]) == (1, 2, "Hello")
     assert row["stamp_source"] == "user"
+
+
+def test_a_proxy_is_asked_for_the_model_too(tmp_path: Path) -> None:
+    listed = whole(b'{"data": [{"id": "theirs"}]}')
+    row, requests = through([READ, listed, READ, whole(BODY), HANG], tmp_path, model=None)
+    assert requests.startswith(b"GET http://model.invalid:8000/v1/models HTTP/1.1\r\n")
+    assert decode_cell(row["request"], "request")["model"] == "theirs"
 
 
 def test_pieces_are_stamped_as_they_come(tmp_path: Path) -> None:
