@@ -217,8 +217,11 @@ def _conversation(prompt: Prompt) -> str | int | None:
 def _skipped(arguments: Arguments) -> str:
     if arguments.dataset_offset:
         return f" after dataset_offset={arguments.dataset_offset}"
-    if arguments.min_prompt_length or arguments.max_prompt_length < sys.maxsize:
-        return f" between {arguments.min_prompt_length} and {arguments.max_prompt_length} long"
+    least, most = arguments.min_prompt_length, arguments.max_prompt_length
+    if most < sys.maxsize:
+        return f": none is between {least} and {most} long"
+    if least:
+        return f": none is at least {least} long"
     return ""
 
 

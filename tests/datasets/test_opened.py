@@ -78,8 +78,10 @@ def test_each_pass_of_a_shuffled_dataset_has_an_order_of_its_own(tmp_path: Path)
 def test_a_dataset_without_any_prompt_is_an_error_not_an_endless_loop(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"dataset 'lines\.txt' holds no prompt that may be sent"):
         next(prompts(Arguments(dataset=lines(tmp_path), number=3)))
-    with pytest.raises(UsageError, match="between 9 and 99 long"):
+    with pytest.raises(UsageError, match="may be sent: none is between 9 and 99 long"):
         next(prompts(Arguments(dataset=lines(tmp_path, "a"), min_prompt_length=9, max_prompt_length=99)))
+    with pytest.raises(UsageError, match=r"may be sent: none is at least 9 long$"):
+        next(prompts(Arguments(dataset=lines(tmp_path, "a"), min_prompt_length=9)))
 
 
 def test_both_bounds_of_the_length_are_allowed(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from perfkit.errors import StorageError
+from perfkit.safe_file import open_live
 from perfkit.store.schema import NARROW, RESULT_NAMES, SCHEMA_VERSION, statements
 from perfkit.store.writer import Row, Writer
 
@@ -141,6 +142,23 @@ def test_a_finished_file_is_one_file(writer: Writer, path: Path) -> None:
     writer.close()
     assert [each.name for each in path.parent.iterdir()] == ["run.db"]
     assert path.read_bytes()[18:20] == b"\x01\x01"  # read and write version 1: no write-ahead log
+
+
+def test_a_file_that_was_looked_at_as_it_finished_holds_every_row_and_is_one_file_after_the_next_run(
+    writer: Writer, path: Path
+) -> None:
+    writer.add_results([row(0)])
+    reader = open_live(path)
+    writer.close()
+    reader.close()
+    assert {each.name: each.stat().st_size > 0 for each in path.parent.iterdir()} == {
+        "run.db": True,
+        "run.db-wal": False,
+        "run.db-shm": True,
+    }
+    Writer(path).close()
+    assert [each.name for each in path.parent.iterdir()] == ["run.db"]
+    assert fetched(path, "SELECT count(*) FROM result") == [(1,)]
 
 
 def test_a_file_gains_runs(path: Path) -> None:
