@@ -1,7 +1,7 @@
 """Any quantity by its name: a stored column, a metric, a setting of the run or a tag; in frames and in filters."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -101,8 +101,9 @@ def check(runs: Sequence[Run], name: str) -> None:
         own = ", ".join(other for other in METRICS if other.startswith(f"{name}_"))
         raise UsageError(f"{name} has several values a request; take one of its own, such as {own}")
     if name not in METRICS and not is_stored(name) and name not in _of_run(runs):
-        listed = "; runs.requests.columns and docs/run-file.md list all"
-        raise UsageError(f"requests have no column {name!r}{nearest(name, known(runs))}{listed}")
+        similar = nearest(name, known(runs))
+        listed = "" if "?" in similar else "; runs.requests.columns and docs/run-file.md list all"
+        raise UsageError(f"requests have no column {name!r}{similar}{listed}")
 
 
 def check_setting(runs: Sequence[Run], name: str) -> None:
@@ -194,13 +195,24 @@ def filtered(runs: Sequence[Run], expression: str) -> tuple[tuple[Run, ...], boo
     """
     tree = parse(expression)
     used = names_in(tree)
-    for name in used:
+    _refuse_bare_texts(tree, set(known(runs)))
+    for name in sorted(used):
         check(runs, name)
     slow = [name for name in used if name in METRICS and METRICS[name].sql is None]
     for values in compared(tree):
         _refuse_texts(values)
     kept = _by_values(runs, tree, sorted(used)) if slow else tuple(_by_sql(run, tree, used) for run in runs)
     return kept, any(_is_outcome(name) for name in used)
+
+
+def _refuse_bare_texts(tree: Expression, known: Collection[str]) -> None:
+    """Raise where what is compared with a column is no column: most likely a text without its quotes."""
+    for values in compared(tree):
+        names = [part.name for part in values if isinstance(part, Name)]
+        bare = [name for name in names if name not in known and name.lower() not in known]
+        if bare and len(bare) < len(names):
+            column = next(name for name in names if name not in bare)
+            raise UsageError(f"where: nothing is called {bare[0]!r}; a text wants quotes: {column} = '{bare[0]}'")
 
 
 def _refuse_texts(values: Iterable[Value]) -> None:

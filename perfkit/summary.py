@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ import pandas as pd
 from perfkit.metrics import METRICS, RATES
 from perfkit.records import Json
 from perfkit.stats import thin
-from perfkit.tables import Cell, as_html, as_text, ditto, label, number, plain
+from perfkit.tables import Cell, as_html, as_text, ditto, group_name, label, number, plain
 from perfkit.verdict import Verdict
 
 METRICS_SHOWN = ("ttft", "itl", "tpot", "e2e", "decode_rate", "lag")
@@ -77,7 +76,7 @@ class Summary:
         ]
         rows = [
             [
-                *map(label, key if isinstance(key, tuple) else (key,)),
+                *_groups(self.rates.index.names, key if isinstance(key, tuple) else (key,)),
                 *(Cell(number(int(row[name]))) for name in counts),
                 *(Cell(number(row[name])) for name in [*(rate.name for rate in rates_shown), *goodput]),
                 *([label(_level(self.verdicts.get(str(key))))] if judged else []),
@@ -89,7 +88,11 @@ class Summary:
     def _latency_table(self) -> tuple[list[str], list[list[Cell]]]:
         measured = self.frame[self.frame["n"] > 0]
         numbers = [name for name in measured.columns if name not in ("unit", "n")]
-        rows = [_latency_row(cast("tuple[Json, ...]", key), row, numbers) for key, row in measured.iterrows()]
+        rows = [
+            [*_groups(measured.index.names, key[:-1]), *_latency_row(str(key[-1]), row, numbers)]
+            for key, row in measured.iterrows()
+            if isinstance(key, tuple)
+        ]
         return [*map(str, measured.index.names), "n", *numbers], ditto(rows, len(measured.index.names) - 1)
 
     @staticmethod
@@ -106,13 +109,16 @@ def metrics_shown() -> tuple[str, ...]:
     return (*METRICS_SHOWN, *(name for name, metric in METRICS.items() if not _is_ours(metric)))
 
 
-def _latency_row(key: tuple[Json, ...], row: pd.Series, numbers: Sequence[str]) -> list[Cell]:
-    *group, name = key
+def _groups(by: Sequence[object], values: Sequence[object]) -> list[Cell]:
+    return [label(group_name(*pair)) for pair in zip(by, values, strict=False)]
+
+
+def _latency_row(name: str, row: pd.Series, numbers: Sequence[str]) -> list[Cell]:
     metric = METRICS[name]
     shown = metric.display_unit if row["unit"] == metric.unit else row["unit"]
     scale = metric.scale(shown) / metric.scale(row["unit"])
     cells = [Cell(number(row[column] * scale), faint=_is_thin(column, row["n"])) for column in numbers]
-    return [*map(label, group), label(f"{metric.label} [{shown}]"), Cell(number(int(row["n"]))), *cells]
+    return [label(f"{metric.label} [{shown}]"), Cell(number(int(row["n"]))), *cells]
 
 
 def _is_thin(column: str, n: int) -> bool:

@@ -51,6 +51,17 @@ def label(text: object) -> Cell:
     return Cell(plain(text), number=False)
 
 
+def group_name(by: object, value: object) -> str:
+    """Return what a group is called; where it has no value of what groups are told apart by, it is without.
+
+    Examples
+    --------
+    >>> group_name("gpu", "H100"), group_name("gpu", None), group_name("gpu", float("nan"))
+    ('H100', 'without gpu', 'without gpu')
+    """
+    return f"without {by}" if value is None or value != value else str(value)
+
+
 def ditto(rows: Sequence[Sequence[Cell]], columns: int) -> list[list[Cell]]:
     """Return rows in which the first columns are empty where they would repeat the row above.
 
@@ -61,9 +72,9 @@ def ditto(rows: Sequence[Sequence[Cell]], columns: int) -> list[list[Cell]]:
     """
     shown, above = [], None
     for row in rows:
-        group = list(row[:columns])
-        shown.append([*(group if group != above else [label("")] * columns), *row[columns:]])
-        above = group
+        first = list(row[:columns])
+        shown.append([*(first if first != above else [label("")] * columns), *row[columns:]])
+        above = first
     return shown
 
 

@@ -316,3 +316,18 @@ def test_a_summary_does_not_wait_for_scipy_stats():
     # It takes longer to load than four thousand requests take to be summed up.
     program = "import sys, perfkit.runs; sys.exit('scipy.stats' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("condition", "sentence"),
+    [
+        ("model = GPT", r"where: nothing is called 'GPT'; a text wants quotes: model = 'GPT'$"),
+        ("A != model", r"nothing is called 'A'; a text wants quotes: model = 'A'$"),
+        ("TTFT > 20ms", r"no column 'TTFT'; did you mean 'ttft'\?$"),
+        ("zzzzz > 1", r"no column 'zzzzz' \(known: \w+, \w+, \w+ and \d+ more\); runs.requests.columns"),
+    ],
+)
+def test_a_name_that_nothing_has_is_a_line_that_says_what_to_write(runs, condition, sentence):
+    with pytest.raises(UsageError, match=sentence) as caught:
+        runs.where(condition)
+    assert len(str(caught.value)) < 160

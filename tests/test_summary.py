@@ -89,3 +89,11 @@ def test_a_condition_that_no_request_meets_is_told(tmp_path):
     runs = pk.open(write_run(tmp_path / "w.db", [request(0, 0)]))
     assert "nothing is left: no request meets the condition" in str(runs.where("ttft > 60s"))
     assert "nothing is left" not in str(runs)
+
+
+def test_groups_without_the_tag_are_called_so_as_in_comparisons(tmp_path):
+    write_run(tmp_path / "s.db", [request(0, ttft=0.5)], name="a", run_id="a", tags={"gpu": "H100"})
+    runs = opened(tmp_path, [request(0, ttft=0.5)], name="b", run_id="b")
+    shown = str(runs.summary(by=["gpu"]))
+    assert "without gpu" in shown
+    assert "nan" not in shown

@@ -95,7 +95,7 @@ def test_a_condition_means_the_same_here_and_in_sqlite(expression, truth):
         ("a = null", "write 'is null'"),
         ("len(a) > 1", "no functions"),
         ("a in ()", "expected a name, a number or a text"),
-        ("a in (b)", "an item of 'in' is a number or a text"),
+        ("a in (b)", "an item of 'in' is a number, or a text in quotes"),
         ("a in 5", r"expected '\('"),
         ("a > b b", "expected 'and', 'or' or the end"),
         ("(a > 1", r"expected '\)'"),

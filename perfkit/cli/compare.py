@@ -26,7 +26,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="settings that must be equal, and no others; default: model, dataset, load and all that changes the work",
     )
     compare.add_argument("--quantity", nargs="+", metavar="NAME", help="ttft_p95, tpot_mean, output_throughput, ...")
-    compare.add_argument("--test", default="interval", help="what p rests on: interval (default) or permutation")
+    compare.add_argument("--test", default="interval", help="what p rests on: interval or permutation")
     _add_gate(compare)
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.set_defaults(function=compare_files)

@@ -9,6 +9,7 @@ from perfkit.comparing.work import is_alike, work_of
 from perfkit.errors import UsageError, nearest
 from perfkit.frame import Run
 from perfkit.records import Json
+from perfkit.tables import group_name
 
 LOAD = ("model", "dataset", "parallel", "rate")
 """Settings that must be equal for two runs to be comparable, beside those that change the work of a request."""
@@ -113,6 +114,5 @@ def _reason(cell: _Cell, cells: Collection[_Cell], baseline: str) -> str:
 
 def _group(run: Run, by: str, baseline: str) -> str:
     if by != "run":
-        found = run.settings.get(by)
-        return f"without {by}" if found is None else str(found)
+        return group_name(by, run.settings.get(by))
     return run.label if run.label == baseline else str(run.record.get("name") or run.label)

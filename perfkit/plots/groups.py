@@ -20,6 +20,7 @@ from perfkit.plots.quantity import require_name
 from perfkit.plots.text import letters, plain, shortened
 from perfkit.records import CUT_OFF
 from perfkit.stats import present
+from perfkit.tables import group_name
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 NAMED = 8
@@ -115,7 +116,7 @@ def groups(requests: DataFrame, by: str | None = "run", *, style: Style | None =
     parts = {key: rows for key, rows in requests.groupby(keys, sort=False, observed=True, dropna=False)}
     slots = _slots(keys, list(parts))
     ordered = sorted(parts, key=slots.__getitem__)
-    full = {key: "not given" if pd.isna(key) else _shown(key) for key in ordered}
+    full = {key: group_name(by, None) if pd.isna(key) else _shown(key) for key in ordered}
     names, places = _names(full), _places([slots[key] for key in ordered])
     numeric = pd.api.types.is_numeric_dtype(keys)
     return [

@@ -138,7 +138,7 @@ class _Parser:
     def constant(self) -> int | float | str:
         node = self.factor()
         if not isinstance(node, Constant):
-            self.fail(self.tokens[self.at - 1], "an item of 'in' is a number or a text")
+            self.fail(self.tokens[self.at - 1], "an item of 'in' is a number, or a text in quotes")
         return node.value
 
     def sum(self) -> Condition | Value:

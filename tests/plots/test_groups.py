@@ -79,7 +79,7 @@ def test_numbers_of_many_values_are_cut_into_quarters():
 
 
 def test_a_missing_value_is_a_group_of_its_own():
-    assert [group.name for group in groups(frame(["x"] * 2, gpu=["H100", None]), "gpu")] == ["H100", "not given"]
+    assert [group.name for group in groups(frame(["x"] * 2, gpu=["H100", None]), "gpu")] == ["H100", "without gpu"]
 
 
 def test_dollars_in_a_name_are_no_mathematics():
