@@ -20,6 +20,9 @@ WORK = (
 )
 """Arguments that change what a server is asked, or when."""
 
+_OF_VERSIONS = ("min_prompt_length", "max_prompt_length", "apply_chat_template")
+"""Arguments whose defaults other tools changed between versions, which by itself changes no prompt."""
+
 ALIKE = 0.05
 """Share by which the mean tokens of two sides may differ before it is said."""
 
@@ -39,8 +42,8 @@ def work_of(run: Run) -> dict[str, str]:
     """
     asked = {name: run.arguments[name] for name in WORK if name in run.arguments}
     if run.record.get("source") == "perfkit":
-        asked = {**_DEFAULTS, **asked}
-    return {name: _text(value) for name, value in asked.items()}
+        return {name: _text(value) for name, value in {**_DEFAULTS, **asked}.items()}
+    return {name: _text(value) for name, value in asked.items() if name not in _OF_VERSIONS}
 
 
 def is_alike(one: Mapping[str, str], other: Mapping[str, str]) -> bool:

@@ -71,6 +71,14 @@ def test_what_another_tool_does_not_tell_is_no_difference(tmp_path):
     assert is_alike({}, {"max_tokens": "32"})
 
 
+def test_a_default_that_another_tool_changed_between_versions_is_no_difference(tmp_path):
+    sides = {
+        name: (rows(1), {"source": "evalscope", "arguments": {"max_tokens": 64, "max_prompt_length": most}})
+        for name, most in (("a", 2**63 - 1), ("b", 131_072))
+    }
+    assert only(file(tmp_path, **sides).compare("a", **QUANTITY)).pairing.other == "b"
+
+
 def test_groups_told_apart_by_a_setting_may_differ_in_it(tmp_path):
     sides = {str(n): (answers(n), {"arguments": {"max_tokens": n}}) for n in (32, 16)}
     comparison = file(tmp_path, **sides).compare("32", by="max_tokens", **QUANTITY)
