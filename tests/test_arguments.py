@@ -140,6 +140,8 @@ def test_steps_say_the_highest_rate_and_when_the_run_ends() -> None:
         ({"arrival": "possion"}, "arrival must be one of poisson, constant, gamma; got 'possion'"),
         ({"warmup": "soon"}, "warmup must be a count such as 20 or a time such as 10s, got 'soon'"),
         ({"warmup": -1}, "warmup must be a count"),
+        ({"warmup": 0.1}, r"got 0\.1; a share can be left out afterwards: perfkit show --warmup 10%"),
+        ({"warmup": "50%"}, "got '50%'; a share can be left out afterwards"),
         ({"connect_timeout": 0}, "connect_timeout must be above 0, got 0"),
         ({"min_prompt_length": 9, "max_prompt_length": 5}, "min_prompt_length 9 is above max_prompt_length 5"),
         ({"url": "ftp://host"}, "url must look like http://host:port, got 'ftp://host'"),
