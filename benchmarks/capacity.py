@@ -27,9 +27,9 @@ from arrivals import real_time
 
 import perfkit as pk
 from perfkit.bracketing import Bracket, Objective, Tried, plan_next
+from perfkit.curve import Capacity
 from perfkit.load import offsets
 from perfkit.simulator.model import Work, simulate_arrivals
-from perfkit.slo import Capacity
 
 ENGINE = pk.Simulation(slots=8, itl=0.0025, slowdown=0.0001, base_latency=0.001, prefill_rate=40_000, output_tokens=8)
 OBJECTIVE = Objective("ttft", 90, 0.020)

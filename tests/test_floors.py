@@ -22,7 +22,7 @@ FLOORS = [
     ("simulator",                    "validation",                                   "frame plots summary"),
     ("",                             "arguments",       "answers checks columns decoding export saving steady"),
     ("transport",                    "apis",            "aggregates bracketing cohorts comparing report showing"),
-    ("datasets plugins",             "evalscope",                                    ""),
+    ("datasets plugins",             "evalscope",                                    "curve"),
     ("engine",                       "importers",                                    "definitions"),
     ("workers",                      "scrubbing",                                    "dataframe opening"),
     ("",                             "",                                             "selection"),

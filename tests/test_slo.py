@@ -6,9 +6,9 @@ import pytest
 
 import perfkit as pk
 from perfkit.bracketing import Objective
+from perfkit.curve import Capacity, Point, Seen
 from perfkit.errors import UsageError
 from perfkit.estimates import Estimate
-from perfkit.slo import Capacity, Point, Seen
 
 SLOW = {"preflight": False, "workers": 0, "prompt": "hello"}
 

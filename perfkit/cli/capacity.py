@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from perfkit.cli.interruption import interruptible
 from perfkit.cli.parser import add_options, given
+from perfkit.cli.watching import watched
 from perfkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from perfkit.slo import Point
+    from perfkit.curve import Point
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -42,7 +43,7 @@ def find_capacity(options: argparse.Namespace) -> int:
     with interruptible():
         from perfkit.slo import capacity
 
-        found = capacity(slo=slo, progress=_say_point, **search, **words)
+        found = capacity(slo=slo, progress=_say_point, watch=watched, **search, **words)
     print(found)
     print(f"\nkept in {found.path}; look again with: perfkit show {found.path}")
     return 0

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from perfkit.notebook.live import Line, Painter, Terminal, sentence
+from perfkit.notebook.live import Framed, Line, Painter, Terminal, sentence
 from perfkit.safe_pickle import decode_cell
 
 if TYPE_CHECKING:
@@ -26,9 +26,10 @@ class Listener(Protocol):
         """Take the progress, on another thread."""
 
 
-def watched(job: "Job | AttachedJob") -> Line:
-    """Show the line of a job on standard error until the block ends."""
-    return Line(job, Begun(job, Terminal() if sys.stderr.isatty() else Plain(job)))
+def watched(job: "Job | AttachedJob", before: str = "", after: str = "") -> Line:
+    """Show the line of a job on standard error until the block ends, with what it is among others."""
+    painter = Terminal() if sys.stderr.isatty() else Plain(job)
+    return Line(job, Begun(job, Framed(painter, before, after)))
 
 
 class Begun:

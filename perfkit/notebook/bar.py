@@ -34,8 +34,8 @@ class Bar:
         """Move the bar and change the sentence."""
         self.bar.value = 0.0 if math.isnan(share) else share
         self.text.value = text
+        self.bar.bar_style = "" if not over else "info" if "stopped" in text else "success"
         if over:
-            self.bar.bar_style = "info" if text.startswith("stopped") else "success"
             self.blocked()
 
     def blocked(self) -> None:

@@ -4,6 +4,7 @@ import math
 import shutil
 import sys
 import threading
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -102,6 +103,49 @@ def show(job: Job) -> "Line":
     >>> show(job)  # doctest: +SKIP
     """
     return Line(job, _painter(job))
+
+
+class Several:
+    """Shows jobs that come one after the other, in one place: what watches each of them.
+
+    Parameters
+    ----------
+    painter : Painter, optional
+        Where; default: a bar in a notebook, a line elsewhere.
+    """
+
+    def __init__(self, painter: Painter | None = None) -> None:
+        self._painter = painter
+
+    def __call__(self, job: Job, before: str, after: str) -> "Line":
+        """Show one of them, and what it is among the others; as a context manager the line ends with the block."""
+        self._painter = self._painter or _painter(job)
+        return Line(job, Framed(self._painter, before, after))
+
+
+@dataclass(frozen=True)
+class Framed:
+    """Paints a line with more before and after it.
+
+    Parameters
+    ----------
+    painter : Painter
+        Where it is drawn.
+    before, after : str
+        Empty where there is nothing to add.
+    """
+
+    painter: Painter
+    before: str
+    after: str
+
+    def paint(self, text: str, share: float, *, over: bool) -> None:
+        """Add what belongs to the line, and pass it on."""
+        self.painter.paint(" · ".join(filter(None, (self.before, text, self.after))), share, over=over)
+
+    def blocked(self) -> None:
+        """Pass it on."""
+        self.painter.blocked()
 
 
 class Line:

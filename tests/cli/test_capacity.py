@@ -10,7 +10,11 @@ def test_capacity_prints_the_curve_and_the_answer(server, tmp_path, capsys):
     printed = capsys.readouterr()
     assert "ttft p50 <= 2000 ms: " in printed.out
     assert f"perfkit show {db}" in printed.out
-    assert printed.err.startswith("1: ")
+    lines = printed.err.splitlines()
+    assert lines[0].startswith("point 1 of 10, 1 users · ")
+    assert "30 of 30 requests" in lines[0]
+    assert any(line.startswith("1: the objectives hold with a chance of ") for line in lines)
+    assert lines[-2].endswith(" · met at 2")
 
 
 @pytest.mark.parametrize("text", ["ttft", "ttft:p95", "ttft:p95:soon", "ttft:p95:-300ms", "ttft:p95:0", "ttft:p95:5m"])

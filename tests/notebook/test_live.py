@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from perfkit.job import Progress
-from perfkit.notebook.live import Line, Terminal, sentence, share, show
+from perfkit.notebook.live import Line, Several, Terminal, sentence, share, show
 
 
 class Job:
@@ -68,6 +68,20 @@ def test_what_is_not_known_is_left_out():
 def test_a_limit_of_time_counts_as_much_as_one_of_requests():
     assert share(Progress(elapsed=5, duration=10)) == 0.5
     assert share(Progress(done=9, expected=10, elapsed=5, duration=10)) == 0.9
+
+
+def test_jobs_one_after_the_other_share_a_place_and_say_which_of_them_it_is():
+    wall = Wall()
+    several = Several(wall)
+    for before, after in (("point 1 of 2", ""), ("point 2 of 2", "met at 4")):
+        job = Job(Progress(done=4, expected=4, sent=4, elapsed=2.0))
+        job.ended.set()
+        with several(job, before, after):
+            pass
+    assert [text for text, _, _ in wall.painted] == [
+        "point 1 of 2 · done: 4 of 4 requests · 2.0 requests/s · 2 s",
+        "point 2 of 2 · done: 4 of 4 requests · 2.0 requests/s · 2 s · met at 4",
+    ]
 
 
 def test_the_line_follows_the_job_to_its_end():
