@@ -1,4 +1,4 @@
-"""What the loop knows of its desk: here, whether it had to wait for requests."""
+"""What the loop knows of its desk, and what it tells it when."""
 
 import asyncio
 from time import perf_counter
@@ -6,9 +6,11 @@ from time import perf_counter
 import pytest
 
 from perfkit.arguments import Arguments
-from perfkit.engine.desk_client import DeskClient
+from perfkit.engine.desk_client import AT_ONCE, HELD_AT_MOST, DeskClient
 from perfkit.engine.plan import Ready
 from perfkit.load import WHOLE
+from perfkit.transport.exchange import Exchange
+from perfkit.workers.channel import DeskEnd, LoopEnd, pair
 from tests.workers.processes import until
 
 REQUEST = Ready(0, 0, 0, b"", None, None, None, False)
@@ -52,3 +54,76 @@ def test_requests_that_are_ready_keep_nobody_waiting() -> None:
         return client.take(), client.starved
 
     assert asyncio.run(take()) == (REQUEST, 0)
+
+
+class Heard:
+    """The desk's end of a channel, and what has come there."""
+
+    def __init__(self, client: DeskClient) -> None:
+        ours, theirs = pair()
+        self._end, self.words, self.tickets = DeskEnd(theirs), list[str](), list[int]()
+        client.connect(LoopEnd(asyncio.get_running_loop(), ours, client.on_message, client.on_end))
+
+    def listen(self) -> int:
+        """Take what has come; return the number of answers so far."""
+        while (message := self._end.receive(0)) is not None:
+            self.words.append(message[0])
+            if message[0] == "done":
+                self.tickets.append(message[1])
+        return len(self.tickets)
+
+
+def delivering(count: int) -> tuple[DeskClient, Heard]:
+    """Give a client so many answers at once, in a loop that has not turned since."""
+    client = DeskClient()
+    heard = Heard(client)
+    for ticket in range(count):
+        client.deliver(REQUEST._replace(ticket=ticket), "steady", 0, Exchange())
+    return client, heard
+
+
+def test_answers_that_end_together_are_handed_over_a_few_at_a_time_and_in_order() -> None:
+    async def turns() -> tuple[list[int], list[int]]:
+        _, heard = delivering(2 * AT_ONCE + 1)
+        counts = [heard.listen()]
+        while counts[-1] < 2 * AT_ONCE + 1:
+            await asyncio.sleep(0)
+            counts.append(heard.listen())
+        return counts, heard.tickets
+
+    counts, tickets = asyncio.run(turns())
+    assert counts == [0, AT_ONCE, 2 * AT_ONCE, 2 * AT_ONCE + 1]
+    assert tickets == list(range(2 * AT_ONCE + 1))
+
+
+def test_answers_that_have_waited_are_handed_over_all_at_once() -> None:
+    async def turn() -> int:
+        _, heard = delivering(5 * AT_ONCE)
+        began = perf_counter()
+        until(lambda: perf_counter() - began > HELD_AT_MOST / 1e9)
+        await asyncio.sleep(0)
+        return heard.listen()
+
+    assert asyncio.run(turn()) == 5 * AT_ONCE
+
+
+def test_no_answer_comes_behind_the_end_of_its_run() -> None:
+    async def turn() -> list[str]:
+        client, heard = delivering(5 * AT_ONCE)
+        finishing = asyncio.ensure_future(client.finish({}, {}))
+        await asyncio.sleep(0)
+        finishing.cancel()
+        heard.listen()
+        return heard.words
+
+    assert asyncio.run(turn()) == ["done"] * 5 * AT_ONCE + ["finish"]
+
+
+def test_an_answer_that_a_conversation_waits_for_is_handed_over_at_once() -> None:
+    async def turn() -> list[int]:
+        client, heard = delivering(2)
+        client.deliver(REQUEST._replace(ticket=2, more=True), "steady", 0, Exchange())
+        heard.listen()
+        return heard.tickets
+
+    assert asyncio.run(turn()) == [0, 1, 2]
