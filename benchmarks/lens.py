@@ -103,7 +103,7 @@ def lenses(load: Load, path: Path) -> dict[Metric, pd.DataFrame]:
     runs = pk.start(
         load.url, parallel=load.streams, number=load.number, max_tokens=load.tokens, prompt=PROMPT, db=str(path)
     ).wait()
-    return {metric: runs.lens(metric).droplevel("run") for metric in METRICS}
+    return {metric: runs.lens(metric).table.droplevel("run") for metric in METRICS}
 
 
 def reported(client: Client, folder: Path, load: Load, output: Path, patience: float) -> Report | str:

@@ -86,7 +86,7 @@ class Batch:
     ----------
     reading : str
         Which reading of the iterable they are of.
-    pickled : bytes
+    packed : bytes
         The prompts, which nobody between the two ends needs to look at.
     last : bool
         Nothing comes after them.
@@ -95,7 +95,7 @@ class Batch:
     """
 
     reading: str
-    pickled: bytes
+    packed: bytes
     last: bool
     failure: Exception | None = None
 

@@ -337,7 +337,7 @@ def dangers(source: Path) -> list[str]:
 
 
 # What perfkit's own processes tell each other, over pipes that nobody else holds; never what a file or server said.
-OWN_PIPES = {PACKAGE / "workers" / "channel.py", PACKAGE / "workers" / "pipe.py"}
+OWN_PIPES = {PACKAGE / place for place in ("workers/channel.py", "workers/pipe.py", "engine/parcel.py")}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """What the desk knows of the run under way, and where its prompts come from."""
 
-import pickle
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count, islice
@@ -9,6 +8,7 @@ from time import monotonic, process_time
 from perfkit.arguments import Arguments
 from perfkit.engine.decode import Decoder
 from perfkit.engine.evidence import Stopwatch
+from perfkit.engine.parcel import unpacked
 from perfkit.engine.plan import Planned, Ready, build, following, plan
 from perfkit.load import Share
 from perfkit.plugins import BoundApi
@@ -142,7 +142,7 @@ class Pump:
         """Take a batch, unless it is of an earlier reading."""
         if batch.reading != self._reading:
             return
-        self._waiting += pickle.loads(batch.pickled)
+        self._waiting += unpacked(batch.packed)
         self._asked, self._ended, self._failure = False, batch.last, batch.failure
 
     def __iter__(self) -> Iterator[Prompt]:

@@ -6,11 +6,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
-from pickle import PicklingError
 from typing import Any, BinaryIO, Protocol
 
-import cloudpickle
-
+from perfkit.engine.parcel import packed
 from perfkit.errors import PerfkitError, PluginFailure, UsageError
 from perfkit.records import Batch, Prompt
 from perfkit.workers import pipe
@@ -59,10 +57,10 @@ class Source:
         except Exception as error:  # noqa: BLE001 - their code, not ours: told as what ended the job
             failure = PluginFailure(f"the dataset raised {type(error).__name__}: {error}")
         try:
-            return Batch(reading, cloudpickle.dumps(drawn), len(drawn) < count, failure)
-        except (TypeError, PicklingError) as error:
+            return Batch(reading, packed(drawn), len(drawn) < count, failure)
+        except TypeError as error:
             what = f"the dataset holds what no request can: {error}; give texts, messages, or bodies of plain data"
-            return Batch(reading, cloudpickle.dumps([]), True, UsageError(what))
+            return Batch(reading, packed([]), True, UsageError(what))
 
 
 class Conversation:

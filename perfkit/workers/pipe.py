@@ -1,8 +1,8 @@
 """What goes over the pipes between a driver and its worker: framed pickles in, lines of JSON out.
 
-The worker loads what its own driver wrote into its standard input: the one place where perfkit unpickles with the
-pickle machine's powers, since plugin classes travel by value. Nothing from a file or a server passes here. What a
-worker on another machine sends as pickles, rows, its driver reads as plain data only.
+The worker unpacks what its own driver wrote into its standard input, code included, since plugin classes travel by
+value. Nothing from a file or a server passes here. What a worker on another machine sends as pickles, rows, its driver
+reads as plain data only.
 """
 
 import json
@@ -16,12 +16,14 @@ from typing import Any, BinaryIO
 
 import cloudpickle
 
+from perfkit.engine.parcel import packed, unpacked
+
 _HEAD = Struct("<Q")
 
 
 def send(stream: BinaryIO, message: object) -> None:
     """Write one message for the worker."""
-    data = cloudpickle.dumps(message)
+    data = packed(message)
     stream.write(_HEAD.pack(len(data)) + data)
     stream.flush()
 
@@ -29,7 +31,7 @@ def send(stream: BinaryIO, message: object) -> None:
 def receive(stream: BinaryIO) -> Any:
     """Read one message from the driver; None when the pipe has ended."""
     data = _frame(stream)
-    return None if data is None else cloudpickle.loads(data)
+    return None if data is None else unpacked(data)
 
 
 def receive_plain(stream: BinaryIO) -> Any:
