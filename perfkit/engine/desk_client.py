@@ -18,7 +18,7 @@ from perfkit.records import Batch, Phase
 from perfkit.store.writer import Row
 from perfkit.transport.exchange import Exchange
 
-AT_ONCE = 4
+AT_ONCE = 16
 """Answers handed over before the loop looks again for what has come."""
 HELD_AT_MOST = 30_000_000
 """Nanoseconds from which an answer waits no longer: whoever kills the loop takes what it holds with it."""
