@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 import perfkit as pk
-from perfkit.calibration import Lateness, lateness
+from perfkit.runner.calibration import Lateness, lateness
 from perfkit.simulator.truth import read_requests
 
 TTFT, ITL, TOKENS = 0.100, 0.010, 64

@@ -49,7 +49,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from accuracy import server as other_server
 
 import perfkit as pk
-from perfkit.load import offsets
+from perfkit.loadgen.arrivals import offsets
 from perfkit.records import Arrival
 from perfkit.simulator.truth import read_requests
 

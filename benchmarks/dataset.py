@@ -39,7 +39,7 @@ def main(words: list[str] | None = None) -> dict[str, float]:
             job.wait()
         sent = [request.recv_start_ns for request in read_requests(folder / "log.csv") if "chat" in request.path]
         size = lines.stat().st_size / 2**20
-    # Of the largest process below this one: the worker, its desk, or the simulator.
+    # Of the largest process below this one: the worker, its recorder, or the simulator.
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     figures = {
         "lines": options.lines,

@@ -23,9 +23,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from perfkit.safe_pickle import encode_cell
-from perfkit.store.schema import RESULT_NAMES
-from perfkit.store.writer import Row, Writer
+from perfkit.runfile.safe_pickle import encode_cell
+from perfkit.runfile.schema import RESULT_NAMES
+from perfkit.runfile.writer import Row, Writer
 
 CHUNKS = 64
 RUN = "01J00000000000000000000000"

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from perfkit.definitions.evalscope import (
+from benchmarks.formulas.evalscope import (
     LABELS,
     SAMPLES,
     EvalscopeRun,
@@ -30,9 +30,9 @@ from perfkit.definitions.evalscope import (
     throughput,
     timeline,
 )
-from perfkit.definitions.peers import aiperf, guidellm, llmeter, serving
-from perfkit.importers import open_imported, recognise
-from perfkit.importers.evalscope import readings
+from benchmarks.formulas.peers import aiperf, guidellm, llmeter, serving
+from perfkit.analysis.importers import open_imported, recognise
+from perfkit.analysis.importers.evalscope import readings
 
 RELEASE = re.compile(r"(?:evalscope|llmuses)-(?:git)?(?P<version>[\w.]+?)__(?P<profile>\w+)")
 PEER_TOLERANCE = 1e-7

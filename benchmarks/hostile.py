@@ -25,13 +25,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from perfkit.errors import UnsafePickle
-from perfkit.safe_pickle import encode_cell, loads, read_cell
+from perfkit.runfile.safe_pickle import encode_cell, loads, read_cell
 
 SECONDS, MEGABYTES = 1.0, 200
 
 READ_CELL = """
 import json, resource, sys, time
-from perfkit.safe_pickle import Refused, read_cell
+from perfkit.runfile.safe_pickle import Refused, read_cell
 cell = sys.stdin.buffer.read().decode()
 before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
 value = read_cell(cell, "cell")
@@ -41,7 +41,7 @@ print(json.dumps(["refuse" if isinstance(value, Refused) else "accept", seconds,
 READ_FILE = """
 import json, resource, sys, time
 from perfkit.errors import UnsafeFile
-from perfkit.importers import open_imported
+from perfkit.analysis.importers import open_imported
 before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
 try:
     (count,) = open_imported(sys.argv[1]).execute("SELECT count(*) FROM result").fetchone()

@@ -18,7 +18,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import start_new_kernel
 
 import perfkit as pk
-from perfkit.calibration import Lateness, lateness
+from perfkit.runner.calibration import Lateness, lateness
 
 TTFT, ITL, TOKENS = 0.100, 0.010, 64
 BOUND = 0.005  # s

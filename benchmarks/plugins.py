@@ -21,7 +21,7 @@ from clients import named
 
 import perfkit as pk
 from perfkit.apis.base import ApiPluginBase, DefaultApiPlugin
-from perfkit.calibration import lateness
+from perfkit.runner.calibration import lateness
 from perfkit.simulator.truth import read_requests
 
 TTFT, ITL, TOKENS = 0.100, 0.010, 32

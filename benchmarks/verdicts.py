@@ -34,11 +34,11 @@ from time import monotonic, sleep
 from typing import Any
 
 import perfkit as pk
-from perfkit.calibration import Lateness, lateness
-from perfkit.checks import evidence
-from perfkit.engine.desk_run import AHEAD
-from perfkit.engine.sockets import MARGIN
-from perfkit.verdict import Verdict
+from perfkit.analysis.results.checks import evidence
+from perfkit.loadgen.file_limit import MARGIN
+from perfkit.loadgen.recorder.run_state import AHEAD
+from perfkit.runner.calibration import Lateness, lateness
+from perfkit.validity.verdict import Verdict
 
 SECONDS = 1.5
 FIRST_OFF, SENT_OFF = 0.005, 0.020

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import perfkit as pk
-from perfkit.plots import render
+from perfkit.analysis.plots import render
 
 HERE = Path(__file__).parent
 

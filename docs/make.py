@@ -5,15 +5,18 @@ nothing would change.
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from perfkit.analysis.definitions import DEFINITIONS
+from perfkit.analysis.metrics import METRICS, RATES
+from perfkit.analysis.plots.catalogue import CHARTS
 from perfkit.cli import COMMANDS
-from perfkit.definitions import DEFINITIONS
-from perfkit.limits import LIMITS
-from perfkit.metrics import METRICS, RATES
-from perfkit.plots.catalogue import CHARTS
-from perfkit.store.schema import TABLES
+from perfkit.options.arguments import OPTIONS, WIRE, default_of
+from perfkit.options.described import spelt_range
+from perfkit.runfile.schema import TABLES
+from perfkit.validity.thresholds import LIMITS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -101,6 +104,23 @@ def _commands(_: str) -> Table:
     return ("command", "what it does"), ((f"`perfkit {name}`", sentence) for name, sentence in COMMANDS.items())
 
 
+def _options(group: str) -> Table:
+    fields = {name: field for name, field in OPTIONS.items() if field.metadata["group"] == group}
+    rows = (
+        (
+            f"`--{name.replace('_', '-')}`",
+            f"`{WIRE[name]}`" if name in WIRE else "",
+            ", ".join(field.metadata["choices"]) if "choices" in field.metadata else spelt_range(field.metadata),
+            field.metadata["unit"],
+            "" if default_of(name) in (None, "", (), {}, sys.maxsize) else str(default_of(name)).lower(),
+            {True: "equal", "noted": "said"}.get(field.metadata.get("work", False), ""),
+            field.metadata["meaning"],
+        )
+        for name, field in fields.items()
+    )
+    return ("option", "field", "values", "unit", "default", "compared", "meaning"), rows
+
+
 _KINDS: dict[str, Callable[[str], Table]] = {
     "columns": _columns,
     "limits": _limits,
@@ -109,6 +129,7 @@ _KINDS: dict[str, Callable[[str], Table]] = {
     "tools": _tools,
     "charts": _charts,
     "commands": _commands,
+    "options": _options,
 }
 
 if __name__ == "__main__":

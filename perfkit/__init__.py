@@ -4,8 +4,8 @@
 >>> runs = pk.run("http://localhost:8000", model="qwen", rate=8, number=500)  # doctest: +SKIP
 >>> runs.where("first_chunk_latency > 1").plot.ecdf("ttft")  # doctest: +SKIP
 
-Importing perfkit loads neither pandas, matplotlib, transformers nor aiohttp: a name is fetched from its room when
-it is first used.
+Importing perfkit loads neither pandas, matplotlib, transformers nor aiohttp: a name is fetched from its module when it
+is first used.
 """
 
 from importlib import import_module
@@ -17,56 +17,62 @@ __version__ = "0.1.0"
 # reached through the module only.
 _CONTRACT = {
     "abstractmethod": "abc",  # a documented plugin uses it without importing it
-    "Arguments": "perfkit.arguments",
+    "Arguments": "perfkit.options.arguments",
     "ApiPluginBase": "perfkit.apis.base",
     "DefaultApiPlugin": "perfkit.apis.base",
-    "DatasetPluginBase": "perfkit.datasets.base",
+    "DatasetPluginBase": "perfkit.loadgen.datasets.base",
     "PerfPluginBase": "perfkit.plugins",
     "BenchmarkData": "perfkit.apis.base",
     "register_api": "perfkit.plugins",
     "register_dataset": "perfkit.plugins",
-    "run_perf_benchmark": "perfkit.measure",
+    "run_perf_benchmark": "perfkit.runner.start",
     "get_logger": "perfkit.plugins",
 }
 
-_ROOMS = {
+_MODULES = {
     **_CONTRACT,
-    "run": "perfkit.measure",
-    "start": "perfkit.measure",
-    "check": "perfkit.measure",
-    "replay": "perfkit.measure",
-    "resume": "perfkit.measure",
-    "attach": "perfkit.attached",
-    "calibrate": "perfkit.calibration",
-    "capacity": "perfkit.slo",
+    "run": "perfkit.runner.start",
+    "start": "perfkit.runner.start",
+    "check": "perfkit.runner.start",
+    "replay": "perfkit.runner.start",
+    "resume": "perfkit.runner.start",
+    "attach": "perfkit.runner.attach",
+    "calibrate": "perfkit.runner.calibration",
+    "capacity": "perfkit.runner.capacity",
+    "ab": "perfkit.runner.repeat",
     "simulate": "perfkit.simulator",
     "Simulation": "perfkit.simulator",
     "PerfkitError": "perfkit.errors",
     "secret": "perfkit.secrets",
-    "open": "perfkit.runs",
-    "Runs": "perfkit.runs",
-    "from_frame": "perfkit.runs",
-    "scrub": "perfkit.scrubbing",
-    "plan": "perfkit.runs",
-    "importer": "perfkit.importers",
-    "DEFINITIONS": "perfkit.definitions",
-    "metric": "perfkit.metrics",
-    "METRICS": "perfkit.metrics",
-    "chart": "perfkit.plots",
-    "style": "perfkit.plots",
-    "explore": "perfkit.notebook.explorer",
+    "open": "perfkit.analysis.results.runs",
+    "Runs": "perfkit.analysis.results.runs",
+    "from_frame": "perfkit.analysis.results.runs",
+    "decode_cell": "perfkit.runfile.safe_pickle",
+    "scrub": "perfkit.analysis.results.scrub",
+    "plan": "perfkit.analysis.results.runs",
+    "importer": "perfkit.analysis.importers",
+    "ImportedRun": "perfkit.analysis.importers",
+    "DEFINITIONS": "perfkit.analysis.definitions",
+    "metric": "perfkit.analysis.metrics",
+    "rate": "perfkit.analysis.metrics",
+    "METRICS": "perfkit.analysis.metrics",
+    "chart": "perfkit.analysis.plots",
+    "canvas": "perfkit.analysis.plots.canvas",
+    "style": "perfkit.analysis.plots",
+    "share_running_loop": "perfkit.analysis.notebook.loops",
+    "explore": "perfkit.analysis.notebook.explorer",
 }
 
 __all__ = sorted(_CONTRACT)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module 'perfkit' has no attribute {name!r}")
-    value = getattr(import_module(_ROOMS[name]), name)
+    value = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*_ROOMS, "__version__"})
+    return sorted({*_MODULES, "__version__"})

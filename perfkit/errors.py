@@ -7,17 +7,39 @@ The command line turns them into one sentence and an exit status.
 import difflib
 from collections.abc import Iterable
 
+from perfkit.printable import plain_lines
+
 
 class PerfkitError(Exception):
-    """Anything perfkit raises on purpose."""
+    """Anything perfkit raises on purpose; what it quotes of a server or a file is shown without control characters."""
+
+    def __str__(self) -> str:
+        return plain_lines(super().__str__())
 
 
-class UsageError(PerfkitError, ValueError):
-    """What was given cannot be used; the message says what is allowed and what to do next. Exit status 2."""
+class _Told(PerfkitError):
+    """Its message is all there is to know."""
 
     def _render_traceback_(self) -> list[str]:
-        """Give IPython, which asks for it, the sentence alone: the mistake is in none of the lines of a traceback."""
+        """Give IPython, which asks for it, the sentence alone: the cause is in none of the lines of a traceback."""
         return [f"{type(self).__name__}: {self}"]
+
+
+class UsageError(_Told, ValueError):
+    """What was given cannot be used; the message says what is allowed and what to do next. Exit status 2."""
+
+
+def explain(error: BaseException, sentence: str) -> None:
+    """Have an interruption say what it leaves behind; IPython then shows the sentence alone.
+
+    Its type stays, as whoever interrupts looks for that.
+    """
+    error.args = (sentence,)
+    vars(error)["_render_traceback_"] = lambda: [f"{type(error).__name__}: {sentence}"]
+
+
+class NotComparable(UsageError):
+    """No two runs had the same load and work."""
 
 
 class UnknownPlugin(UsageError):
@@ -28,15 +50,26 @@ class PluginFailure(PerfkitError):
     """The user's own plugin raised; the message names its file and line. It becomes its row's error."""
 
 
+class BrokenOff(SystemExit):
+    """Raised in a person's own code that must not go on, past any ``except Exception`` of theirs.
+
+    Whoever called that code raises the ``reason`` in its place.
+    """
+
+    def __init__(self, reason: PerfkitError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
 MISTAKES = (UsageError, PluginFailure)
 """What whoever started a run can put right: a run in which nothing was measured is not worth keeping then."""
 
 
-class NothingSucceeded(PerfkitError):
+class NothingSucceeded(_Told):
     """No request of a run succeeded. Exit status 3."""
 
 
-class StorageError(PerfkitError):
+class StorageError(_Told):
     """Results could not be stored; the message says where the unsaved rows are. Exit status 4."""
 
 
@@ -45,11 +78,15 @@ class WorkerLost(PerfkitError):
 
 
 class Slower(PerfkitError, AssertionError):
-    """Something is slower than it may be, or the requests are too few to tell. Exit status 5."""
+    """Something is clearly worse than it may be, or the sides cannot be compared. Exit status 5."""
 
 
-class UnsafeFile(PerfkitError):
-    """A file that perfkit refuses to open, because opening it could harm or because it is no result file."""
+class Undecided(PerfkitError, AssertionError):
+    """A gate that can neither pass nor fail, as too little was measured; says what would decide. Exit status 6."""
+
+
+class UnsafeFile(_Told):
+    """A file that perfkit refuses to open, because opening it could harm or because it is not a result file."""
 
 
 class UnsafePickle(PerfkitError):
@@ -57,7 +94,7 @@ class UnsafePickle(PerfkitError):
 
 
 class CorruptPickle(UnsafePickle):
-    """A cell that is no well-formed pickle of plain data."""
+    """A cell that is not a well-formed pickle of plain data."""
 
 
 class LimitExceeded(UnsafePickle):

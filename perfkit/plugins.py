@@ -4,14 +4,19 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from perfkit.apis.base import ApiPluginBase, PerfPluginBase
 from perfkit.apis.binding import BoundApi, bind_api
-from perfkit.errors import UsageError, nearest
+from perfkit.errors import BrokenOff, UsageError, nearest
 from perfkit.registry import api_class as registered_api
 from perfkit.registry import dataset_class, get_logger, register_api, register_dataset
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = [
     "BoundApi",
@@ -57,15 +62,35 @@ def load_plugins(paths: Iterable[str] = ()) -> None:
     UsageError
         A path does not exist, or a file does not load; the message names file and line.
     """
-    from importlib.metadata import entry_points
-
-    for entry in entry_points(group=ENTRY_POINTS):
-        entry.load()
+    load_entry_points()
     for path in map(Path, paths):
         if not path.exists():
             raise UsageError(f"no plugin file or folder at {path}")
         for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
             load_file(file)
+
+
+def load_entry_points() -> None:
+    """Load the plugins of installed packages; their decorators register them.
+
+    Raises
+    ------
+    UsageError
+        One does not load; the message names it.
+    """
+    for entry in _installed(tuple(sys.path)):
+        try:
+            entry.load()
+        except Exception as error:
+            raise UsageError(f"installed plugin {entry.value}: {type(error).__name__}: {error}") from error
+
+
+@lru_cache(maxsize=8)
+def _installed(path: tuple[str, ...]) -> "tuple[EntryPoint, ...]":
+    """Return what the packages along ``sys.path`` offer: once, as each of a hundred has a file that is to be read."""
+    from importlib.metadata import entry_points
+
+    return tuple(entry_points(group=ENTRY_POINTS))
 
 
 def load_parser(spec: str) -> type:
@@ -112,7 +137,9 @@ def load_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except BrokenOff as error:
+        raise error.reason from None
+    except (Exception, SystemExit) as error:
         raise UsageError(f"plugin {_where(error, path)}: {type(error).__name__}: {error}") from error
     return module
 
@@ -153,7 +180,7 @@ def _shown(module: ModuleType) -> str:
     return module.__file__ or module.__name__
 
 
-def _where(error: Exception, path: Path) -> str:
+def _where(error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}"
     import traceback

@@ -1,5 +1,7 @@
 """The nouns that the rooms hand to each other: plain, picklable, no behaviour beyond their own arithmetic."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal, TypeAlias
@@ -9,6 +11,13 @@ Json: TypeAlias = Any
 
 Message: TypeAlias = dict[str, Json]
 """One chat message, or one decoded message of an answer."""
+
+
+class ListedModel(str):
+    """The model that the server listed where none was given: it fills a gap, and replaces no body's own."""
+
+    __slots__ = ()
+
 
 Phase = Literal["preflight", "warmup", "ramp", "steady", "cooldown"]
 StampSource = Literal["user", "kernel", "plugin"]
@@ -28,7 +37,7 @@ ErrorKind = Literal[
     "total_timeout",
     "protocol",  # not HTTP, or not the content type that was promised
     "http_status",  # a status other than 200
-    "error_event",  # an error object inside a 200 answer
+    "error_event",  # an error object inside a 200 answer, or a finish reason that is one
     "incomplete",  # the answer ended before it was finished
     "empty",  # a complete answer that carries nothing
     "too_large",
@@ -74,6 +83,8 @@ class Prompt:
     turn: int = 1
     due: float | None = None
     """Seconds after the start of the run, for recorded traces."""
+    delay: float | None = None
+    """Seconds that its user thinks before it, in place of ``think_time``."""
     cycle: int = 0
     """Which pass over a dataset shorter than the run this comes from; 0 is the first."""
 
@@ -92,12 +103,15 @@ class Batch:
         Nothing comes after them.
     failure : Exception, optional
         Why it ends with them.
+    remarks : tuple of str
+        What is to be said of the iterable so far.
     """
 
     reading: str
     packed: bytes
     last: bool
     failure: Exception | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -117,9 +131,19 @@ class Answer:
     finish_reason: str | None = None
     server_request_id: str | None = None
     error: str | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+    """What the server says of its own times and drafts, by column."""
     done: bool = False
     message: int = 0
     """Index of the message being read."""
+    total_tokens: int | None = None
+    """Of prompt and answer, as the server says."""
+    told: dict[tuple[int, int | None], int] = field(default_factory=dict)
+    """Completion tokens as each message tells them, by message and the choice that they stand in."""
+    tokens: dict[int, int] = field(default_factory=dict)
+    """Tokens that single messages carry, where the server says so."""
+    zeros: bool = False
+    """The server said 0 tokens of a prompt or of an answer with text."""
 
     def chunk(self, kind: Kind, text: str = "", choice: int = 0) -> None:
         """Note that the message being read carries a piece of this kind."""
@@ -129,4 +153,42 @@ class Answer:
     def output_text(self) -> str:
         """The text of the first choice, reasoning left out."""
         content = Kind.CONTENT
-        return "".join([text for kind, choice, text, _ in self.pieces if kind is content and choice == 0])
+        return joined([text for kind, choice, text, _ in self.pieces if kind is content and choice == 0])
+
+    @property
+    def whole_text(self) -> str:
+        """All text of all choices, reasoning and tool calls included, in order of arrival."""
+        return joined([text for _, _, text, _ in self.pieces])
+
+    def output_by_choice(self) -> dict[int, list[int]]:
+        """Return the messages that carry text, reasoning or a tool call, by choice and in order of arrival."""
+        found: dict[int, dict[int, None]] = {}
+        for kind, choice, text, message in self.pieces:
+            if text and kind in TOKEN_KINDS:
+                found.setdefault(choice, {})[message] = None
+        return {choice: [*messages] for choice, messages in found.items()}
+
+
+def joined(texts: Sequence[str]) -> str:
+    r"""Return texts as one, with characters mended that were cut between two of them.
+
+    Half a surrogate pair, or bytes that are no UTF-8 by themselves (decoded with ``surrogateescape``), may be half of a
+    character whose rest came with the next message. What stays half becomes U+FFFD.
+
+    Examples
+    --------
+    >>> joined(["a \ud83d", "\ude00 b"]) == "a \U0001f600 b"
+    True
+    >>> joined([part.decode("utf-8", "surrogateescape") for part in (b"caf\xc3", b"\xa9")])
+    'café'
+    """
+    text = "".join(texts)
+    if text.isascii() or not _SURROGATE.search(text):
+        return text
+    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return _NO_BYTE.sub("\N{REPLACEMENT CHARACTER}", text).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Surrogates that stand for no byte of a text that is not UTF-8."""

@@ -1,17 +1,24 @@
-"""What is registered under which name: APIs and datasets, built in or the user's own.
+"""The registry that APIs, datasets, metrics, rates, charts and importers share: names, and what they stand for.
 
-Built-in ones are a table of name -> module, so that starting up imports only what a run uses.
+What comes with perfkit is found: the modules of a registry's package are imported when it is first looked into, and
+their decorators register what they define. A new file there is all that a new built-in needs.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from importlib import import_module
-from typing import TypeVar
+from pkgutil import iter_modules
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
 
-from perfkit.errors import UnknownPlugin, nearest
+from perfkit.errors import UnknownPlugin, UsageError, nearest
 
+Entry = TypeVar("Entry")
 Plugin = TypeVar("Plugin", bound=type)
+
+
+REGISTRIES: "list[Registry[Any]]" = []
+"""Every registry that there is."""
 
 
 def get_logger() -> logging.Logger:
@@ -25,89 +32,133 @@ def get_logger() -> logging.Logger:
     return logging.getLogger("perfkit")
 
 
-@dataclass
-class Registry:
-    """Classes by name.
+class Registry(MutableMapping[str, Entry], Generic[Entry]):
+    """Entries by name: those that come with perfkit, and the users' own, which replace them.
 
     Parameters
     ----------
     noun : str
         What is registered, for messages: ``"api"``, ``"dataset"``.
-    built_in : mapping of str to str
-        ``"module:Class"`` by name, imported when asked for.
+    package : str, optional
+        The package whose modules register what is built in.
+
+    Examples
+    --------
+    >>> colours = Registry("colour")
+    >>> colours.register(["red", "crimson"], 0xff0000, "mine")
+    >>> colours["crimson"] == colours.find("red")
+    True
+    >>> colours.find("rad")
+    Traceback (most recent call last):
+    perfkit.errors.UnknownPlugin: no colour is called 'rad'; did you mean 'red'? (known: crimson, red)
     """
 
-    noun: str
-    built_in: Mapping[str, str]
-    classes: dict[str, type] = field(default_factory=dict)
+    def __init__(self, noun: str, package: str | None = None) -> None:
+        self.noun, self.package = noun, package
+        self.own: dict[str, Entry] = {}
+        """What users registered."""
+        self._built_in: dict[str, tuple[str, Entry]] = {}
+        """What a module of the package registered, with the module's name."""
+        self._is_loaded = package is None
+        REGISTRIES.append(self)
 
-    def register(self, names: str | Iterable[str]) -> Callable[[Plugin], Plugin]:
-        """Return a decorator that registers a class; a name that exists is replaced, at info level."""
+    def register(self, names: str | Iterable[str], entry: Entry, module: str | None) -> None:
+        """Register an entry under a name, or under several; one that replaces another says so in the log.
 
-        def decorate(cls: Plugin) -> Plugin:
-            for name in (names,) if isinstance(names, str) else names:
-                if name in self:
-                    get_logger().info("%s %r is now %s.%s", self.noun, name, cls.__module__, cls.__qualname__)
-                self.classes[name] = cls
-            return cls
+        Parameters
+        ----------
+        names : str or iterable of str
+            The first is its name, others are aliases.
+        entry : object
+            What they stand for.
+        module : str or None
+            Where it was defined: in the registry's own package, it is built in.
 
-        return decorate
+        Raises
+        ------
+        UsageError
+            The names are no texts.
+        """
+        names = as_names(self.noun, names)
+        if self.package and module and module.startswith(f"{self.package}."):
+            self._built_in |= dict.fromkeys(names, (module, entry))
+            return
+        for name in names:
+            if name in self:
+                is_first = name not in self.own
+                told = "%s %r is now that of %s" + ", in place of perfkit's own" * is_first
+                get_logger().log(
+                    logging.WARNING if is_first else logging.INFO, told, self.noun, name, module or "a script"
+                )
+            self.own[name] = entry
 
-    def __contains__(self, name: object) -> bool:
-        return name in self.classes or name in self.built_in
+    @property
+    def built_in(self) -> Mapping[str, Entry]:
+        """What comes with perfkit, in order of modules; replaced or not."""
+        self._load()
+        return MappingProxyType({name: entry for name, (_, entry) in self._built_in.items()})
 
-    def names(self) -> list[str]:
-        """List every name, sorted."""
-        return sorted({*self.classes, *self.built_in})
-
-    def get(self, name: str) -> type:
-        """Return the class registered under a name.
+    def find(self, name: str) -> Entry:
+        """Return the entry of a name.
 
         Raises
         ------
         UnknownPlugin
             There is none; the message suggests the nearest name.
         """
-        if name in self.classes:
-            return self.classes[name]
-        if name not in self.built_in:
-            raise UnknownPlugin(f"no {self.noun} is called {name!r}{nearest(name, self.names())}")
-        module, _, cls = self.built_in[name].partition(":")
-        found: type = getattr(import_module(module), cls)
-        return found
+        if name not in self:
+            raise UnknownPlugin(f"no {self.noun} is called {name!r}{nearest(name, self)}")
+        return self[name]
+
+    def name_of(self, entry: Entry) -> str | None:
+        """Return the first name under which an entry is registered."""
+        return next((name for name, each in self.items() if each is entry), None)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self)
+
+    def __getitem__(self, name: str) -> Entry:
+        if name in self.own:
+            return self.own[name]
+        self._load()
+        return self._built_in[name][1]
+
+    def __setitem__(self, name: str, entry: Entry) -> None:
+        self.own[name] = entry
+
+    def __delitem__(self, name: str) -> None:
+        if name in self.own:
+            del self.own[name]
+        else:
+            del self._built_in[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._load()
+        return iter(dict.fromkeys([*self._built_in, *self.own]))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return f"<Registry {self.noun}: {', '.join(self)}>"
+
+    def _load(self) -> None:
+        """Import the modules of the package, once."""
+        if self._is_loaded:
+            return
+        self._is_loaded = True  # first: they may look into the registry
+        package = import_module(str(self.package))
+        for module in iter_modules(package.__path__, f"{package.__name__}."):
+            import_module(module.name)
+        # One order, whichever module was imported first.
+        self._built_in = dict(sorted(self._built_in.items(), key=lambda item: item[1][0]))
 
 
-_BUILT_IN_APIS = {
-    "perfkit.apis.openai:OpenAI": ("openai", "openai_chat", "chat"),
-    "perfkit.apis.openai:Completions": ("completions", "openai_completions"),
-    "perfkit.apis.openai:Responses": ("responses", "openai_responses", "openai_response"),
-    "perfkit.apis.openai:Embeddings": ("embeddings", "embedding", "openai_embedding"),
-    "perfkit.apis.openai:Rerank": ("rerank", "openai_rerank"),
-    "perfkit.apis.dashscope:DashScope": ("dashscope",),
-    "perfkit.apis.anthropic:Anthropic": ("anthropic",),
-    "perfkit.apis.custom:Custom": ("custom",),
-    "perfkit.apis.verbatim:Verbatim": ("verbatim",),
-}
+APIS: Registry[type] = Registry("api", "perfkit.apis")
+DATASETS: Registry[type] = Registry("dataset", "perfkit.loadgen.datasets")
 
-_BUILT_IN_DATASETS = {
-    "perfkit.datasets.text:OpenQA": ("sample", "openqa"),
-    "perfkit.datasets.text:LongAlpaca": ("longalpaca",),
-    "perfkit.datasets.text:LineByLine": ("line_by_line", "custom"),
-    "perfkit.datasets.records:Jsonl": ("jsonl",),
-    "perfkit.datasets.records:Csv": ("csv",),
-    "perfkit.datasets.records:Folder": ("hf",),
-    "perfkit.datasets.records:Embedding": ("embedding",),
-    "perfkit.datasets.records:Rerank": ("rerank",),
-    "perfkit.datasets.conversations:ShareGpt": ("share_gpt", "share_gpt_zh", "share_gpt_en"),
-    "perfkit.datasets.conversations:MultiTurn": (
-        *("multi_turn", "custom_multi_turn", "share_gpt_zh_multi_turn", "share_gpt_en_multi_turn"),
-    ),
-    "perfkit.datasets.drawn:Random": ("random",),
-    "perfkit.datasets.trace:Trace": ("trace", "workload_trace"),
-}
-
-APIS = Registry("api", {name: place for place, names in _BUILT_IN_APIS.items() for name in names})
-DATASETS = Registry("dataset", {name: place for place, names in _BUILT_IN_DATASETS.items() for name in names})
+api_class = APIS.find
+dataset_class = DATASETS.find
 
 
 def register_api(name: str | Iterable[str]) -> Callable[[Plugin], Plugin]:
@@ -126,7 +177,7 @@ def register_api(name: str | Iterable[str]) -> Callable[[Plugin], Plugin]:
     >>> api_class("my-api") is MyApi
     True
     """
-    return APIS.register(name)
+    return _class_decorator(APIS, name)
 
 
 def register_dataset(name: str | Iterable[str]) -> Callable[[Plugin], Plugin]:
@@ -137,26 +188,31 @@ def register_dataset(name: str | Iterable[str]) -> Callable[[Plugin], Plugin]:
     name : str or list of str
         What ``--dataset`` calls it.
     """
-    return DATASETS.register(name)
+    return _class_decorator(DATASETS, name)
 
 
-def api_class(name: str) -> type:
-    """Return the API class registered under a name.
+def as_names(noun: str, given: Any) -> tuple[str, ...]:
+    """Return the names that something is to be registered under; a decorator without any was given its function.
 
-    Raises
-    ------
-    UnknownPlugin
-        There is none; the message suggests the nearest name.
+    Examples
+    --------
+    >>> as_names("api", ["mine", "my-api"])
+    ('mine', 'my-api')
+    >>> as_names("chart", 5)
+    Traceback (most recent call last):
+    perfkit.errors.UsageError: a new chart needs a name, or a list of names, as in ("mine"); got 5
     """
-    return APIS.get(name)
+    names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, (list, tuple, set)) else ()
+    if not names or not all(isinstance(name, str) and name.strip() for name in names):
+        raise UsageError(f'a new {noun} needs a name, or a list of names, as in ("mine"); got {given!r}')
+    return names
 
 
-def dataset_class(name: str) -> type:
-    """Return the dataset class registered under a name.
+def _class_decorator(registry: Registry[type], names: str | Iterable[str]) -> Callable[[Plugin], Plugin]:
+    names = as_names(registry.noun, names)
 
-    Raises
-    ------
-    UnknownPlugin
-        There is none; the message suggests the nearest name.
-    """
-    return DATASETS.get(name)
+    def register(cls: Plugin) -> Plugin:
+        registry.register(names, cls, cls.__module__)
+        return cls
+
+    return register

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 HERE = Path(__file__).parent
 PROMPTS = [
     json.loads(line)["question"]
-    for line in (HERE.parent / "perfkit/datasets/sample.jsonl").read_text(encoding="utf-8").splitlines()
+    for line in (HERE.parent / "perfkit/loadgen/datasets/sample.jsonl").read_text(encoding="utf-8").splitlines()
 ]
 SHORT = [prompt for prompt in PROMPTS if len(prompt) < 150]
 LONG = [prompt for prompt in PROMPTS if len(prompt) > 1500]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from perfkit.errors import NothingSucceeded
-from perfkit.measure import start
+from perfkit.runner.start import start
 
 SMALL = {"model": "m", "prompt": "hi", "number": 1, "preflight": False, "workers": 0}
 

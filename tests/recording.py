@@ -25,17 +25,18 @@ class Received:
 
 @dataclass
 class Recording:
-    """A running server: where it is, what it got, and what it answers."""
+    """A running server: where it is, what it got, what it answers, and which models it lists."""
 
     url: str
     received: list[Received] = field(default_factory=list)
     answer: Any = field(default_factory=lambda: ANSWER)
     status: int = 200
+    models: list[str] = field(default_factory=list)
 
 
 @contextmanager
 def recording() -> Iterator[Recording]:
-    """Answer every POST with the same JSON and keep what was asked."""
+    """Answer every POST with the same JSON and keep what was asked; list ``models`` to whoever asks for them."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -44,8 +45,14 @@ def recording() -> Iterator[Recording]:
             body = self.rfile.read(int(self.headers["content-length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
             kept.received.append(Received(self.path, headers, json.loads(body)))
-            data = json.dumps(kept.answer).encode()
-            self.send_response(kept.status)
+            self._reply(kept.status, kept.answer)
+
+        def do_GET(self) -> None:
+            self._reply(200, {"data": [{"id": name} for name in kept.models]})
+
+        def _reply(self, status: int, content: Any) -> None:
+            data = json.dumps(content).encode()
+            self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()

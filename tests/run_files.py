@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from perfkit.chunks import NO_LAG, Chunks, pack
 from perfkit.records import Kind
-from perfkit.safe_pickle import encode_cell
-from perfkit.store.schema import RESULT_NAMES
-from perfkit.store.writer import Row, Value, Writer
+from perfkit.runfile.chunks import NO_LAG, Chunks, pack
+from perfkit.runfile.safe_pickle import encode_cell
+from perfkit.runfile.schema import RESULT_NAMES
+from perfkit.runfile.writer import Row, Value, Writer
 
 START = 1_750_000_000.0
 

@@ -73,7 +73,8 @@ def _accept(listener: socket.socket, scripts: Sequence[Script], server: Scripted
 
 def _play(connection: socket.socket, script: Script, server: Scripted, tls: ssl.SSLContext | None) -> None:
     with contextlib.suppress(OSError):  # the client has gone
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if connection.family != socket.AF_UNIX:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         wire = tls.wrap_socket(connection, server_side=True) if tls else connection
         with wire:
             for step in script:

@@ -1,5 +1,6 @@
 """What people mistype, forget or break: one sentence each, exit status 2, and nothing that was measured is lost."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -8,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from perfkit.cli import main
+from perfkit.errors import UsageError
+from perfkit.runner.start import start
 from tests.recording import Recording, recording
+
+pytestmark = pytest.mark.processes
 
 FILES = {
     "syntax.py": "def x(:\n",
@@ -77,6 +82,17 @@ CASES = [
     ("--query-template {x", "query_template is not JSON"),
     ("--query-template @template.json", "query_template must be a JSON object"),
     ("--query-template @nofile", "cannot read the query template nofile"),
+    ("--prompt @gbk.txt", "the prompt file gbk.txt is not UTF-8 in line 1"),
+    ("--query-template @gbk.txt", "the query template gbk.txt is not UTF-8 in line 1"),
+    ("--api-key @gbk.txt", "the key file gbk.txt is not UTF-8 in line 1"),
+    ("--config gbk.txt", "gbk.txt is not UTF-8 in line 1"),
+    ("--dataset gbk.txt", "gbk.txt is not UTF-8 in line 1"),
+    ("--prompt hi --dataset odd.jsonl", "prompt is one prompt for every request, dataset asks others"),
+    ("--prompt hi --dataset-path odd.jsonl", "prompt is one prompt for every request, dataset_path asks others"),
+    (
+        "--dataset random -n 1 --dataset-args length=99 --max-prompt-length 5",
+        "length in dataset_args and max_prompt_length both say how long prompts are",
+    ),
     ("--prompt @nofile", "cannot read the prompt file nofile"),
     ("--api-key env:NO_SUCH_KEY", "set the environment variable NO_SUCH_KEY"),
     ("--api-key @nofile", "cannot read the key file nofile"),
@@ -85,9 +101,9 @@ CASES = [
     ("--extra-args {x", "extra_args is not JSON"),
     ("--tempreature 1", "run has no option --tempreature; did you mean '--temperature'"),
     ("--temperature hot", "temperature must be a number, got 'hot'"),
-    ("--warmup soon", "warmup must be a count such as 20 or a time such as 10s, got 'soon'"),
+    ("--warmup soon", "warmup soon is neither a count of requests such as 20"),
     ("--duration -1", "duration must be above 0, got -1"),
-    ("--max-error-rate 5", "max_error_rate must be between 0 and 1 (never end a run for its errors), got 5"),
+    ("--max-error-rate 5", "max_error_rate must be between 0 and 1, got 5"),
     ("--arrival possion", "arrival must be one of poisson, constant, gamma; got 'possion'"),
     ("--min-prompt-length 5 --max-prompt-length 3", "min_prompt_length 5 is above max_prompt_length 3"),
     ("--config nofile.toml", "cannot read nofile.toml"),
@@ -108,6 +124,7 @@ def _among_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
+    (tmp_path / "gbk.txt").write_bytes("解释一下编码".encode("gbk"))
     monkeypatch.chdir(tmp_path)
 
 
@@ -124,6 +141,41 @@ def test_a_mistake_is_one_sentence_and_exit_status_two(
     assert len(said) == 1
     assert told in said[0]
     assert not Path("outputs").exists() or not list(Path("outputs").iterdir())
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("--prompt", "--system", "--note", "--name", "--model", "--db", "--tag", "--extra-args", "--headers"),
+        *("--api-key", "--query-template", "--stop", "--dataset", "--parameters", "--url", "--config"),
+        "--tokenizer-path",
+    ],
+)
+def test_bytes_that_are_not_utf8_are_refused_in_every_option(
+    server: Recording, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    text = os.fsdecode(b"caf\xe9")
+    pairs = ("--tag", "--extra-args", "--headers", "--parameters")
+    value = f"a={text}" if option in pairs else f'{{"a": "{text}"}}' if option == "--query-template" else text
+    prompt = [] if option in ("--prompt", "--dataset") else ["--prompt", "hi"]
+    assert run(server, *prompt, "-n", "1", option, value) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("perfkit: ")]
+    assert len(said) == 1
+    assert not Path("outputs").exists()
+
+
+def test_a_lone_surrogate_in_a_notebook_is_refused(server: Recording) -> None:
+    for given in ({"prompt": "a\ud83d"}, {"extra_args": {"a": ["\ud83d"]}}, {"tags": {"\ud83d": "a"}}):
+        with pytest.raises(UsageError, match="must be text that UTF-8 can spell"):
+            start(server.url, model="m", **given)
+    with pytest.raises(UsageError, match="item 1: UTF-8 cannot spell the text"):
+        start(server.url, model="m", dataset=["a", "b\ud83d"], db="a.db", workers=0).wait()
+
+
+def test_a_lone_surrogate_in_a_file_is_refused_with_its_item(server: Recording, tmp_path: Path) -> None:
+    (tmp_path / "half.jsonl").write_text('{"prompt": "half a smile: \\ud83d"}\n')
+    with pytest.raises(UsageError, match=r"half.jsonl"):
+        start(server.url, model="m", dataset="half.jsonl", db="a.db", workers=0).wait()
 
 
 def test_what_was_measured_before_a_broken_line_is_kept(

@@ -9,7 +9,7 @@ import pytest
 
 import perfkit
 from perfkit.cli.parser import Parser, add_options
-from perfkit.measure import start
+from perfkit.runner.start import start
 from perfkit.simulator import simulate
 
 TEXT = (Path(__file__).parent.parent / "docs/coming_from.md").read_text(encoding="utf-8")
@@ -67,6 +67,7 @@ def test_every_option_of_the_oldest_command_line_keeps_its_name() -> None:
     assert all(row[0] == row[1] for row in table("The command line of llmuses"))
 
 
+@pytest.mark.processes
 def test_the_lines_of_pandas_run_as_they_stand(tmp_path: Path) -> None:
     with simulate(ttft=0.01, itl=0.001, output_tokens=3) as server:
         start(server.url, number=3, workers=0, db=str(tmp_path / "runs.db")).wait()

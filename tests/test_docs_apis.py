@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from perfkit.arguments import Arguments
-from perfkit.measure import start
+from perfkit.options.arguments import Arguments
 from perfkit.registry import api_class
+from perfkit.runner.start import start
 
 TEXT = (Path(__file__).parent.parent / "docs/apis.md").read_text(encoding="utf-8")
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in TEXT.splitlines() if line.startswith("| `")]
@@ -53,6 +53,7 @@ def odd_server() -> Iterator[str]:
     server.server_close()
 
 
+@pytest.mark.processes
 def test_the_plugin_shown_measures_a_dialect_of_its_own(odd_server: str, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(TEXT.partition("```python\n")[2].partition("```")[0])
     runs = start(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from perfkit.arguments import Arguments
-from perfkit.datasets import prompts
+from perfkit.loadgen.datasets import prompts
+from perfkit.options.arguments import Arguments
 from perfkit.registry import DATASETS, dataset_class
 
 ROOT = Path(__file__).parent.parent

@@ -1,14 +1,17 @@
 """One plugin of each generation, from its file to its row."""
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from perfkit.measure import start
-from perfkit.simulator import simulate
+from perfkit.runner.start import start
+from perfkit.simulator import Simulated, simulate
+
+pytestmark = pytest.mark.processes
 
 HEAD = "import json, time\nfrom perfkit import *\n"
 
@@ -79,12 +82,17 @@ class Plugin(ApiPluginBase):
 """
 
 
-def rows(tmp_path: Path, plugin: str, **options: Any) -> list[dict[str, Any]]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[Simulated]:
+    with simulate(ttft=0.02, itl=0.002, output_tokens=5) as simulated:
+        yield simulated
+
+
+def rows(server: Simulated, tmp_path: Path, plugin: str, **options: Any) -> list[dict[str, Any]]:
     """Measure two requests with a plugin file and return what was stored."""
     (tmp_path / "plugin.py").write_text(HEAD + plugin)
     given = {"prompt": "Why?", "number": 2, "model": "simulated", "preflight": False, "workers": 0, **options}
-    with simulate(ttft=0.02, itl=0.002, output_tokens=5) as server:
-        start(server.url, parser=str(tmp_path / "plugin.py"), db=str(tmp_path / "a.db"), **given).wait()
+    start(server.url, parser=str(tmp_path / "plugin.py"), db=str(tmp_path / "a.db"), **given).wait()
     with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
         connection.row_factory = sqlite3.Row
         return [dict(row) for row in connection.execute("SELECT * FROM result ORDER BY seq")]
@@ -103,8 +111,10 @@ def rows(tmp_path: Path, plugin: str, **options: Any) -> list[dict[str, Any]]:
     ],
     ids=["llmuses", "A stream", "A", "B", "C stream", "C", "C-own"],
 )
-def test_a_plugin_of_each_generation_measures(tmp_path: Path, plugin: str, stream: bool, source: str) -> None:
-    stored = rows(tmp_path, plugin.replace("STREAM", str(stream)))
+def test_a_plugin_of_each_generation_measures(
+    server: Simulated, tmp_path: Path, plugin: str, stream: bool, source: str
+) -> None:
+    stored = rows(server, tmp_path, plugin.replace("STREAM", str(stream)))
     assert [row["error"] for row in stored] == [None, None]
     assert [row["success"] for row in stored] == [1, 1]
     assert {row["completion_tokens"] for row in stored} == {5}
@@ -115,26 +125,26 @@ def test_a_plugin_of_each_generation_measures(tmp_path: Path, plugin: str, strea
     assert all(row["output_text"] for row in stored)
 
 
-def test_a_stream_through_an_older_plugin_is_stamped_like_a_built_in_one(tmp_path: Path) -> None:
-    stored = rows(tmp_path, A.replace("STREAM", "True"), number=5)
+def test_a_stream_through_an_older_plugin_is_stamped_like_a_built_in_one(server: Simulated, tmp_path: Path) -> None:
+    stored = rows(server, tmp_path, A.replace("STREAM", "True"), number=5)
     assert min(row["first_chunk_latency"] for row in stored) >= 0.02
     assert {row["stamp_source"] for row in stored} <= {"kernel", "user"}
 
 
-def test_what_a_plugin_raises_in_build_request_is_its_rows_error(tmp_path: Path) -> None:
+def test_what_a_plugin_raises_in_build_request_is_its_rows_error(server: Simulated, tmp_path: Path) -> None:
     broken = C.replace('return {"model"', 'raise RuntimeError("no such template")\n        return {"model"')
-    stored = rows(tmp_path, broken.replace("STREAM", "True"))
+    stored = rows(server, tmp_path, broken.replace("STREAM", "True"))
     assert {row["error_kind"] for row in stored} == {"plugin"}
     assert all("plugin.py:6: RuntimeError: no such template" in row["error"] for row in stored)
 
 
-def test_what_a_plugin_raises_in_parse_responses_is_its_rows_error(tmp_path: Path) -> None:
-    stored = rows(tmp_path, A.replace("STREAM", "False").replace('["usage"]', '["no such"]'))
+def test_what_a_plugin_raises_in_parse_responses_is_its_rows_error(server: Simulated, tmp_path: Path) -> None:
+    stored = rows(server, tmp_path, A.replace("STREAM", "False").replace('["usage"]', '["no such"]'))
     assert {row["error_kind"] for row in stored} == {"plugin"}
     assert all("KeyError: 'no such'" in row["error"] for row in stored)
 
 
-def test_items_that_a_plugin_skips_take_no_place(tmp_path: Path) -> None:
+def test_items_that_a_plugin_skips_take_no_place(server: Simulated, tmp_path: Path) -> None:
     (tmp_path / "lines.txt").write_text("keep one\nskip this\nkeep two\n")
     skipping = """
 class Plugin(DefaultApiPlugin):
@@ -142,5 +152,5 @@ class Plugin(DefaultApiPlugin):
         text = messages[-1]["content"]
         return None if text.startswith("skip") else {"messages": messages, "stream": True}
 """
-    stored = rows(tmp_path, skipping, prompt=None, dataset=str(tmp_path / "lines.txt"), number=None)
+    stored = rows(server, tmp_path, skipping, prompt=None, dataset=str(tmp_path / "lines.txt"), number=None)
     assert [(row["seq"], row["prompt_text"]) for row in stored] == [(0, "keep one"), (1, "keep two")]

@@ -1,16 +1,27 @@
 """What each option does to the request that the server receives."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from perfkit.measure import start
+from perfkit.errors import NothingSucceeded
+from perfkit.runner.start import replay, start
 from tests.recording import ANSWER, Received, Recording, recording
 
+pytestmark = pytest.mark.processes
+
 Ask = Callable[..., Received]
+
+
+def test_options_that_are_not_sent_are_named_at_the_start(server: Recording, tmp_path: Path) -> None:
+    given = {"prompt": "hi", "number": 2, "model": "m", "workers": 0, "api": "embeddings", "db": str(tmp_path / "a.db")}
+    job = start(server.url, **given, temperature=0.5, stop="x", max_tokens=3)
+    job.wait()
+    (told,) = job.progress.remarks
+    assert told.startswith("not sent by the api embeddings: max_tokens, temperature, stop; extra_args puts a field")
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +189,7 @@ def test_images_arrive_as_content_parts(ask: Ask, tmp_path: Path) -> None:
 
 
 def test_random_prompts_arrive_with_their_exact_length(ask: Ask, server: Recording) -> None:
-    from perfkit.tokens import load_tokenizer
+    from perfkit.apis.tokenizer import load_tokenizer
 
     folder = "sample_data/tokenizer"
     ask(dataset="random", number=5, tokenizer_path=folder, prefix_length=8, dataset_args={"length": [30, 40]})
@@ -198,3 +209,82 @@ def test_without_usage_the_tokenizer_counts_and_says_so(ask: Ask, server: Record
     assert row["token_source"] == "tokenizer"
     assert row["prompt_tokens"] == 2
     assert row["completion_tokens"] >= 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"include_usage": False},
+        {"extra_args": '{"stream_options": null}'},
+        {"parameters": ["stream_options=null"]},
+        {"extra_args": ["stream=false"]},
+        {"query_template": '{"stream_options": null}'},
+        {"dataset": [{"messages": [{"role": "user", "content": "hi"}], "stream_options": None}]},
+    ],
+    ids=str,
+)
+def test_stream_options_can_be_left_out(ask: Ask, options: dict[str, Any]) -> None:
+    assert "stream_options" not in ask(**options).body
+
+
+def test_null_leaves_out_any_field_that_perfkit_adds(ask: Ask) -> None:
+    body = ask(extra_args={"stream": None, "model": None, "max_tokens": None}, max_tokens=5).body
+    assert body.keys() == {"messages"}
+
+
+def test_a_server_that_refuses_stream_options_is_told_how_to_leave_them_out(ask: Ask, server: Recording) -> None:
+    server.status, server.answer = 400, {"error": {"message": "Unsupported parameter: stream_options"}}
+    try:
+        with pytest.raises(NothingSucceeded, match=r"stream_options; include_usage=False \(--no-include-usage\)"):
+            ask(preflight=True)
+    finally:
+        server.status, server.answer = 200, ANSWER
+
+
+def test_extra_args_as_pairs_are_typed_and_those_given_as_json_keep_their_types(ask: Ask) -> None:
+    body = ask(extra_args=["ignore_eos=true", "top_k=5", "user=ann"]).body
+    assert (body["ignore_eos"], body["top_k"], body["user"]) == (True, 5, "ann")
+    assert ask(extra_args='{"user": "5"}').body["user"] == "5"
+
+
+def models(dataset: Any, tmp_path: Path, listed: Sequence[str] = ("base",), **options: Any) -> list[Any]:
+    """Return the models that a server which lists some was asked for, in order."""
+    with recording() as server:
+        server.models = list(listed)
+        given = {"number": 2, "preflight": False, "workers": 0, "db": str(tmp_path / "models.db"), **options}
+        start(server.url, dataset=dataset, **given).wait()
+        return [received.body.get("model") for received in server.received]
+
+
+LORA = "tests/fixtures/field/model-per-record/lora.jsonl"
+
+
+@pytest.mark.parametrize("listed", [("base",), ("base", "lora-a", "lora-b"), ()], ids=["one", "several", "none"])
+@pytest.mark.parametrize("as_list", [False, True], ids=["file", "list"])
+def test_bodies_keep_their_models(tmp_path: Path, listed: tuple[str, ...], as_list: bool) -> None:
+    dataset: Any = LORA
+    if as_list:
+        dataset = [json.loads(line) for line in Path(LORA).read_text(encoding="utf-8").splitlines()]
+    assert models(dataset, tmp_path, listed) == ["lora-a", "lora-b"]
+
+
+def test_bodies_keep_their_models_with_two_workers(tmp_path: Path) -> None:
+    assert sorted(models(LORA, tmp_path, workers=2)) == ["lora-a", "lora-b"]
+
+
+def test_a_model_that_was_given_wins_over_those_of_the_bodies(tmp_path: Path) -> None:
+    assert models(LORA, tmp_path, model="qwen") == ["qwen", "qwen"]
+
+
+def test_the_listed_model_fills_the_gap_of_a_body_without_one(tmp_path: Path) -> None:
+    bodies = [{"model": "lora-a", "prompt": "a"}, {"prompt": "b"}]
+    assert models(bodies, tmp_path) == ["lora-a", "base"]
+
+
+def test_a_replay_keeps_the_models_of_the_bodies(tmp_path: Path) -> None:
+    with recording() as server:
+        server.models = ["base"]
+        first = start(server.url, dataset=LORA, preflight=False, workers=0, db=str(tmp_path / "a.db")).wait()
+        server.received.clear()
+        replay(first, workers=0, db=str(tmp_path / "b.db")).wait()
+        assert sorted(received.body["model"] for received in server.received) == ["lora-a", "lora-b"]

@@ -32,7 +32,7 @@ def test_a_folder_gives_every_plugin_file_in_it(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write(tmp_path / f"{name}.py", PLUGIN.format(name=name))
     load_plugins([str(tmp_path)])
-    assert {"from_file_a", "from_file_b"} <= set(APIS.names())
+    assert {"from_file_a", "from_file_b"} <= set(APIS)
 
 
 def test_an_installed_package_gives_plugins_by_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,10 @@ from urllib.request import urlopen
 
 import pytest
 
-from perfkit.measure import start
-from perfkit.tokens import load_tokenizer
+from perfkit.apis.tokenizer import load_tokenizer
+from perfkit.runner.start import start
 
-pytestmark = pytest.mark.realserver
+pytestmark = [pytest.mark.realserver, pytest.mark.processes]
 
 TOKENIZER = Path(__file__).parent.parent / "sample_data/tokenizer"
 STARTING = 120.0  # s that a loaded machine may take to import torch

@@ -11,13 +11,14 @@ from tests.cli.commands import perfkit
 
 VERBS = {
     "run": "perfkit:run",
+    "ab": "perfkit:ab",
     "check": "perfkit:check",
     "simulate": "perfkit:simulate",
     "demo": None,  # a notebook has notebooks/01-first-benchmark.ipynb
     "replay": "perfkit:replay",
     "resume": "perfkit:resume",
     "attach": "perfkit:attach",
-    "stop": "perfkit.job:Job.stop",
+    "stop": "perfkit.runner.job:Job.stop",
     "calibrate": "perfkit:calibrate",
     "capacity": "perfkit:capacity",
     "ls": "perfkit:Runs.table",
@@ -27,6 +28,7 @@ VERBS = {
     "lens": "perfkit:Runs.lens",
     "save": "perfkit:Runs.save",
     "scrub": "perfkit:scrub",
+    "annotate": "perfkit:Runs.annotate",
     "plot": "perfkit:Runs.plot",
     "export": "perfkit:Runs.export",
     "report": "perfkit:Runs.report",
@@ -34,15 +36,16 @@ VERBS = {
 """Commands, and the same in Python."""
 
 NOTEBOOK = """
-start open from_frame explore style secret
+start open from_frame explore style secret decode_cell share_running_loop
 run_perf_benchmark get_logger abstractmethod
 Arguments ApiPluginBase DefaultApiPlugin DatasetPluginBase PerfPluginBase BenchmarkData
-register_api register_dataset metric chart importer
+register_api register_dataset metric rate chart importer ImportedRun canvas
 Runs Simulation METRICS DEFINITIONS PerfkitError
 """
 """Public names that are no command: what only a notebook needs, and the doors for people's own code."""
 
 
+@pytest.mark.processes
 def test_help_lists_these_commands_and_no_others(tmp_path: Path) -> None:
     said = perfkit("--help", folder=tmp_path).stdout
     _, _, commands = said.partition("\n  command\n")

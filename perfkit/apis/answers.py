@@ -1,29 +1,21 @@
 """What the messages of an answer carry, in each dialect that servers speak.
 
-A message says by its shape which dialect it is: OpenAI's chat and completions (``choices``), OpenAI's responses
-and Anthropic's messages (``type``), DashScope (``output``), embeddings (``data``) and rerank (``results``).
+A message says by its shape which dialect it is in; the API classes that have one recognize and read it
+(``perfkit.apis.dialect_of``).
 """
 
-from collections.abc import Callable
-
-from perfkit.apis.dialects import ANTHROPIC, read_dashscope, read_list, read_response
-from perfkit.apis.pieces import add_finish, add_text, error_text, read_usage
+from perfkit.apis import dialect_of
+from perfkit.apis.pieces import REASONING_FIELDS, add_finish, add_reasoning, add_text, error_text, text_of
+from perfkit.apis.server_timings import read_timings
+from perfkit.apis.usage import read_usage, usage_in
 from perfkit.records import Answer, Json, Kind, Message
 
-_CONTENT, _REASONING = Kind.CONTENT, Kind.REASONING
+# Python 3.11 calls a function for each member that is looked up in its enumeration.
+_CONTENT, _REASONING, _ROLE, _USAGE, _OTHER = Kind.CONTENT, Kind.REASONING, Kind.ROLE, Kind.USAGE, Kind.OTHER
 
 
 def read_message(message: Message, answer: Answer, event: str = "") -> None:
     """Note in an answer what one of its messages carries.
-
-    Parameters
-    ----------
-    message : dict
-        A decoded SSE payload, or the body of an answer not streamed.
-    answer : Answer
-        Gains pieces, counts, finish reason, error.
-    event : str
-        SSE event name; ``"error"`` makes the message an error.
 
     Examples
     --------
@@ -63,13 +55,21 @@ def piece_of(message: Message) -> tuple[Kind, int, str] | None:
     if len(choices) > 1 or choice.get("finish_reason") or message.get("usage"):
         return None
     delta = choice.get("delta") or choice
-    kind, text = _CONTENT, delta.get("content") or delta.get("text")
-    thought = delta.get("reasoning_content") or delta.get("reasoning")
-    if thought and not text:
-        kind, text, thought = _REASONING, thought, None
-    if thought or text.__class__ is not str or not text or delta.get("tool_calls"):
+    text = delta.get("content") or delta.get("text")
+    if text.__class__ is str and text:
+        kind, others = _CONTENT, _BESIDE_CONTENT
+    else:
+        text = delta.get("reasoning_content") or delta.get("reasoning")
+        kind, others = _REASONING, _BESIDE_REASONING
+        if text.__class__ is not str or not text:
+            return None
+    if _holds(delta, others) or _holds(choice, _BESIDE_DELTA) or _holds(message, _BESIDE_CHOICES):
         return None
     return kind, _index(choice), text
+
+
+def _holds(part: dict[str, Json], names: frozenset[str]) -> bool:
+    return not names.isdisjoint(part) and any(part[name] for name in names & part.keys())
 
 
 def _index(choice: dict[str, Json]) -> int:
@@ -79,42 +79,40 @@ def _index(choice: dict[str, Json]) -> int:
 
 _MOST_CHOICES = 2**16
 
+# Fields that make a message carry more than its text, if they hold anything.
+_BESIDE_CONTENT = frozenset({"tool_calls", "function_call", "usage", "refusal", "audio", *REASONING_FIELDS})
+_BESIDE_REASONING = (_BESIDE_CONTENT | {"content", "text"}) - {*REASONING_FIELDS}
+_BESIDE_DELTA = frozenset({"usage", "error", "message"})
+_BESIDE_CHOICES = frozenset({"error", "x_groq", "message"})
+
 
 _PIECES = {"content_block_delta": "text", "response.output_text.delta": "delta"}
 
 
 def _read_any(message: Message, answer: Answer, event: str) -> None:
-    error = error_text(message, event)
+    dialect, is_object = dialect_of(message), isinstance(message, dict)
+    error = error_text(message, event, known=dialect is not None) if is_object else None
     if error is not None:
         answer.error = error
         answer.chunk(Kind.ERROR)
         return
     before = len(answer.pieces)
-    _reader(message)(message, answer)
-    usage = message.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    read_usage(usage, answer)
+    if dialect is not None:
+        dialect.read_answer(message, answer)
+    usage = usage_in(message) if is_object else {}
+    if usage:
+        read_usage(usage, answer)
+    if is_object:
+        read_timings(message, usage, answer)
     if len(answer.pieces) == before:
-        answer.chunk(Kind.USAGE if usage else Kind.OTHER)
-    for name in ("id", "request_id"):
-        if answer.server_request_id is None and isinstance(message.get(name), str):
-            answer.server_request_id = message[name]
+        answer.chunk(_USAGE if usage else _OTHER)
+    if answer.server_request_id is None and is_object:
+        named = [message.get("id"), message.get("request_id")]
+        answer.server_request_id = next((name for name in named if isinstance(name, str)), None)
 
 
-def _reader(message: Message) -> Callable[[Message, Answer], None]:
-    kind = message.get("type")
-    if isinstance(message.get("choices"), list):
-        return _read_choices
-    if (isinstance(kind, str) and kind.startswith("response.")) or message.get("object") == "response":
-        return read_response
-    if kind in ANTHROPIC:
-        return ANTHROPIC[kind]
-    if isinstance(message.get("output"), dict):
-        return read_dashscope
-    return read_list
-
-
-def _read_choices(message: Message, answer: Answer) -> None:
+def read_choices(message: Message, answer: Answer) -> None:
+    """Read the choices of a chat or of completions, streamed or whole."""
     for choice in message["choices"]:
         _read_choice(choice, answer)
 
@@ -123,12 +121,15 @@ def _read_choice(choice: dict[str, Json], answer: Answer) -> None:
     index = _index(choice)
     part = choice.get("delta") or choice.get("message") or {}
     before = len(answer.pieces)
-    # Servers that rename the field send both for a while.
-    add_text(answer, Kind.REASONING, part.get("reasoning_content") or part.get("reasoning"), index)
-    add_text(answer, Kind.CONTENT, part.get("content") or choice.get("text") or part.get("refusal"), index)
-    for call in part.get("tool_calls") or ():
+    add_reasoning(answer, part, index)
+    add_text(answer, _CONTENT, part.get("content") or choice.get("text") or part.get("refusal"), index)
+    if isinstance(audio := part.get("audio"), dict) and audio.keys() & {"data", "transcript"}:
+        answer.chunk(_CONTENT, text_of(audio.get("transcript")), index)
+    for call in part.get("tool_calls") or ([{"function": part["function_call"]}] if part.get("function_call") else ()):
         function = call.get("function") or {}
         answer.chunk(Kind.TOOL, f"{function.get('name') or ''}{function.get('arguments') or ''}", index)
     add_finish(answer, choice.get("finish_reason"), index)
+    if ("usage" in choice or "usage" in part) and (usage := usage_in(choice)):
+        read_usage(usage, answer, index)
     if len(answer.pieces) == before:
-        answer.chunk(Kind.ROLE if part.get("role") else Kind.OTHER, "", index)
+        answer.chunk(_ROLE if part.get("role") else _OTHER, "", index)

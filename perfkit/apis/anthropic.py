@@ -3,9 +3,11 @@
 from typing import Any
 
 from perfkit.apis.bodies import BodyApi, as_messages, sampling_fields, with_extras
+from perfkit.apis.dialects import ANTHROPIC, read_anthropic
 from perfkit.apis.pieces import text_of
-from perfkit.arguments import Arguments
+from perfkit.options.arguments import Arguments
 from perfkit.records import Json, Message
+from perfkit.registry import register_api
 
 # The API refuses a body that does not say it.
 DEFAULT_MAX_TOKENS = 1024
@@ -14,6 +16,7 @@ _NAMES = {"stop": "stop_sequences"}
 _FIELDS = ("max_tokens", "temperature", "top_p", "top_k", "stop")
 
 
+@register_api("anthropic")
 class Anthropic(BodyApi):
     """Messages: the system prompt apart, ``max_tokens`` always.
 
@@ -25,6 +28,14 @@ class Anthropic(BodyApi):
     """
 
     path = "/v1/messages"
+    takes = (*_FIELDS, "query_template")
+    read_answer = staticmethod(read_anthropic)
+
+    @staticmethod
+    def recognizes(message: Json) -> bool:
+        """Tell whether a message has one of the types of this API."""
+        kind = message.get("type") if isinstance(message, dict) else None
+        return isinstance(kind, str) and kind in ANTHROPIC and not isinstance(message.get("choices"), list)
 
     def headers(self, param: Arguments) -> dict[str, str]:
         """Return the version, and the key under the name this API wants."""

@@ -2,14 +2,14 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
 from perfkit.apis import answers
-from perfkit.arguments import Arguments
+from perfkit.options.arguments import Arguments
 from perfkit.records import Answer, Json, Message
 
 
@@ -55,6 +55,18 @@ class ApiPluginBase:
     path = "/v1/chat/completions"
     """What a base URL gains."""
 
+    needs_model: ClassVar[bool] = True
+    """False where requests name no model: the server is not asked for one."""
+
+    takes: ClassVar[Collection[str] | None] = None
+    """Options of the request body that this class sends; any other is refused. None: all."""
+
+    answers_with: ClassVar[str] = "text"
+    """What a whole answer is, in a word."""
+
+    example: ClassVar[Mapping[str, str]] = {"prompt": "Say hello."}
+    """Settings that make one request, where none were given."""
+
     def __init__(self, param: Arguments | None = None) -> None:
         self.param = param if param is not None else Arguments()
         self.model_path = self.param.tokenizer_path
@@ -84,6 +96,20 @@ class ApiPluginBase:
         """Return the headers this API needs besides the run's own; the key goes here."""
         return bearer(param)
 
+    def encode_request(self, body: dict[str, Json]) -> tuple[bytes, dict[str, str]]:
+        """Return the bytes to send for a body, and the headers that belong to them: a signature, a multipart boundary.
+
+        Called for each request as it is made ready, up to 1,000 requests before it is sent; ``build_request`` made the
+        body, which is what is stored. Headers of the same names are replaced. A plugin with a ``process_request``
+        encodes there.
+
+        Examples
+        --------
+        >>> ApiPluginBase().encode_request({"ask": "why?"})
+        (b'{"ask":"why?"}', {})
+        """
+        return as_json(body), {}
+
     def read_message(self, message: Message, answer: Answer, event: str = "") -> None:
         """Note in ``answer`` what one message carries: an SSE payload, or the body of an answer not streamed.
 
@@ -100,6 +126,13 @@ class ApiPluginBase:
             The SSE event name, where there was one.
         """
         answers.read_message(message, answer, event)
+
+    def asks_stream(self, body: dict[str, Json]) -> bool:
+        """Tell whether a request asks for a stream."""
+        return body.get("stream") is True
+
+    def read_headers(self, headers: Mapping[str, str], answer: Answer) -> None:
+        """Note in ``answer`` what the headers of a successful answer say, such as counts; names in lower case."""
 
     @staticmethod
     def replace_values(template: Json, model: str, prompt: str) -> None:
@@ -159,6 +192,10 @@ class PerfPluginBase:
             What ``--parameters`` gave.
         """
         raise TypeError(f"{type(self).__name__} must define build_request(model, prompt, dataset, ...)")
+
+    def encode_request(self, body: dict[str, Json]) -> tuple[bytes, dict[str, str]]:
+        """Return the bytes to send for a body, and the headers that belong to them; as in ``ApiPluginBase``."""
+        return as_json(body), {}
 
     def parse_responses(self, responses: list[str], **kwargs: Any) -> tuple[int, int]:
         """Return (prompt tokens, completion tokens) of an answer's messages, given as JSON texts."""

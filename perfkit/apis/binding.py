@@ -13,20 +13,25 @@ llmuses     PerfPluginBase                                 perfkit  JSON texts, 
 
 import inspect
 import json
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from numbers import Integral
 from typing import Any, Literal
 
 from perfkit.apis import answers
-from perfkit.apis.base import ApiPluginBase, DefaultApiPlugin, PerfPluginBase, bearer
+from perfkit.apis.base import ApiPluginBase, DefaultApiPlugin, PerfPluginBase, as_json, bearer
 from perfkit.apis.bodies import prompt_of as prompt_of
-from perfkit.arguments import Arguments
+from perfkit.apis.bodies import refuse_unsent
+from perfkit.apis.places import STEPS, failure_in, is_own, place_of
+from perfkit.apis.tokenizer import Calibration, Tokenizer, load_tokenizer
 from perfkit.errors import PluginFailure, UsageError
+from perfkit.options.arguments import Arguments
 from perfkit.records import Answer, Json, Prompt
-from perfkit.tokens import Calibration, Tokenizer, load_tokenizer
+from perfkit.secrets import secrets_in
 
+KEYS = 64
+"""Values beyond which they are of one request each, such as signatures."""
 Generation = Literal["A", "B", "C", "C-own", "llmuses"]
 
 
@@ -52,6 +57,8 @@ class BoundApi:
         default_factory=lambda: (Calibration(), Calibration()), repr=False
     )
     """Of prompts and of answers: what is estimated where neither server nor tokenizer counts."""
+    keys: set[str] = field(default_factory=set, repr=False)
+    """Values of the headers that the plugin gives with single requests, which may be keys: the first of them."""
 
     @property
     def sends(self) -> bool:
@@ -59,14 +66,25 @@ class BoundApi:
         return self.generation in ("B", "C-own")
 
     @property
+    def over_http(self) -> bool:
+        """True if the URL is one of HTTP."""
+        return self.arguments.url.startswith(("http://", "https://"))
+
+    @property
     def url(self) -> str:
         """The full URL."""
-        return self.arguments.endpoint(getattr(self.api, "path", ApiPluginBase.path))
+        path = getattr(self.api, "path", ApiPluginBase.path)
+        if not isinstance(path, str):
+            raise PluginFailure(f"{place_of(type(self.api))}: path is a text such as /v1/completions, got {path!r}")
+        return self.arguments.endpoint(path)
 
     @property
     def headers(self) -> dict[str, str]:
         """The headers of each request, the key included; those of the run win over the API's."""
-        given = self.api.headers(self.arguments) if isinstance(self.api, ApiPluginBase) else bearer(self.arguments)
+        own = isinstance(self.api, ApiPluginBase)
+        given = _called(self.api.headers, self.arguments) if own else bearer(self.arguments)
+        if not (isinstance(given, Mapping) and _are_texts(given)):  # what they are may be a key
+            raise PluginFailure(f"{place_of(self.api.headers)}: headers must return a dict of texts, each on one line")
         mine = {name.lower() for name in self.arguments.headers}
         defaults = {"Content-Type": "application/json", **given}
         return {
@@ -75,20 +93,41 @@ class BoundApi:
         }
 
     def build(self, prompt: Prompt) -> dict[str, Json] | None:
-        """Make the body of a prompt; None skips it.
-
-        Raises
-        ------
-        PluginFailure
-            The plugin raised, or returned something that is no body.
-        """
+        """Make the body of a prompt; None skips it."""
         if self.generation == "llmuses" and isinstance(prompt.content, dict):
             return prompt.content  # made by the plugin's own generator, see bodies()
         build = self.api.build_request
         body = _called(build, prompt.content, *self._extra)
         if body is None or (isinstance(body, dict) and body):
             return body
-        raise PluginFailure(f"{_place(build)}: build_request returned {body!r}; a body is a dict that is not empty")
+        raise PluginFailure(f"{place_of(build)}: build_request returned {body!r}; a body is a dict that is not empty")
+
+    def encode(self, body: dict[str, Json]) -> tuple[bytes, dict[str, str]]:
+        """Return the bytes to send for a body, and the headers that belong to them."""
+        encodes = self._encodes
+        if encodes is None:
+            try:
+                return as_json(body), {}
+            except (TypeError, ValueError, RecursionError) as error:
+                own = f"{place_of(self.api.build_request)}: " if is_own(type(self.api)) else ""
+                raise PluginFailure(f"{own}the body is not JSON: {error}") from None
+        encoded = _called(encodes, body)
+        data, headers = encoded if isinstance(encoded, tuple) and len(encoded) == 2 else (encoded, {})
+        if not (isinstance(data, bytes) and isinstance(headers, Mapping) and _are_texts(headers)):
+            raise PluginFailure(f"{place_of(encodes)}: encode_request returned {encoded!r:.100}, not (bytes, headers)")
+        if len(self.keys) < KEYS:
+            self.keys.update(secrets_in("", headers))
+        return data, dict(headers)
+
+    @cached_property
+    def _encodes(self) -> Callable[..., Any] | None:
+        """The plugin's own way to encode, None if it has none."""
+        own = getattr(type(self.api), "encode_request", None)
+        return (
+            None
+            if own in (None, ApiPluginBase.encode_request, PerfPluginBase.encode_request)
+            else self.api.encode_request
+        )
 
     @cached_property
     def _extra(self) -> tuple[Arguments, ...]:
@@ -98,13 +137,6 @@ class BoundApi:
         """Yield the bodies that a plugin of the llmuses generation makes by itself.
 
         It is asked again and again when ``number`` or ``duration`` says how much is wanted.
-
-        Raises
-        ------
-        PluginFailure
-            The plugin raised.
-        UsageError
-            It makes no body.
         """
         endless = arguments.number is not None or arguments.duration is not None
         while True:
@@ -112,22 +144,27 @@ class BoundApi:
             for body in self._one_pass(arguments):
                 yield body
             if body is None:
-                raise UsageError(f"{_place(self.api.build_request)}: build_request yields no request")
+                raise UsageError(f"{place_of(self.api.build_request)}: build_request yields no request")
             if not endless:
                 return
 
     def _one_pass(self, arguments: Arguments) -> Iterator[dict[str, Json]]:
         try:
-            yield from self.api.build_request(
+            for body in self.api.build_request(
                 model=arguments.model,
                 prompt=arguments.prompt_text(),
                 dataset=arguments.dataset_path or arguments.dataset,
                 max_length=arguments.max_prompt_length,
                 min_length=arguments.min_prompt_length,
                 **arguments.parameters,
-            )
-        except Exception as error:
-            raise _failure(error, self.api.build_request) from error
+            ):
+                STEPS.begun += 1
+                if not isinstance(body, dict):
+                    place = place_of(self.api.build_request)
+                    raise PluginFailure(f"{place}: build_request yielded {body!r:.100}; a body is a dict")
+                yield body
+        except (Exception, SystemExit) as error:
+            raise failure_in(error, self.api.build_request) from error
 
     @cached_property
     def read_message(self) -> Callable[..., None]:
@@ -137,28 +174,23 @@ class BoundApi:
             return answers.read_message
         return partial(_called, self.api.read_message)
 
+    def asks_stream(self, body: dict[str, Json]) -> bool:
+        """Tell whether a request asks for a stream; False where the plugin sends by itself."""
+        asks = getattr(self.api, "asks_stream", None)
+        return bool(not self.sends and asks is not None and _called(asks, body))
+
+    def read_headers(self, headers: Mapping[str, str], answer: Answer) -> None:
+        """Note in an answer what its headers say."""
+        if isinstance(self.api, ApiPluginBase):
+            _called(self.api.read_headers, headers, answer)
+
     def count(self, messages: list[Any], body: dict[str, Json], answer: Answer) -> None:
-        """Fill the token counts of an answer and say where they come from.
-
-        Parameters
-        ----------
-        messages : list of str
-            The messages as JSON texts, or what the plugin's ``process_request`` collected.
-        body : dict
-            The request.
-        answer : Answer
-            Gains ``prompt_tokens``, ``completion_tokens``, ``token_source``; they stay None if nobody knows.
-
-        Raises
-        ------
-        PluginFailure
-            The plugin's ``parse_responses`` raised.
-        """
+        """Fill the token counts of an answer and say where they come from."""
         if _counted(answer):
             answer.token_source = answer.token_source or "server"
         if self._asks_plugin(answer):
             self._count_by_plugin(messages, body, answer)
-        texts = prompt_of(body), "".join([text for _, _, text, _ in answer.pieces])
+        texts = prompt_of(body), answer.whole_text
         if answer.token_source == "server":
             self._calibrate(texts, answer)
         elif not _counted(answer):
@@ -181,42 +213,30 @@ class BoundApi:
             answer.token_source = "tokenizer" if self.tokenizer is not None else "estimate"
 
     def _asks_plugin(self, answer: Answer) -> bool:
-        if self.generation in ("A", "B", "llmuses"):
-            return True
         parses = getattr(type(self.api), "parse_responses", None)
-        return not _counted(answer) and parses not in (None, ApiPluginBase.parse_responses)
+        if parses in (None, ApiPluginBase.parse_responses, PerfPluginBase.parse_responses):
+            return False
+        return self.generation in ("A", "B", "llmuses") or not _counted(answer)
 
     def _count_by_plugin(self, messages: list[Any], body: dict[str, Json], answer: Answer) -> None:
         responses, request = messages, body
         if self.generation in ("C", "C-own"):
-            responses = [json.loads(text) if isinstance(text, (str, bytes)) else text for text in messages]
+            responses = [_decoded(text) for text in messages]
             request = json.dumps(body, ensure_ascii=False)  # type: ignore[assignment]
         counts = _called(self.api.parse_responses, responses, request=request)
-        if not (isinstance(counts, tuple | list) and len(counts) == 2):
-            place = _place(self.api.parse_responses)
+        if not (isinstance(counts, tuple | list) and len(counts) == 2 and all(map(_is_count, counts))):
+            place = place_of(self.api.parse_responses)
             raise PluginFailure(f"{place}: parse_responses returned {counts!r}, not (prompt tokens, completion tokens)")
-        # (0, 0) is what the documented plugins return when they could not count.
-        if any(counts):
-            answer.prompt_tokens, answer.completion_tokens = counts
+        # A 0 is what the documented plugins return of what they could not count.
+        prompt, completion = (None if n is None else int(n) for n in counts)
+        if prompt or completion:
+            answer.prompt_tokens = prompt or None
+            answer.completion_tokens = completion or (None if answer.whole_text else completion)
             answer.token_source = "plugin"
 
 
 def bind_api(cls: type, arguments: Arguments) -> BoundApi:
     """Make an instance of a plugin class and say how it is to be called.
-
-    Parameters
-    ----------
-    cls : type
-        An API class of any generation.
-    arguments : Arguments
-        The run's.
-
-    Raises
-    ------
-    PluginFailure
-        Its constructor raised.
-    UsageError
-        It has no ``build_request``.
 
     Examples
     --------
@@ -227,9 +247,20 @@ def bind_api(cls: type, arguments: Arguments) -> BoundApi:
     """
     if not callable(getattr(cls, "build_request", None)):
         raise UsageError(f"{cls.__module__}.{cls.__qualname__} has no build_request(messages, param)")
+    # Only where the class itself says so: a subclass may send what its base does not.
+    takes = vars(cls).get("takes")
+    if takes is not None:
+        refuse_unsent(arguments, ", ".join(takes) or "whole bodies, or texts alone", takes)
     tokenizer = load_tokenizer(arguments.tokenizer_path) if arguments.tokenizer_path else None
     generation = generation_of(cls)
-    return BoundApi(_instance(cls, generation, arguments), generation, arguments, tokenizer)
+    bound = BoundApi(_instance(cls, generation, arguments), generation, arguments, tokenizer)
+    if not (bound.sends or bound.over_http):
+        scheme = arguments.url.partition(":")[0]
+        raise UsageError(
+            f"perfkit sends to http:// and https://, got {scheme}://; an API for it sends by itself, "
+            f"in a process_request of its own, which {cls.__qualname__} has not"
+        )
+    return bound
 
 
 def generation_of(cls: type) -> Generation:
@@ -271,26 +302,13 @@ def _takes(function: Callable[..., Any], count: int) -> bool:
 
 
 def _called(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    STEPS.begun += 1
     try:
         return function(*args, **kwargs)
     except UsageError:
         raise  # not the plugin's doing, but what the run was given
-    except Exception as error:
-        raise _failure(error, function) from error
-
-
-def _failure(error: Exception, function: Callable[..., Any]) -> PluginFailure:
-    if isinstance(error, PluginFailure):
-        return error
-    last = traceback.extract_tb(error.__traceback__)[1:]
-    place = f"{last[-1].filename}:{last[-1].lineno}" if last else _place(function)
-    text = str(error) or type(error).__doc__ or ""
-    return PluginFailure(f"{place}: {type(error).__name__}: {text}")
-
-
-def _place(function: Callable[..., Any]) -> str:
-    code = getattr(function, "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
+    except (Exception, SystemExit) as error:  # exit() in a plugin ends no run
+        raise failure_in(error, function) from error
 
 
 def _counts(answer: Answer) -> tuple[int | None, int | None]:
@@ -299,3 +317,19 @@ def _counts(answer: Answer) -> tuple[int | None, int | None]:
 
 def _counted(answer: Answer) -> bool:
     return None not in _counts(answer)
+
+
+def _are_texts(headers: Mapping[Any, Any]) -> bool:
+    return all(isinstance(text, str) and not set(text) & set("\r\n\0") for pair in headers.items() for text in pair)
+
+
+def _is_count(value: Any) -> bool:
+    return value is None or (isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0)
+
+
+def _decoded(text: Any) -> Any:
+    """Return what a message's JSON says; the message itself where it is none, as in a protocol of a plugin's own."""
+    try:
+        return json.loads(text) if isinstance(text, (str, bytes)) else text
+    except ValueError:
+        return text

@@ -2,22 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from perfkit.apis.base import ApiPluginBase, DefaultApiPlugin
 from perfkit.apis.pieces import text_of
-from perfkit.arguments import Arguments
 from perfkit.errors import UsageError
-from perfkit.records import Json, Message
+from perfkit.options.arguments import WIRE, Arguments
+from perfkit.records import Json, ListedModel, Message
+from perfkit.secrets import read_text
 
-BODY_FIELDS = (
-    *("max_tokens", "min_tokens", "temperature", "top_p", "top_k"),
-    *("frequency_penalty", "presence_penalty", "repetition_penalty"),
-    *("logprobs", "seed", "stop", "stop_token_ids"),
-)
+BODY_FIELDS = tuple(WIRE.values())
+"""Fields of a body in OpenAI's dialect that an option stands for."""
 
 
 def sampling_fields(param: Arguments) -> dict[str, Json]:
@@ -25,33 +22,151 @@ def sampling_fields(param: Arguments) -> dict[str, Json]:
 
     Examples
     --------
-    >>> sampling_fields(Arguments(max_tokens=8, temperature=0.0))
-    {'max_tokens': 8, 'temperature': 0.0}
+    >>> sampling_fields(Arguments(max_tokens=8, temperature=0.0, n_choices=2))
+    {'max_tokens': 8, 'temperature': 0.0, 'n': 2}
     """
-    fields = {name: getattr(param, name) for name in BODY_FIELDS if getattr(param, name) is not None}
-    if param.n_choices is not None:
-        fields["n"] = param.n_choices
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+    fields = {wire: getattr(param, name) for name, wire in WIRE.items()}
+    return {
+        wire: list(value) if isinstance(value, tuple) else value for wire, value in fields.items() if value is not None
+    }
+
+
+def refuse_unsent(param: Arguments, sends: str, takes: Collection[str]) -> None:
+    """Refuse an option of the body that an API would not send.
+
+    Examples
+    --------
+    >>> refuse_unsent(Arguments(top_k=5), "texts", ("max_tokens",))
+    Traceback (most recent call last):
+    perfkit.errors.UsageError: top_k is not sent by this API, which sends texts; leave it out, or pass it in extra_args
+    """
+    for name in (*WIRE, "query_template"):
+        if name not in takes and getattr(param, name) is not None:
+            raise UsageError(
+                f"{name} is not sent by this API, which sends {sends}; leave it out, or pass it in extra_args"
+            )
+
+
+def unsent(param: Arguments, body: Mapping[str, Json]) -> list[str]:
+    """Return the options of the body that were given and are in no field of one that an API made.
+
+    Examples
+    --------
+    >>> unsent(Arguments(temperature=0.5, max_tokens=8), {"input": "hi", "config": {"maxOutputTokens": 8}})
+    ['temperature']
+    """
+    names, _ = _held(body)
+    put = {*param.extra_args, *param.parameters}
+    values = _held({name: value for name, value in body.items() if name not in put})[1]
+    given = {name: getattr(param, name) for name in WIRE if getattr(param, name) is not None}
+    left = [
+        name
+        for name, value in given.items()
+        if WIRE[name] not in names and not all(_leaf(each) in values for each in _each(value))
+    ]
+    template = read_template(param.query_template) if param.query_template else {}
+    held = [_held(value)[1] for name, value in template.items() if name not in names]
+    return left + ["query_template"] * any(_constants(leaves) - values for leaves in held)
+
+
+def _constants(leaves: set[str]) -> set[str]:
+    """Return what a template says by itself: neither a place for something else, nor a null that leaves a field out."""
+    return {leaf for leaf in leaves if leaf != "None" and "%m" not in leaf and "%p" not in leaf}
+
+
+def _held(body: Json) -> tuple[set[str], set[str]]:
+    """Return the names of all fields of a body, and what its leaves are."""
+    names: set[str] = set()
+    values: set[str] = set()
+    waiting = [body]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            names.update(value)
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+        else:
+            values.add(_leaf(value))
+    return names, values
+
+
+def _each(value: Any) -> Collection[Any]:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+def _leaf(value: Any) -> str:
+    return f"{float(value):g}" if isinstance(value, int | float) and not isinstance(value, bool) else repr(value)
 
 
 def with_extras(body: dict[str, Json], param: Arguments) -> dict[str, Json]:
-    """Return the body with ``extra_args`` and ``parameters`` merged in, these winning."""
-    extras: Mapping[str, Json] = {**param.extra_args, **param.parameters}
-    return {**body, **extras}
+    """Return the body with ``extra_args`` and ``parameters`` merged in, these winning; null leaves a field out.
+
+    Examples
+    --------
+    >>> with_extras({"model": "m", "stream_options": {}}, Arguments(extra_args={"stream_options": None, "top_k": 5}))
+    {'model': 'm', 'top_k': 5}
+    """
+    return merged(body, {**param.extra_args, **param.parameters})
+
+
+def least_tokens(body: Mapping[str, Json]) -> int | None:
+    """Return how many tokens a body says that its answer must have at least; None where the model may end it earlier.
+
+    Examples
+    --------
+    >>> least_tokens({"max_tokens": 64, "ignore_eos": True}), least_tokens({"max_tokens": 64, "min_tokens": 8, "n": 2})
+    (64, 16)
+    >>> least_tokens({"parameters": {"min_new_tokens": 5}}), least_tokens({"max_tokens": 64}) is None
+    (5, True)
+    """
+    if _FIXING.isdisjoint(body):
+        return None
+    fields = {**body, **{name: value for inner in _INNER for name, value in _object(body.get(inner)).items()}}
+    least = [fields.get(name) for name in _LEAST]
+    if fields.get("ignore_eos") is True:
+        least += [next((fields[name] for name in _MOST if fields.get(name)), None)]
+    known = [number for number in least if isinstance(number, int) and number > 0]
+    choices = fields.get("n")
+    return max(known) * (choices if isinstance(choices, int) and choices > 0 else 1) if known else None
+
+
+_INNER = ("parameters", "sampling_params", "options", "nvext", "extra_body")
+_LEAST = ("min_tokens", "min_new_tokens", "min_completion_tokens")
+_FIXING = frozenset({"ignore_eos", *_LEAST, *_INNER})
+_MOST = ("max_completion_tokens", "max_tokens", "max_new_tokens", "max_output_tokens", "n_predict", "num_predict")
+
+
+def _object(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, dict) else {}
+
+
+def merged(body: Mapping[str, Json], extras: Mapping[str, Json]) -> dict[str, Json]:
+    """Return the body with other fields merged in, these winning; a null among them leaves a field out."""
+    both = {**body, **extras}
+    return {name: value for name, value in both.items() if value is not None or name not in extras}
+
+
+def with_model(body: dict[str, Json], model: str | None) -> dict[str, Json]:
+    """Return the body with a model: the one that was given wins over its own, the one that the server listed does not.
+
+    Examples
+    --------
+    >>> with_model({"model": "lora-a"}, "qwen"), with_model({"model": "lora-a"}, ListedModel("qwen"))
+    ({'model': 'qwen'}, {'model': 'lora-a'})
+    """
+    if not model or (isinstance(model, ListedModel) and body.get("model")):
+        return body
+    return {**body, "model": str(model)}
 
 
 @lru_cache(maxsize=8)
 def _template_text(template: str) -> str:
-    return Path(template[1:]).expanduser().read_text(encoding="utf-8") if template.startswith("@") else template
+    return read_text(template[1:], "the query template ") if template.startswith("@") else template
 
 
 def read_template(template: str) -> dict[str, Json]:
     """Read ``query_template``: a JSON object, or ``@file`` holding one.
-
-    Raises
-    ------
-    UsageError
-        The file cannot be read, or it is no JSON object.
 
     Examples
     --------
@@ -61,8 +176,6 @@ def read_template(template: str) -> dict[str, Json]:
     try:
         text = _template_text(template)
         body = json.loads(text)
-    except OSError as error:
-        raise UsageError(f"cannot read the query template {template[1:]}: {error.strerror}") from None
     except ValueError as error:
         raise UsageError(f"query_template is not JSON: {error}") from None
     if not isinstance(body, dict):
@@ -72,11 +185,6 @@ def read_template(template: str) -> dict[str, Json]:
 
 def from_template(template: str | None, asked: Any, model: str | None) -> tuple[dict[str, Json], bool]:
     """Fill a template: ``%m`` becomes the model, ``%p`` the prompt.
-
-    Returns
-    -------
-    (dict, bool)
-        The body, empty without a template, and whether the prompt is in it.
 
     Examples
     --------
@@ -93,11 +201,6 @@ def from_template(template: str | None, asked: Any, model: str | None) -> tuple[
 
 def apart(given: Any) -> tuple[Any, dict[str, Json]]:
     """Separate what is asked from the other fields, if a whole body is given.
-
-    Returns
-    -------
-    (list, str or None, dict)
-        None when the body holds neither messages nor a prompt.
 
     Examples
     --------
@@ -128,7 +231,7 @@ class BodyApi(DefaultApiPlugin):
         body, placed = from_template(param.query_template, asked, param.model)
         if asked is not None and not placed:
             body.update(self.asking(asked, param))
-        return self.finished({**body, **fields, **({"model": param.model} if param.model else {})}, param)
+        return self.finished(with_model({**body, **fields}, param.model), param)
 
     def asking(self, asked: Any, param: Arguments) -> dict[str, Json]:
         """Return the field or fields that ask."""
@@ -136,10 +239,16 @@ class BodyApi(DefaultApiPlugin):
 
     def finished(self, body: dict[str, Json], param: Arguments) -> dict[str, Json]:
         """Return the body with all other fields."""
+        extras = {**sampling_fields(param), **param.extra_args, **param.parameters}
         body = {**body, "stream": body.get("stream", param.stream)}
-        if body["stream"]:
+        if extras.get("stream", body["stream"]) and param.include_usage:
             body.setdefault("stream_options", {"include_usage": True})
-        return with_extras({**body, **sampling_fields(param)}, param)
+        if param.server_timings:
+            body.setdefault("include_metrics", True)
+        # Of the fields that nobody wrote, a template or a body of its own can say null, too.
+        names = ("stream", "stream_options", "include_metrics")
+        added: dict[str, Json] = {name: body[name] for name in names if name in body}
+        return merged(body, {**added, **extras})
 
 
 def as_messages(messages: Any) -> list[Message]:
@@ -164,7 +273,9 @@ def as_text(messages: Any) -> str:
     if isinstance(messages, str):
         return messages
     items = messages if isinstance(messages, list) else ()
-    return "\n\n".join(text_of(item.get("content") if isinstance(item, dict) else item) for item in items)
+    return "\n\n".join(
+        [text_of(item.get("content", item.get("parts")) if isinstance(item, dict) else item) for item in items]
+    )
 
 
 def prompt_of(body: Mapping[str, Json]) -> str:
@@ -181,7 +292,7 @@ def prompt_of(body: Mapping[str, Json]) -> str:
     return as_text(next((held[name] for name in _ASKING if held.get(name)), ""))
 
 
-_ASKING = ("messages", "prompt", "input_text", "query")
+_ASKING = ("messages", "prompt", "input_text", "query", "inputs", "contents")
 _SHOWN = 4000
 """Characters of a prompt that a row keeps as ``prompt_text``."""
 
@@ -202,6 +313,7 @@ def prompt_columns(body: Mapping[str, Json]) -> dict[str, Json]:
         return {}
     held = body["input"] if isinstance(body.get("input"), dict) else body
     said = held["messages"] if isinstance(held.get("messages"), list) else []
-    users = [each for each in said if isinstance(each, dict) and each.get("role") == "user"]
+    several = said if len(said) > 1 else ()  # of a single message the text is known
+    users = [each for each in several if isinstance(each, dict) and each.get("role") == "user"]
     digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
-    return {"prompt_hash": digest, "prompt_text": (as_text(users[-1:]) or text)[:_SHOWN]}
+    return {"prompt_hash": digest, "prompt_text": ((as_text(users[-1:]) if users else "") or text)[:_SHOWN]}

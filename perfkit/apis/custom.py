@@ -3,10 +3,12 @@
 from typing import Any
 
 from perfkit.apis.bodies import BodyApi, from_template, with_extras
-from perfkit.arguments import Arguments
+from perfkit.options.arguments import Arguments
 from perfkit.records import Json
+from perfkit.registry import register_api
 
 
+@register_api("custom")
 class Custom(BodyApi):
     """Any JSON API: the body is ``query_template`` with ``%m`` and ``%p`` replaced, and nothing else is put in.
 

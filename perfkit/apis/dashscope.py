@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from perfkit.apis.bodies import BODY_FIELDS, BodyApi, sampling_fields
-from perfkit.arguments import Arguments
+from perfkit.apis.bodies import BODY_FIELDS, BodyApi, merged, sampling_fields
+from perfkit.apis.dialects import read_dashscope
+from perfkit.options.arguments import Arguments
 from perfkit.records import Json
+from perfkit.registry import register_api
 
 
+@register_api("dashscope")
 class DashScope(BodyApi):
     """Text generation: the prompt under ``input``, everything else under ``parameters``.
 
@@ -19,6 +22,21 @@ class DashScope(BodyApi):
     """
 
     path = "/api/v1/services/aigc/text-generation/generation"
+    read_answer = staticmethod(read_dashscope)
+
+    def asks_stream(self, body: dict[str, Json]) -> bool:
+        """Tell whether a request asks for a stream, which stands in no field of its body."""
+        return self.param.stream
+
+    @staticmethod
+    def recognizes(message: Json) -> bool:
+        """Tell whether a message has an output with a text or choices; those of others hold a ``message``."""
+        output = message.get("output") if isinstance(message, dict) else None
+        return (
+            isinstance(output, dict)
+            and not output.keys().isdisjoint(("text", "choices", "finish_reason"))
+            and not isinstance(message.get("choices"), list)
+        )
 
     def headers(self, param: Arguments) -> dict[str, str]:
         """Return the key, and the header that asks for a stream."""
@@ -36,7 +54,6 @@ class DashScope(BodyApi):
             **{name: body[name] for name in BODY_FIELDS if name in body},
             **(body.get("parameters") or {}),
             **sampling_fields(param),
-            **param.parameters,
         }
         around = {name: value for name, value in body.items() if name not in BODY_FIELDS}
-        return {**around, "parameters": parameters, **param.extra_args}
+        return merged({**around, "parameters": merged(parameters, param.parameters)}, param.extra_args)

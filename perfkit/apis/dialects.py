@@ -3,7 +3,8 @@
 import json
 from collections.abc import Callable
 
-from perfkit.apis.pieces import add_finish, add_text, error_text, read_usage, text_of
+from perfkit.apis.pieces import add_finish, add_text, error_text, text_of
+from perfkit.apis.usage import read_usage
 from perfkit.records import Answer, Json, Kind, Message
 
 _RESPONSE_DELTAS = {
@@ -52,6 +53,15 @@ def _read_anthropic_start(message: Message, answer: Answer) -> None:
     answer.chunk(Kind.ROLE)
 
 
+def _read_anthropic_block(message: Message, answer: Answer) -> None:
+    """Read the start of a block: the name of a tool, or text that a server did not keep for the deltas."""
+    block = message.get("content_block") or {}
+    for field in ("text", "thinking"):
+        add_text(answer, _BLOCK_TEXTS[field], block.get(field))
+    if block.get("type") == "tool_use":
+        add_text(answer, Kind.TOOL, block.get("name"))
+
+
 def _read_anthropic_delta(message: Message, answer: Answer) -> None:
     delta = message.get("delta") or {}
     for field, kind in _BLOCK_TEXTS.items():
@@ -79,7 +89,7 @@ def _read_nothing(message: Message, answer: Answer) -> None:
 
 ANTHROPIC: dict[Json, Callable[[Message, Answer], None]] = {
     "message_start": _read_anthropic_start,
-    "content_block_start": _read_nothing,
+    "content_block_start": _read_anthropic_block,
     "content_block_delta": _read_anthropic_delta,
     "content_block_stop": _read_nothing,
     "message_delta": _read_anthropic_delta,
@@ -87,6 +97,11 @@ ANTHROPIC: dict[Json, Callable[[Message, Answer], None]] = {
     "message": _read_anthropic_body,
     "ping": _read_nothing,
 }
+
+
+def read_anthropic(message: Message, answer: Answer) -> None:
+    """Read one event of Anthropic's messages API, or the whole answer."""
+    ANTHROPIC[message["type"]](message, answer)
 
 
 def read_dashscope(message: Message, answer: Answer) -> None:
@@ -123,11 +138,11 @@ def _new_text(text: str, answer: Answer, kind: Kind, ends: bool) -> str:
     return text[len(so_far) :] if repeats else text
 
 
+LISTS = ("data", "results", "embeddings")
+
+
 def read_list(message: Message, answer: Answer) -> None:
     """Read the answer of an embeddings or rerank API, which has a list and no text."""
-    items = message.get("data") or message.get("results") or message.get("embeddings")
-    if not items:
-        return
     # Noting a piece without text keeps the answer from being taken for an empty one.
     answer.chunk(Kind.CONTENT)
     answer.done = True

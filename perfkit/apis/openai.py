@@ -1,15 +1,20 @@
 """OpenAI's APIs, and the many servers that imitate them: chat, completions, responses, embeddings, rerank."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from perfkit.apis.answers import read_choices
 from perfkit.apis.base import DefaultApiPlugin
-from perfkit.apis.bodies import BodyApi, as_text, sampling_fields, with_extras
-from perfkit.arguments import Arguments
+from perfkit.apis.bodies import BodyApi, as_text, sampling_fields, with_extras, with_model
+from perfkit.apis.dialects import read_list, read_response
 from perfkit.errors import UsageError
+from perfkit.options.arguments import Arguments
 from perfkit.records import Json, Message
+from perfkit.registry import register_api
 
 
+@register_api(["completions", "openai_completions"])
 class Completions(BodyApi):
     """Completions: a prompt in, its continuation out.
 
@@ -20,6 +25,7 @@ class Completions(BodyApi):
     """
 
     path = "/v1/completions"
+    read_answer = staticmethod(read_choices)
 
     def asking(self, asked: Any, param: Arguments) -> dict[str, Json]:
         """Return the prompt: text, or token ids as they are."""
@@ -27,6 +33,7 @@ class Completions(BodyApi):
         return {"prompt": as_text(asked) if chat else asked}
 
 
+@register_api(["openai", "openai_chat", "chat"])
 class OpenAI(Completions):
     """Chat completions; completions when the URL ends with ``/completions`` alone.
 
@@ -38,6 +45,11 @@ class OpenAI(Completions):
 
     path = "/v1/chat/completions"
 
+    @staticmethod
+    def recognizes(message: Json) -> bool:
+        """Tell whether a message has choices, as those of completions have, too."""
+        return isinstance(message, dict) and isinstance(message.get("choices"), list)
+
     def __init__(self, param: Arguments | None = None) -> None:
         super().__init__(param)
         path = urlsplit(self.param.endpoint(self.path)).path
@@ -48,6 +60,7 @@ class OpenAI(Completions):
         return super().asking(asked, param) if self._completes else BodyApi.asking(self, asked, param)
 
 
+@register_api(["responses", "openai_responses", "openai_response"])
 class Responses(BodyApi):
     """OpenAI's responses API.
 
@@ -58,6 +71,15 @@ class Responses(BodyApi):
     """
 
     path = "/v1/responses"
+    read_answer = staticmethod(read_response)
+
+    @staticmethod
+    def recognizes(message: Json) -> bool:
+        """Tell whether a message is an event of the responses API, or its whole answer."""
+        if not isinstance(message, dict) or isinstance(message.get("choices"), list):
+            return False
+        kind = message.get("type")
+        return (isinstance(kind, str) and kind.startswith("response.")) or message.get("object") == "response"
 
     def asking(self, asked: Any, param: Arguments) -> dict[str, Json]:
         """Return the input: text, or messages with this API's content parts."""
@@ -86,10 +108,21 @@ def _as_input(message: Message) -> Message:
     return {**message, "content": parts}
 
 
+@register_api(["embeddings", "embedding", "openai_embedding"])
 class Embeddings(DefaultApiPlugin):
     """Embeddings of a text, or of a list of texts."""
 
     path = "/v1/embeddings"
+    answers_with = "embeddings"
+    read_answer = staticmethod(read_list)
+
+    @staticmethod
+    def recognizes(message: Json) -> bool:
+        """Tell whether a message is a list of embeddings under ``data`` or ``embeddings``, and has no text."""
+        held = (message.get("data") or message.get("embeddings")) if isinstance(message, dict) else None
+        if not isinstance(held, list) or message.keys() & {"choices", "output", "type"}:
+            return False
+        return isinstance(held[0], list) or (isinstance(held[0], dict) and "embedding" in held[0])
 
     def build_request(self, messages: Any, param: Arguments | None = None) -> dict[str, Json] | None:
         """Make a body whose ``input`` is the text, or the list of texts.
@@ -101,7 +134,7 @@ class Embeddings(DefaultApiPlugin):
         """
         param = param or self.param
         body = {"input": _texts(messages)} if not isinstance(messages, dict) else messages
-        return with_extras({**body, **({"model": param.model} if param.model else {})}, param)
+        return with_extras(with_model(body, param.model), param)
 
 
 def _texts(messages: Any) -> str | list[str]:
@@ -109,10 +142,26 @@ def _texts(messages: Any) -> str | list[str]:
     return messages if many else as_text(messages)
 
 
+_SCORED = frozenset({"index", "relevance_score", "score"})
+"""Fields of a document that was put in order; results of other kinds, as a moderation's, have none of them."""
+
+
+@register_api(["rerank", "openai_rerank"])
 class Rerank(DefaultApiPlugin):
     """Rerank: a query and the documents to put in order. The dataset yields both as one dict."""
 
     path = "/v1/rerank"
+    answers_with = "a ranking"
+    example: ClassVar[Mapping[str, str]] = {"dataset": "rerank"}
+    read_answer = staticmethod(read_list)
+
+    @staticmethod
+    def recognizes(message: Json) -> bool:
+        """Tell whether a message is a list of documents' scores under ``results``, and has no text."""
+        held = message.get("results") if isinstance(message, dict) else None
+        if not isinstance(held, list) or message.keys() & {"choices", "output", "type", "data", "embeddings"}:
+            return False
+        return all(isinstance(each, dict) and not _SCORED.isdisjoint(each) for each in held[:1])
 
     def build_request(self, messages: Any, param: Arguments | None = None) -> dict[str, Json] | None:
         """Make a body of a dict with ``query`` and ``documents``.
@@ -125,4 +174,4 @@ class Rerank(DefaultApiPlugin):
         param = param or self.param
         if not isinstance(messages, dict) or not {"query", "documents"} <= messages.keys():
             raise UsageError("the API rerank needs items with query and documents; the dataset 'rerank' yields them")
-        return with_extras({**messages, **({"model": param.model} if param.model else {})}, param)
+        return with_extras(with_model(messages, param.model), param)

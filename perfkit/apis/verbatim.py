@@ -3,13 +3,17 @@
 from typing import Any
 
 from perfkit.apis.base import DefaultApiPlugin
-from perfkit.arguments import Arguments
+from perfkit.apis.bodies import with_extras, with_model
 from perfkit.errors import UsageError
+from perfkit.options.arguments import Arguments
 from perfkit.records import Json
+from perfkit.registry import register_api
+from perfkit.secrets import hides_keys
 
 
+@register_api("verbatim")
 class Verbatim(DefaultApiPlugin):
-    """Sends whole bodies unchanged, but for the model's name.
+    """Sends whole bodies unchanged, but for the model's name where one was given, and ``extra_args``.
 
     Examples
     --------
@@ -20,9 +24,11 @@ class Verbatim(DefaultApiPlugin):
     path = ""
 
     def build_request(self, messages: Any, param: Arguments | None = None) -> dict[str, Json] | None:
-        """Return the body with this run's model in place of its own."""
+        """Return the body; a model that was given stands in place of its own."""
         param = param or self.param
         if not isinstance(messages, dict):
             raise UsageError(f"the api verbatim sends whole bodies, got {type(messages).__name__}")
-        model = param.model if param is not None else None
-        return {**messages, "model": model} if model is not None and "model" in messages else dict(messages)
+        body = with_extras(with_model(messages, param.model if "model" in messages else None), param)
+        if hides_keys(body):
+            raise UsageError("the bodies were stored without the keys in them; give these again with extra_args")
+        return body

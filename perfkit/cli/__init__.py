@@ -1,7 +1,8 @@
 """The command line: ``perfkit`` and its commands.
 
-Each command lives in a module of this package with ``add(subparsers)``, and only the module that is asked for is
-loaded: a measurement starts before anything that looks at results is imported.
+Each command is a module of its name in this package, with ``DESCRIPTION``, ``add_arguments(parser)`` and
+``run(options)``. Only the one that is asked for is loaded: a measurement starts before anything that looks at results
+is imported.
 """
 
 import atexit
@@ -12,6 +13,7 @@ from importlib import import_module
 
 from perfkit import errors
 from perfkit.cli.parser import Parser, read
+from perfkit.printable import plain
 
 COMMANDS = {
     "run": "measure an endpoint",
@@ -25,35 +27,25 @@ COMMANDS = {
     "calibrate": "measure how exact this machine's measurements are",
     "capacity": "find the largest load that meets objectives",
     "ls": "list the runs in files and folders",
+    "annotate": "name, tag, note, remove and restore runs, so that it lasts",
     "show": "print the summary of result files",
-    "compare": "hold runs against a baseline, at equal load",
-    "plan": "say how many requests a comparison needs",
+    "compare": "compare runs with a baseline at equal load",
+    "ab": "compare two servers by interleaved rounds",
+    "plan": "say how many runs a comparison needs",
     "lens": "one metric as every tool would have counted it",
     "save": "write chosen runs of any files to one new run file",
     "scrub": "copy result files without the secrets in them",
     "plot": "draw one chart",
     "export": "write the usual charts and tables into a folder",
-    "report": "write one HTML file that needs nothing else",
+    "report": "write one HTML file that needs nothing else, or Markdown",
 }
-_MODULES = {
-    "attach": "stop",
-    "replay": "again",
-    "resume": "again",
-    "ls": "show",
-    "plan": "compare",
-    "lens": "compare",
-    "save": "compare",
-    "plot": "draw",
-    "export": "draw",
-    "report": "draw",
-}
-
 _STATUS = (
     (errors.UsageError, 2),
     (errors.UnsafeFile, 2),
     (errors.NothingSucceeded, 3),
     (errors.StorageError, 4),
     (errors.Slower, 5),
+    (errors.Undecided, 6),
     (errors.PerfkitError, 1),
 )
 
@@ -70,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         Exit status: 0 done, 1 unexpected, 2 bad usage, 3 no request succeeded, 4 storage failed, 5 slower
-        than allowed, 130 and 143 interrupted.
+        than allowed, 6 undecided whether slower, 130 and 143 interrupted.
 
     Examples
     --------
@@ -103,13 +95,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _say(sentence: str, status: int) -> int:
-    # One line, whatever a server or a file put into it.
-    print(f"perfkit: {' '.join(sentence.split())}", file=sys.stderr)
+    # One line that any terminal can show, whatever a server, a file or a path put into it.
+    print(f"perfkit: {plain(' '.join(sentence.split()))}", file=sys.stderr)
     return status
 
 
 def parser(words: Sequence[str] = ()) -> Parser:
-    """Return the parser for a command line: of its command alone, or of all if it names none."""
+    """Return the parser for a command line: of its command alone, or of their names if it names none."""
     named = words[0] if words and words[0] in COMMANDS else None
     if words and not named and not words[0].startswith("-"):
         raise errors.UsageError(f"no command is called {words[0]!r}{errors.nearest(words[0], COMMANDS)}")
@@ -117,8 +109,16 @@ def parser(words: Sequence[str] = ()) -> Parser:
     whole.add_argument("--version", action="version", version=_version())
     # A metavar of its own: choices are listed below it, one a line.
     subparsers = whole.add_subparsers(metavar="command", required=True, title="commands", dest="command")
-    for module in dict.fromkeys(_MODULES.get(name, name) for name in ([named] if named else COMMANDS)):
-        import_module(f"perfkit.cli.{module}").add(subparsers)
+    if named:
+        command = import_module(f"perfkit.cli.{named}")
+        # argparse's own usage line, where the module gives none.
+        described = {"description": command.DESCRIPTION, "usage": getattr(command, "USAGE", None)}
+        of_command = subparsers.add_parser(named, help=COMMANDS[named], **described)
+        command.add_arguments(of_command)
+        of_command.set_defaults(function=command.run)
+    else:  # the list of commands needs none of their modules
+        for name, purpose in COMMANDS.items():
+            subparsers.add_parser(name, help=purpose)
     return whole
 
 

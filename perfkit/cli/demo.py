@@ -12,7 +12,7 @@ from perfkit.errors import UsageError
 from perfkit.records import Json
 
 if TYPE_CHECKING:
-    from perfkit.runs import Runs
+    from perfkit.analysis.results.runs import Runs
 
 SERVER: dict[str, Any] = {"slots": 40, "itl": 0.008, "prefill_rate": 12_000.0, "jitter": 0.15, "model": "simulated-7b"}
 """An engine that 64 users overload and 8 do not, so that the charts have something to show."""
@@ -25,20 +25,17 @@ ANSWERS: Json = {"median": 40, "sigma": 0.5, "min": 4, "max": 160}
 OVERVIEW = ("ecdf-ttft", "sweep-ttft", "over_time-concurrency", "scatter-ttft")
 
 
-def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register ``demo``."""
-    demo = subparsers.add_parser(
-        "demo",
-        help="benchmark a simulated endpoint and draw the charts",
-        description="Benchmark a simulated endpoint with 1, 8 and 64 users, then in the open model, and draw charts.",
-    )
-    demo.add_argument(
+DESCRIPTION = "Benchmark a simulated endpoint with 1, 8 and 64 users, then in the open model, and draw charts."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what ``demo`` takes."""
+    parser.add_argument(
         "--to", default="outputs", metavar="DIR", help="where demo.db and the charts go; default: outputs"
     )
-    demo.set_defaults(function=show_all)
 
 
-def show_all(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Measure, print the summary, draw, and say where everything is."""
     began = perf_counter()
     path = Path(options.to) / "demo.db"
@@ -55,9 +52,9 @@ def show_all(options: argparse.Namespace) -> int:
 
 def measured(path: Path) -> "Runs":
     """Benchmark a simulated server into a new run file; an earlier demo's is replaced."""
+    from perfkit.analysis.results.runs import open as open_runs
     from perfkit.cli.watching import watched
-    from perfkit.measure import start
-    from perfkit.runs import open as open_runs
+    from perfkit.runner.start import start
     from perfkit.simulator import simulate
 
     _make_room(path)
@@ -87,7 +84,7 @@ def bodies(count: int) -> list[dict[str, Json]]:
     >>> [body["max_tokens"] for body in bodies(3)]
     [49, 35, 42]
     """
-    from perfkit.datasets.drawn import Words, lengths
+    from perfkit.loadgen.datasets.drawn import Words, lengths
 
     rng = Random(1)
     words = Words.of(None)
@@ -107,7 +104,11 @@ def sheet(folder: Path) -> Path:
     import numpy as np
     from matplotlib.image import imread, imsave
 
-    upper_left, upper_right, lower_left, lower_right = (imread(folder / f"{name}.png") for name in OVERVIEW)
+    pictures = [imread(folder / f"{name}.png") for name in OVERVIEW]
+    tallest, widest = (max(each.shape[axis] for each in pictures) for axis in (0, 1))
+    # A chart is as tall as what it holds: white below makes them equal.
+    filled = [((0, tallest - each.shape[0]), (0, widest - each.shape[1]), (0, 0)) for each in pictures]
+    equal = [np.pad(each, room, constant_values=1) for each, room in zip(pictures, filled, strict=True)]
     path = folder / "overview.png"
-    imsave(path, np.vstack([np.hstack([upper_left, upper_right]), np.hstack([lower_left, lower_right])]))
+    imsave(path, np.vstack([np.hstack(equal[:2]), np.hstack(equal[2:])]))
     return path

@@ -1,4 +1,4 @@
-"""A parser whose complaints are one sentence each, and the options that ``Arguments`` declares."""
+"""A parser whose complaints are one sentence each, and the options that ``Arguments`` or ``Simulation`` declares."""
 
 import argparse
 import dataclasses
@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
-from perfkit.arguments import Arguments
 from perfkit.errors import UsageError
-from perfkit.settings import read_settings
+from perfkit.options.arguments import Arguments
+from perfkit.options.coercion import read_settings
 
 TITLES = {
     "target": "the endpoint",
@@ -32,13 +32,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def read(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
-    """Return what the words of a command line mean.
-
-    Raises
-    ------
-    UsageError
-        A word is not understood; the message names the nearest option.
-    """
+    """Return what the words of a command line mean."""
     options, unknown = parser.parse_known_args(words)
     if not unknown:
         return options
@@ -53,16 +47,15 @@ def read(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
     raise UsageError(f"{options.command} has no option {word}; {hint}")
 
 
-def add_options(parser: argparse.ArgumentParser, groups: Collection[str] = TITLES, leave_out: str = "") -> None:
-    """Give a parser one option per field of ``Arguments``.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-    groups : collection of str
-        Of which groups of fields.
-    leave_out : str
-        A field that the command takes in another way.
+def add_options(
+    parser: argparse.ArgumentParser,
+    groups: Collection[str] | None = None,
+    leave_out: str = "",
+    *,
+    declared: type = Arguments,
+    titles: Mapping[str, str] = TITLES,
+) -> None:
+    """Add one option per field of ``Arguments``, or of another dataclass whose fields ``option`` declares.
 
     Examples
     --------
@@ -71,28 +64,30 @@ def add_options(parser: argparse.ArgumentParser, groups: Collection[str] = TITLE
     >>> given(parser.parse_args(["--parallel", "1", "8", "--headers", "A=b=c", "--no-stream"]))
     {'headers': ['A=b=c'], 'parallel': [1, 8], 'stream': False}
     """
-    hints = get_type_hints(Arguments)
-    titled = {name: parser.add_argument_group(title) for name, title in TITLES.items() if name in groups}
-    for field in dataclasses.fields(Arguments):
+    hints = get_type_hints(declared)
+    chosen = titles if groups is None else groups
+    titled = {name: parser.add_argument_group(title) for name, title in titles.items() if name in chosen}
+    for field in dataclasses.fields(declared):
         if field.metadata["group"] in titled and field.name != leave_out:
             _add(titled[field.metadata["group"]], field, hints[field.name])
 
 
-def given(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the fields of ``Arguments`` that a command line gave, those of its ``--config`` file beneath.
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add ``--config``."""
+    parser.add_argument(
+        "--config", metavar="FILE", help="TOML, YAML or JSON file of these options; the command line wins"
+    )
 
-    Raises
-    ------
-    UsageError
-        The file cannot be read.
-    """
-    names = [field.name for field in dataclasses.fields(Arguments)]
+
+def given(options: argparse.Namespace, declared: type = Arguments) -> dict[str, Any]:
+    """Return the fields of a dataclass that a command line gave, those of its ``--config`` file beneath."""
+    names = [field.name for field in dataclasses.fields(declared)]
     words = {name: getattr(options, name) for name in names if hasattr(options, name)}
     return {**(read_settings(options.config) if getattr(options, "config", None) else {}), **words}
 
 
 def _add(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]", hint: Any) -> None:
-    """Add the option of one field. Values are judged by ``Arguments``, so that the sentence is the same everywhere."""
+    """Add the option of one field. Values are checked by the dataclass, so that the sentence is the same everywhere."""
     flags = [*field.metadata["flags"], f"--{field.name.replace('_', '-')}"]
     keywords: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS, "help": _help(field)}
     kinds = set(get_args(hint)) or {hint}

@@ -2,15 +2,28 @@
 
 import argparse
 
-from perfkit.simulator import command
+from perfkit.cli.parser import add_options, given
+from perfkit.errors import UsageError
+from perfkit.simulator.options import GROUPS, Simulation
+
+DESCRIPTION = "Serve a simulated, OpenAI-compatible endpoint whose latency is known, until Ctrl-C."
 
 
-def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register ``simulate``."""
-    simulate = subparsers.add_parser(
-        "simulate",
-        help="serve a simulated endpoint",
-        description="Serve a simulated, OpenAI-compatible endpoint whose latency is known, until Ctrl-C.",
-    )
-    command.add_arguments(simulate)
-    simulate.set_defaults(function=command.main)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what ``simulate`` takes."""
+    add_options(parser, declared=Simulation, titles=GROUPS)
+    parser.add_argument("--until-eof", action="store_true", help="stop when standard input ends")
+    # Left out a self-test that there was; scripts still pass it.
+    parser.add_argument("--no-measure", action="store_true", help=argparse.SUPPRESS)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until a signal comes."""
+    from perfkit.simulator.server import run
+
+    simulation = Simulation(**given(options, Simulation))
+    try:
+        run(simulation, until_eof=options.until_eof)
+    except OSError as error:
+        raise UsageError(f"cannot serve: {error}") from None
+    return 0

@@ -8,12 +8,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from perfkit.notebook.live import Framed, Line, Painter, Terminal, sentence
-from perfkit.safe_pickle import decode_cell
+from perfkit.analysis.notebook.live import Framed, Line, Painter, Terminal, sentence
+from perfkit.printable import plain, plain_lines
+from perfkit.runfile.safe_pickle import decode_cell
 
 if TYPE_CHECKING:
-    from perfkit.attached import AttachedJob
-    from perfkit.measure import Job, Progress
+    from perfkit.runner.attach import AttachedJob
+    from perfkit.runner.start import Job, Progress
 
 QUIET_SECONDS = 10.0
 """Seconds between two lines where nobody rewrites them: in a log file of a cluster's job, say."""
@@ -77,7 +78,7 @@ class Plain:
             # A point that has ended is told by the last that was heard of it.
             line = self._latest if now[0] > self._due[0] else text
             if line != self._printed:
-                print(line, file=sys.stderr)
+                print(plain(line), file=sys.stderr)
             self._printed = line
             self._due = (now[0], now[1] + 1)
         self._latest = text
@@ -118,24 +119,26 @@ class Requests:
         if progress.path is None or not Path(progress.path).exists():
             return
         for run_id in progress.run_ids:
-            for rowid, text in _stored(progress.path, run_id, self._shown.get(run_id, 0)):
+            for rowid, text in _stored(progress.path, run_id, self._shown.get(run_id, -1)):
                 self._shown[run_id] = rowid
-                print(text, file=sys.stderr)
+                print(plain_lines(text), file=sys.stderr)
+
+
+_SHOWN = "seq, phase, status_code, error, request, response_messages"
 
 
 def _stored(path: str, run_id: str, after: int) -> Iterator[tuple[int, str]]:
-    sql = (
-        "SELECT rowid, seq, phase, status_code, error, request, response_messages FROM result "
-        "WHERE run_id = ? AND rowid > ? ORDER BY rowid"
-    )
+    sql = f"""
+        SELECT 0 AS place, {_SHOWN} FROM preflight WHERE run_id = :run_id AND :after < 0
+        UNION ALL SELECT rowid AS place, {_SHOWN} FROM result WHERE run_id = :run_id AND rowid > :after
+        ORDER BY place"""
     # Read in place and all at once: a reader that lingers would keep the writer from folding its journal.
     with closing(sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro", uri=True)) as file:
-        rows = file.execute(sql, (run_id, after)).fetchall()
+        rows = file.execute(sql, {"run_id": run_id, "after": after}).fetchall()
     for rowid, seq, phase, status, error, request, answer in rows:
         name = phase if seq is None else f"request {seq}"
-        lines = [
-            f"{name} > {json.dumps(decode_cell(request, 'request'), ensure_ascii=False) if request else 'not sent'}"
-        ]
+        without = "not sent" if status is None else "not kept"
+        lines = [f"{name} > {json.dumps(decode_cell(request, 'request'), ensure_ascii=False) if request else without}"]
         lines += [f"{name} < {message}" for message in (decode_cell(answer, "response_messages") if answer else [])]
         lines += [f"{name} < {error or f'status {status}'}"]
         yield rowid, "\n".join(lines)

@@ -1,11 +1,14 @@
-"""``python -m perfkit.simulator``: the simulated server as a program."""
+"""``python -m perfkit.simulator OPTIONS``, options as JSON: the process behind ``pk.simulate``; ends with its input."""
 
-import argparse
+import json
 import sys
 
-from perfkit.simulator.command import add_arguments, main
+from perfkit.errors import PerfkitError
+from perfkit.simulator.options import Simulation
+from perfkit.simulator.server import run
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m perfkit.simulator", description="Serve a simulated LLM endpoint.")
-    add_arguments(parser)
-    sys.exit(main(parser.parse_args()))
+    try:
+        run(Simulation(**json.loads(sys.argv[1])), until_eof=True)
+    except (PerfkitError, OSError) as error:
+        sys.exit(f"simulator: {error}")

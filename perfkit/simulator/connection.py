@@ -1,21 +1,70 @@
-"""One client connection: HTTP/1.1 requests in, bytes out, one answer at a time."""
+"""HTTP/1.1 on one client connection: requests in, bytes out, one answer at a time."""
 
 import asyncio
 import os
 import socket
 import struct
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from time import monotonic_ns
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 import httptools
+import orjson
 
-from perfkit.simulator.replies import CONTINUE, error, reply
+if TYPE_CHECKING:
+    from perfkit.simulator.exchange import Exchange
+    from perfkit.simulator.server import Server
 
+LAST_CHUNK = b"0\r\n\r\n"
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _MOST_PIPELINED = 64
+# One buffer for all connections: the loop passes each read on before it starts the next.
 _RECEIVED = memoryview(bytearray(1 << 16))
-"""Where every connection is read: the loop hands each read over before it starts the next."""
+
+
+def reply(status: int, body: bytes, *, headers: Mapping[str, str] | None = None, close: bool = False) -> bytes:
+    """Return an answer with a JSON body of known length.
+
+    Examples
+    --------
+    >>> reply(404, b"{}").splitlines()
+    [b'HTTP/1.1 404 Not Found', b'content-type: application/json', b'content-length: 2', b'', b'{}']
+    """
+    lines = {"content-type": "application/json", "content-length": str(len(body)), **(headers or {})}
+    if close:
+        lines["connection"] = "close"
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"HTTP/1.1 {status} {_phrase(status)}\r\n{head}\r\n".encode("latin-1") + body
+
+
+def error_body(status: int, message: str) -> bytes:
+    """Return the JSON body of an error as vLLM words it.
+
+    Examples
+    --------
+    >>> error_body(404, "not found")
+    b'{"error":{"message":"not found","type":"NotFound","param":null,"code":404}}'
+    """
+    kind = _phrase(status).replace(" ", "")
+    return orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": status}})
+
+
+def stream_head(request_id: int, *, close: bool) -> bytes:
+    """Return the status line and headers of a stream."""
+    return (
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\nx-request-id: %d\r\n"
+        b"transfer-encoding: chunked\r\n%b\r\n" % (request_id, b"connection: close\r\n" if close else b"")
+    )
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"
 
 
 @dataclass(slots=True)
@@ -31,42 +80,14 @@ class Request:
     recv_done: int
 
 
-class Answering(Protocol):
-    """An answer under way."""
-
-    def client_left(self) -> None:
-        """The connection is gone."""
-
-
-class Answers(Protocol):
-    """Who answers requests."""
-
-    idle_timeout: float | None
-
-    def connected(self, connection: "Connection") -> int:
-        """Take note of a connection; return its number."""
-
-    def disconnected(self, connection: "Connection") -> None:
-        """Forget a connection."""
-
-    def answer(self, connection: "Connection", request: Request) -> Answering | None:
-        """Answer a request: at once (None), or later."""
-
-
 class Connection(asyncio.BufferedProtocol):
-    """Reads requests, hands them over one by one, and writes straight to the socket.
+    """Reads requests, passes them to the server one by one, and writes straight to the socket."""
 
-    Parameters
-    ----------
-    answers : Answers
-        Gets each request once the one before it on this connection has been answered.
-    """
-
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
+    def __init__(self, server: "Server") -> None:
+        self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[Request] = deque()
-        self._answering: Answering | None = None
+        self._exchange: Exchange | None = None
         self._direct = False
         self._fd = -1
         self._closing = False
@@ -79,35 +100,30 @@ class Connection(asyncio.BufferedProtocol):
         self.blocked = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin; plain TCP is written to without the loop's detour."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are not derived from asyncio's
         self.accepted = monotonic_ns()
-        self.number = self._answers.connected(self)
+        self.number = self._server.connected(self)
+        # The transport would do work of its own between the stamp of a token and its write.
         self._direct = os.name == "posix" and transport.get_extra_info("sslcontext") is None
         if self._direct:
             self._fd = transport.get_extra_info("socket").fileno()
         self._watch_idleness()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End; an answer under way is over."""
         self._closing = True
         self._watch_idleness(stop=True)
         self._waiting.clear()
-        self._answers.disconnected(self)
-        # The parser holds us and we hold it; the collector is off, so nobody else would part the two.
+        self._server.disconnected(self)
+        # The parser holds us and we hold it; the collector is off, so nothing else would free the two.
         del self._parser
-        if self._answering:
-            answering, self._answering = self._answering, None
-            answering.client_left()
-
-    # Reading.
+        if self._exchange:
+            exchange, self._exchange = self._exchange, None
+            exchange.client_left()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where to read to."""
         return _RECEIVED
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Parse what was read."""
         self._read_at = monotonic_ns()
         try:
             self._parser.feed_data(_RECEIVED[:nbytes])
@@ -117,34 +133,28 @@ class Connection(asyncio.BufferedProtocol):
         self.proceed()
 
     def eof_received(self) -> None:
-        """Close: a client that has stopped sending has given up."""
+        """A client that has stopped sending has given up: returning None closes the connection."""
 
     def on_message_begin(self) -> None:
-        """First byte of a request."""
         self._recv_start = self._read_at
         self._path = b""
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
 
     def on_url(self, url: bytes) -> None:
-        """Gather the path."""
         self._path += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Gather a header."""
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
-        """Say that the body may come, if the client waits for that."""
         if self._headers.get("expect", "").lower() == "100-continue":
-            self.send(CONTINUE)
+            self.send(_CONTINUE)
 
     def on_body(self, body: bytes) -> None:
-        """Gather a piece of the body."""
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        """Queue the request."""
         request = Request(
             method=self._parser.get_method().decode("latin-1"),
             path=self._path.partition(b"?")[0].decode("latin-1"),
@@ -158,23 +168,21 @@ class Connection(asyncio.BufferedProtocol):
         if len(self._waiting) >= _MOST_PIPELINED:
             self._transport.pause_reading()
 
-    # Answering.
-
     def proceed(self) -> None:
-        """Hand over the next request, unless an answer is under way."""
-        while self._waiting and self._answering is None and not self._closing:
+        """Pass the next request on, unless an answer is under way."""
+        while self._waiting and self._exchange is None and not self._closing:
             if len(self._waiting) == _MOST_PIPELINED:
                 self._transport.resume_reading()
             self.requests += 1
             request = self._waiting.popleft()
-            self._answering = self._answers.answer(self, request)
-            if self._answering is None and not request.keep_alive:
+            self._exchange = self._server.answer(self, request)
+            if self._exchange is None and not request.keep_alive:
                 self.close()
         self._watch_idleness()
 
     def answered(self, *, keep_alive: bool) -> None:
         """Go on after an answer: with the next request, or by closing."""
-        self._answering = None
+        self._exchange = None
         if not keep_alive:
             self.close()
         elif self._waiting:
@@ -192,7 +200,7 @@ class Connection(asyncio.BufferedProtocol):
                 sent = os.write(self._fd, data)
             except BlockingIOError:
                 sent = 0
-            except OSError:  # reset by the client; the loop will tell
+            except OSError:  # reset by the client; connection_lost follows
                 self.abort()
                 return
             if sent == len(data):
@@ -219,12 +227,12 @@ class Connection(asyncio.BufferedProtocol):
         self.abort()
 
     def _refuse(self, reason: str) -> None:
-        self.send(reply(400, error(400, reason), close=True))
+        self.send(reply(400, error_body(400, reason), close=True))
         self.close()
 
     def _watch_idleness(self, *, stop: bool = False) -> None:
         if self._idle:
             self._idle.cancel()
             self._idle = None
-        if self._answers.idle_timeout is not None and not stop and self._answering is None and not self._waiting:
-            self._idle = asyncio.get_running_loop().call_later(self._answers.idle_timeout, self.close)
+        if self._server.idle_timeout is not None and not stop and self._exchange is None and not self._waiting:
+            self._idle = asyncio.get_running_loop().call_later(self._server.idle_timeout, self.close)

@@ -1,11 +1,10 @@
 """When a serving engine emits each token: pure arithmetic, no clock, the same online and in virtual time.
 
-A schedule is told of arrivals and says which tokens are due: the server asks it against the real clock,
-``simulate_arrivals`` against none. Times are integer nanoseconds, as stamps are; parameters are seconds.
+A schedule takes arrivals and returns the tokens that are due: the server asks it with the real clock, tests and
+benchmarks without one. Times are integer nanoseconds, as stamps are; parameters are seconds.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush, heapreplace
 from typing import NamedTuple, Protocol, TypeAlias
@@ -41,6 +40,9 @@ class Schedule(Protocol):
     def take(self, now: int) -> list[Due]:
         """Return the tokens due by now, in order of time, each once."""
 
+    def began(self, number: int) -> int | None:
+        """Return when the engine began with a request that it has admitted; None where nothing queues."""
+
 
 def mix(*words: int) -> int:
     """Hash integers to 64 bits (splitmix64): the same everywhere, and cheap enough for every token.
@@ -59,8 +61,8 @@ def mix(*words: int) -> int:
     return state
 
 
-def _scaled(interval: int, jitter: float, *words: int) -> int:
-    """An interval times its own factor within 1 - jitter .. 1 + jitter."""
+def _scale(interval: int, jitter: float, *words: int) -> int:
+    """Multiply an interval by its own factor within 1 - jitter .. 1 + jitter."""
     if not jitter:
         return interval
     return round(interval * (1 + jitter * (mix(*words) / 2**63 - 1)))
@@ -72,14 +74,12 @@ class PacedSchedule:
     With ``jitter`` each interval is scaled by its own factor, uniform within 1 - jitter .. 1 + jitter: a pure
     function of seed, request number and k. One heap of due times, an entry per request.
 
-    Parameters
-    ----------
-    simulation : Simulation
-
     Examples
     --------
-    >>> simulate_arrivals([0.0, 5.0], Simulation(ttft=0.1, itl=0.01), Work(10, 3))
-    [[0.1, 0.11, 0.12], [5.1, 5.11, 5.12]]
+    >>> schedule = PacedSchedule(Simulation(ttft=0.1, itl=0.01))
+    >>> first = schedule.arrive(1, 0, Work(10, 3))
+    >>> schedule.take(SECOND)
+    [(100000000, 1), (110000000, 1), (120000000, 1)]
     """
 
     def __init__(self, simulation: Simulation) -> None:
@@ -90,22 +90,19 @@ class PacedSchedule:
         self._lengths: dict[int, int] = {}
 
     def arrive(self, number: int, now: int, work: Work) -> int | None:
-        """Take in a request; its first token is due TTFT from now."""
-        due = now + _scaled(self._ttft, self._jitter, self._seed, number, 0)
+        due = now + _scale(self._ttft, self._jitter, self._seed, number, 0)
         self._lengths[number] = work.output_tokens
         heappush(self._heap, (due, number, 1))
         return due
 
     def leave(self, number: int) -> None:
-        """Forget a request; its entry is dropped when its time comes."""
+        # Its entry in the heap is dropped when its time comes.
         self._lengths.pop(number, None)
 
     def next_due(self) -> int | None:
-        """Return when the earliest token is due."""
         return self._heap[0][0] if self._heap else None
 
     def take(self, now: int) -> list[Due]:
-        """Return the tokens due by now."""
         heap, lengths = self._heap, self._lengths
         jitter, seed, itl = self._jitter, self._seed, self._itl
         taken = []
@@ -115,11 +112,14 @@ class PacedSchedule:
             if sent <= length:
                 taken.append((due, number))
             if sent < length:
-                heapreplace(heap, (due + _scaled(itl, jitter, seed, number, sent), number, sent + 1))
+                heapreplace(heap, (due + _scale(itl, jitter, seed, number, sent), number, sent + 1))
             else:
                 heappop(heap)
                 lengths.pop(number, None)
         return taken
+
+    def began(self, number: int) -> int | None:
+        return None
 
 
 @dataclass(slots=True)
@@ -139,18 +139,15 @@ class EngineSchedule:
     prompt is done emits one token at the end of each step. With ``jitter`` each step is scaled by its own factor.
     One step is under way at most; what it emits is settled when it begins.
 
-    Parameters
-    ----------
-    simulation : Simulation
-        Its ``slots`` are given.
-
     Examples
     --------
     Two requests of 1,000 prompt tokens and one slot: the second waits until the first is through.
 
-    >>> engine = Simulation(slots=1, itl=0.01, prefill_rate=10_000, base_latency=0)
-    >>> simulate_arrivals([0.0, 0.0], engine, Work(1000, 3))
-    [[0.11, 0.12, 0.13], [0.24, 0.25, 0.26]]
+    >>> engine = EngineSchedule(Simulation(slots=1, itl=0.01, prefill_rate=10_000, base_latency=0))
+    >>> for number in (1, 2):
+    ...     first = engine.arrive(number, 0, Work(1000, 2))
+    >>> engine.take(SECOND)
+    [(110000000, 1), (120000000, 1), (230000000, 2), (240000000, 2)]
     """
 
     def __init__(self, simulation: Simulation) -> None:
@@ -158,23 +155,23 @@ class EngineSchedule:
         self._slots = simulation.slots or 1
         self._waiting: OrderedDict[int, _Job] = OrderedDict()
         self._running: dict[int, _Job] = {}
+        self._began: dict[int, int] = {}
         self._emitting: list[int] = []
         self._step_end: int | None = None
         self._steps = 0
 
     def arrive(self, number: int, now: int, work: Work) -> int | None:
-        """Queue a request; when its first token is due depends on what else will arrive."""
+        # When its first token is due depends on what else will arrive.
         ready = now + round(self._engine.base_latency * SECOND)
         self._waiting[number] = _Job(ready, work.prompt_tokens, work.output_tokens)
         return None
 
     def leave(self, number: int) -> None:
-        """Free a request's slot, or its place in the queue."""
         self._running.pop(number, None)
         self._waiting.pop(number, None)
+        self._began.pop(number, None)
 
     def next_due(self) -> int | None:
-        """Return when the step under way ends, or the next one can begin."""
         if self._step_end is not None:
             return self._step_end
         return self._next_ready()
@@ -183,12 +180,14 @@ class EngineSchedule:
         return next(iter(self._waiting.values())).ready if self._waiting else None
 
     def take(self, now: int) -> list[Due]:
-        """Run the engine up to now."""
         taken: list[Due] = []
         while (due := self.next_due()) is not None and due <= now:
             taken += self._end_step(due)
             self._begin_step(due)
         return taken
+
+    def began(self, number: int) -> int | None:
+        return self._began.get(number)
 
     def _end_step(self, due: int) -> list[Due]:
         emitted = [(due, number) for number in self._emitting if number in self._running]
@@ -204,6 +203,7 @@ class EngineSchedule:
     def _begin_step(self, now: int) -> None:
         while len(self._running) < self._slots and (ready := self._next_ready()) is not None and ready <= now:
             number, job = self._waiting.popitem(last=False)
+            self._began[number] = now
             self._running[number] = job
         if not self._running:
             return
@@ -226,65 +226,9 @@ class EngineSchedule:
         others = max(len(self._emitting) - 1, 0)
         seconds = engine.itl + engine.slowdown * others + prefilled / engine.prefill_rate
         # A step of no time at all would never let a schedule come to an end.
-        return max(_scaled(round(seconds * SECOND), engine.jitter, engine.seed, self._steps), 1)
+        return max(_scale(round(seconds * SECOND), engine.jitter, engine.seed, self._steps), 1)
 
 
-def schedule_of(simulation: Simulation) -> Schedule:
-    """Start the empty schedule that the options describe.
-
-    Examples
-    --------
-    >>> schedule_of(Simulation(ttft=0.2)).arrive(1, 0, Work(10, 3))
-    200000000
-    """
+def make_schedule(simulation: Simulation) -> Schedule:
+    """Return the empty schedule that the options describe."""
     return PacedSchedule(simulation) if simulation.slots is None else EngineSchedule(simulation)
-
-
-def simulate_arrivals(
-    arrivals: Sequence[float], simulation: Simulation, work: Work | Sequence[Work]
-) -> list[list[float]]:
-    """Run a server's model in virtual time: when every token of every request is due.
-
-    Parameters
-    ----------
-    arrivals : sequence of float, seconds
-        When each request arrives, in order.
-    simulation : Simulation
-        With ``slots`` an engine, without them exact pacing.
-    work : Work, or one per arrival
-        How many tokens each request brings and wants.
-
-    Returns
-    -------
-    list of list of float, seconds
-        Per request the due time of each of its tokens, on the clock of ``arrivals``.
-
-    Raises
-    ------
-    ValueError
-        The arrivals are not in order, or there are not as many works.
-
-    Examples
-    --------
-    >>> [times] = simulate_arrivals([1.0], Simulation(slots=32, base_latency=0.0), Work(2000, 2))
-    >>> [round(time, 3) for time in times]
-    [1.11, 1.12]
-    """
-    works = [work] * len(arrivals) if isinstance(work, Work) else list(work)
-    times = [round(arrival * SECOND) for arrival in arrivals]
-    if times != sorted(times):
-        raise ValueError("arrivals must be in order of time; sort them")
-    schedule = schedule_of(simulation)
-    due: list[list[float]] = [[] for _ in times]
-    for number, (arrival, each) in enumerate(zip(times, works, strict=True)):
-        # Up to the moment before: requests that arrive together go into the same step.
-        _collect(schedule, arrival - 1, due)
-        schedule.arrive(number, arrival, each)
-    while (last := schedule.next_due()) is not None:
-        _collect(schedule, last, due)
-    return due
-
-
-def _collect(schedule: Schedule, until: int, due: list[list[float]]) -> None:
-    for time, number in schedule.take(until):
-        due[number].append(time / SECOND)

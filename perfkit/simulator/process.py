@@ -1,19 +1,21 @@
 """A simulated server in a process of its own."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 from perfkit.errors import PerfkitError, UsageError, nearest
+from perfkit.secrets import environment
 from perfkit.simulator.options import Simulation
 
-_PATIENCE = 10.0  # seconds for a server to stop by itself
+_STOP_TIMEOUT = 10.0  # s
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Simulated:
     url : str
         Its base, such as ``http://127.0.0.1:40123``.
     simulation : Simulation
-        What it was told.
+        Its options.
     """
 
     url: str
@@ -59,15 +61,15 @@ class Simulated:
         if self._complaints.closed:
             return
         for pipe in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(BrokenPipeError):  # it has gone already
+            with contextlib.suppress(BrokenPipeError):  # it has exited already
                 if pipe:
                     pipe.close()
         try:
-            self._process.wait(_PATIENCE)
+            self._process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        sys.stderr.write(_said(self._complaints))
+        sys.stderr.write(_read(self._complaints))
 
 
 def simulate(simulation: Simulation | None = None, **options: Any) -> Simulated:
@@ -101,49 +103,32 @@ def simulate(simulation: Simulation | None = None, **options: Any) -> Simulated:
     ...     b'"id":"tiny"' in urlopen(server.url + "/v1/models").read()
     True
     """
-    chosen = _chosen(simulation or Simulation(), options)
-    complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in _said
-    process = subprocess.Popen(
-        # -P: a file called random.py beside the caller must not be what the server imports.
-        [sys.executable, "-P", "-m", "perfkit.simulator", "--until-eof", *chosen.argv()],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=complaints,
-        env=_environment(),
-        text=True,
-        start_new_session=True,  # Ctrl-C is for the measurement, not for its server
-    )
-    url = _address(process)
-    if url is None:
-        raise PerfkitError(f"the simulated server did not start: {_said(complaints).strip() or 'it said nothing'}")
-    return Simulated(url, chosen, process, complaints)
-
-
-def _chosen(simulation: Simulation, options: dict[str, Any]) -> Simulation:
     known = {field.name for field in fields(Simulation)}
     for name in options:
         if name not in known:
             raise UsageError(f"the simulator has no option {name!r}{nearest(name, known)}")
-    return replace(simulation, **options)
-
-
-def _said(complaints: IO[str]) -> str:
-    with complaints:
-        complaints.seek(0)
-        return complaints.read()
-
-
-def _environment() -> dict[str, str]:
-    """The server imports the perfkit that is imported here, installed or not."""
-    package = str(Path(__file__).parents[2])
-    inherited = os.environ.get("PYTHONPATH")
-    return os.environ | {"PYTHONPATH": os.pathsep.join([package, inherited] if inherited else [package])}
-
-
-def _address(process: "subprocess.Popen[str]") -> str | None:
-    """Wait for the line that says where the server listens; None if the process ends without one."""
+    chosen = replace(simulation or Simulation(), **options)
+    # The server imports the perfkit that is imported here, installed or not.
+    paths = (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", ""))
+    stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in _read
+    process = subprocess.Popen(
+        # -P: a file called random.py beside the caller must not shadow what the server imports.
+        [sys.executable, "-P", "-m", "perfkit.simulator", json.dumps(asdict(chosen))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env=environment(*paths),
+        text=True,
+        start_new_session=True,  # Ctrl-C is for the measurement, not for its server
+    )
     line = process.stdout.readline() if process.stdout else ""
-    if line.startswith("listening on "):
-        return line.split()[-1]
-    process.communicate()
-    return None
+    if not line.startswith("listening on "):
+        process.communicate()
+        raise PerfkitError(f"the simulated server did not start: {_read(stderr).strip() or 'no message'}")
+    return Simulated(line.split()[-1], chosen, process, stderr)
+
+
+def _read(stderr: IO[str]) -> str:
+    with stderr:
+        stderr.seek(0)
+        return stderr.read()

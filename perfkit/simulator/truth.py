@@ -1,13 +1,14 @@
-"""The ground-truth log: what the server really did, on CLOCK_MONOTONIC, for judging what a client reports.
+"""The ground-truth logs: what the server really did, on CLOCK_MONOTONIC, for judging what a client reports.
 
-Two files. The request log is CSV, a line per request (``RequestTruth``). The chunk log is binary, a record of 24
+The request log is CSV, a line per request (``RequestTruth``). The chunk log is binary, a record of 24
 bytes per content event (``ChunkTruth``): uint32 request, uint32 first token index, int64 due, int64 sent, in the
 machine's byte order. ``sent`` is read right before the write that carries the event, so no client can have seen it
-earlier. On Linux the clock is the one behind ``time.perf_counter_ns`` and ``time.monotonic_ns``.
+earlier. On Linux the clock is the one behind ``time.perf_counter_ns`` and ``time.monotonic_ns``. The third file has a
+line of JSON per request received: req, path, headers (secrets masked), body, recv_done_ns.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
@@ -70,79 +71,37 @@ class ChunkTruth(NamedTuple):
 
 
 def read_requests(path: str | Path) -> list[RequestTruth]:
-    """Read a request log.
-
-    Parameters
-    ----------
-    path : str or Path
-        What ``--log`` named; also the log of any other server with these columns.
-
-    Returns
-    -------
-    list of RequestTruth
-        In the order in which the requests ended.
-
-    Raises
-    ------
-    ValueError
-        The first line is not the header.
-    """
+    """Read a request log, of this server or any other with these columns, in the order in which the requests ended."""
     hints = list(get_type_hints(RequestTruth).values())
     with open(path, newline="", encoding="utf-8") as lines:
         rows = csv.reader(lines)
         header = ",".join(next(rows, []))
         if header != LOG_HEADER:
-            raise ValueError(f"{path} is no request log: its first line is {header[:80]!r}, expected {LOG_HEADER!r}")
+            raise ValueError(f"{path} is not a request log: its first line is {header[:80]!r}, expected {LOG_HEADER!r}")
         return [RequestTruth(*(kind(cell) for kind, cell in zip(hints, row, strict=True))) for row in rows]
 
 
-def read_chunks(path: str | Path) -> list[ChunkTruth]:
-    """Read a chunk log.
+def chunks_by_request(path: str | Path) -> dict[int, list[ChunkTruth]]:
+    """Read a chunk log as one list per request number, in the order sent.
 
-    Parameters
-    ----------
-    path : str or Path
-        What ``--chunk-log`` named.
-
-    Returns
-    -------
-    list of ChunkTruth
-        In the order in which they were sent. ``numpy.fromfile`` with dtype ``"u4,u4,i8,i8"`` reads it too.
+    ``numpy.fromfile`` with dtype ``"u4,u4,i8,i8"`` reads the records, too.
     """
     blob = Path(path).read_bytes()
     whole = len(blob) - len(blob) % CHUNK_RECORD.size
-    return [ChunkTruth(*record) for record in CHUNK_RECORD.iter_unpack(blob[:whole])]
-
-
-def chunks_by_request(path: str | Path) -> dict[int, list[ChunkTruth]]:
-    """Read a chunk log as one list per request number, in the order sent."""
     requests: dict[int, list[ChunkTruth]] = {}
-    for chunk in read_chunks(path):
+    for chunk in map(ChunkTruth._make, CHUNK_RECORD.iter_unpack(blob[:whole])):
         requests.setdefault(chunk.req, []).append(chunk)
     return requests
 
 
-def read_received(path: str | Path) -> Iterator[dict[str, object]]:
-    """Yield what ``--request-log`` recorded: dicts of req, path, headers (secrets masked), body, recv_done_ns."""
-    with open(path, "rb") as lines:
-        yield from map(orjson.loads, lines)
-
-
 class TruthLog:
-    """Writes the three logs from memory, when told that there is time.
-
-    Parameters
-    ----------
-    requests, chunks, received : str or None
-        Paths; None: that log is not kept.
-    """
+    """Collects the three logs in memory and writes them when the server is idle; a path of None: that log is off."""
 
     def __init__(self, requests: str | None, chunks: str | None, received: str | None) -> None:
         self._request_file = open(requests, "wb") if requests else None  # noqa: SIM115 - closed in close()
         self._chunk_file = open(chunks, "wb") if chunks else None  # noqa: SIM115
         self._received_file = open(received, "wb") if received else None  # noqa: SIM115
         self.keeps_chunks = chunks is not None
-        """True if ``chunk`` is worth calling."""
         self._rows: list[RequestTruth] = []
         self._chunks = bytearray()
         self._received: list[tuple[int, str, dict[str, str], bytes, int]] = []
@@ -150,16 +109,13 @@ class TruthLog:
             self._request_file.write(LOG_HEADER.encode() + b"\n")
 
     def request(self, row: RequestTruth) -> None:
-        """Note a request that has ended."""
         if self._request_file:
             self._rows.append(row)
 
     def chunk(self, req: int, token: int, due: int, sent: int) -> None:
-        """Note a content event that is being sent."""
         self._chunks += CHUNK_RECORD.pack(req, token, due, sent)
 
     def received(self, req: int, path: str, headers: dict[str, str], body: bytes, recv_done: int) -> None:
-        """Note a request as it was received."""
         if self._received_file:
             self._received.append((req, path, headers, body, recv_done))
 
@@ -171,11 +127,11 @@ class TruthLog:
     def flush(self) -> None:
         """Write what has gathered, and hand it to the operating system."""
         if self._request_file and self._rows:
-            self._request_file.write(b"".join(map(_csv_line, self._rows)))
+            self._request_file.write(b"".join(map(_make_csv_line, self._rows)))
         if self._chunk_file and self._chunks:
             self._chunk_file.write(self._chunks)
         if self._received_file and self._received:
-            self._received_file.write(b"".join(_json_line(*entry) for entry in self._received))
+            self._received_file.write(b"".join(_make_json_line(*entry) for entry in self._received))
         self._rows.clear()
         self._chunks.clear()
         self._received.clear()
@@ -192,7 +148,6 @@ class TruthLog:
             self._request_file.write(LOG_HEADER.encode() + b"\n")
 
     def close(self) -> None:
-        """Write the rest and close the files."""
         self.flush()
         for file in self._files():
             file.close()
@@ -201,11 +156,11 @@ class TruthLog:
         return [file for file in (self._request_file, self._chunk_file, self._received_file) if file]
 
 
-def _csv_line(row: RequestTruth) -> bytes:
+def _make_csv_line(row: RequestTruth) -> bytes:
     return (",".join(map(str, _cells(row))) + "\n").encode()
 
 
-def _json_line(req: int, path: str, headers: dict[str, str], body: bytes, recv_done: int) -> bytes:
+def _make_json_line(req: int, path: str, headers: dict[str, str], body: bytes, recv_done: int) -> bytes:
     try:
         content = orjson.loads(body) if body else None
     except orjson.JSONDecodeError:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from perfkit.apis import dialect_of
 from perfkit.apis.answers import read_message
 from perfkit.apis.pieces import error_text
 from perfkit.records import Answer, Kind
@@ -257,6 +258,33 @@ def test_embeddings_and_rerank_are_whole_answers_without_output_tokens(body: dic
     assert kinds(answer) == ["CONTENT"]
 
 
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        ({"audio": {"data": "AAAA", "transcript": "hello"}}, "hello"),
+        ({"content": None, "audio": {"id": "a", "transcript": "hello"}}, "hello"),
+        ({"audio": {"data": "AAAA"}}, ""),
+    ],
+)
+def test_spoken_answers_carry_something_and_their_transcript_is_the_text(part: dict[str, Any], text: str) -> None:
+    for name in ("delta", "message"):
+        answer = read({"choices": [{"index": 0, name: part}]})
+        assert (kinds(answer), answer.output_text) == (["CONTENT"], text)
+
+
+@pytest.mark.parametrize(
+    "body", [{"created": 1, "data": [{"b64_json": "AAAA"}]}, {"id": "m", "results": [{"flagged": False}]}]
+)
+def test_lists_of_other_apis_are_taken_for_neither_embeddings_nor_a_ranking(body: dict[str, Any]) -> None:
+    assert dialect_of(body) is None
+
+
+def test_an_output_that_holds_a_message_is_not_dashscopes() -> None:
+    converse = {"output": {"message": {"role": "assistant", "content": [{"text": "Hi"}]}}, "stopReason": "end_turn"}
+    assert dialect_of(converse) is None
+
+
+@pytest.mark.slow
 def test_reading_a_piece_of_text_costs_less_than_decoding_its_json() -> None:
     text = json.dumps(delta(content="hello") | {"model": "qwen", "created": 1, "usage": None})
     message, answer = json.loads(text), Answer(message=1)

@@ -1,5 +1,5 @@
 from perfkit.apis.anthropic import DEFAULT_MAX_TOKENS, Anthropic
-from perfkit.arguments import Arguments
+from perfkit.options.arguments import Arguments
 
 
 def test_the_key_goes_where_this_api_wants_it() -> None:

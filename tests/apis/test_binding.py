@@ -7,8 +7,8 @@ import pytest
 from perfkit.apis.base import ApiPluginBase, BenchmarkData, DefaultApiPlugin, PerfPluginBase
 from perfkit.apis.binding import BoundApi, bind_api, generation_of
 from perfkit.apis.openai import OpenAI
-from perfkit.arguments import Arguments
 from perfkit.errors import PluginFailure, UsageError
+from perfkit.options.arguments import Arguments
 from perfkit.records import Answer, Kind, Prompt
 
 TOKENIZER = "sample_data/tokenizer"
@@ -231,6 +231,20 @@ def test_what_the_server_counted_before_gives_an_estimate_marked_as_one() -> Non
         text = [(Kind.CONTENT, 0, "word " * words, 0)]
         counted(bound, Answer(pieces=text, prompt_tokens=1, completion_tokens=words))
     assert counted(bound, Answer(pieces=[(Kind.CONTENT, 0, "word " * 25, 0)])) == (1, 25, "estimate")
+
+
+@pytest.mark.parametrize(
+    ("returned", "text", "known"), [((5, 0), "word", (5, None)), ((0, 3), "word", (None, 3)), ((5, 0), "", (5, 0))]
+)
+def test_a_0_of_a_parser_beside_text_is_unknown(returned: Any, text: str, known: tuple[int | None, int | None]) -> None:
+    class Half(OfGenerationA):
+        def parse_responses(self, responses: list[Any], request: Any = None, **kwargs: Any) -> Any:
+            return returned
+
+    pieces = [(Kind.CONTENT, 0, text, 0)] if text else []
+    answer = Answer(pieces=pieces)
+    bind_api(Half, Arguments()).count(["{}"], {"prompt": "hi"}, answer)
+    assert (answer.prompt_tokens, answer.completion_tokens, answer.token_source) == (*known, "plugin")
 
 
 def test_a_parser_that_raises_is_a_plugin_failure() -> None:

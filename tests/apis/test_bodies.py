@@ -1,9 +1,10 @@
 import pytest
 
-from perfkit.apis.bodies import as_text, from_template, prompt_columns, prompt_of
+from perfkit.apis.bodies import as_text, from_template, prompt_columns, prompt_of, unsent
 from perfkit.apis.custom import Custom
-from perfkit.arguments import Arguments
 from perfkit.errors import UsageError
+from perfkit.options.arguments import Arguments
+from perfkit.registry import api_class
 
 
 def test_placeholders_are_replaced_at_any_depth_and_nothing_is_parsed_again() -> None:
@@ -70,3 +71,27 @@ def test_prompts_that_differ_before_the_last_turn_only_have_other_hashes_and_the
     first, second = map(prompt_columns, bodies)
     assert first["prompt_hash"] != second["prompt_hash"]
     assert first["prompt_text"] == second["prompt_text"] == "hi"
+
+
+TEMPLATE = '{"model": "%m", "extra": "const", "stream": null}'
+SAMPLING = {"temperature": 0.3, "max_tokens": 7, "min_p": 0.1, "stop": ["x", "y"], "logprobs": True, "n_choices": 2}
+
+
+@pytest.mark.parametrize(
+    "api", ["openai", "completions", "responses", "gemini", "tgi", "ollama", "llama_cpp", "dashscope", "custom"]
+)
+def test_what_an_api_sends_under_a_name_of_its_own_is_not_called_unsent(api: str) -> None:
+    given = Arguments(model="m", query_template=TEMPLATE, **SAMPLING)
+    assert unsent(given, api_class(api)(given).build_request("hi", given)) == []
+
+
+@pytest.mark.parametrize("api", ["embeddings", "tei", "rerank", "verbatim"])
+def test_what_an_api_has_no_field_for_is_found(api: str) -> None:
+    given = Arguments(model="m", query_template=TEMPLATE, **SAMPLING, extra_args={"truncate": True})
+    body = api_class(api)(given).build_request({"query": "a", "documents": ["b"]}, given)
+    assert sorted(unsent(given, body)) == sorted([*SAMPLING, "query_template"])
+
+
+def test_a_template_that_is_the_whole_body_leaves_options_out() -> None:
+    given = Arguments(model="m", query_template='{"ask": "%p", "limit": 7}', temperature=0.3, max_tokens=7)
+    assert unsent(given, Custom(given).build_request("hi", given)) == ["temperature"]

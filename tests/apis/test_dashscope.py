@@ -1,5 +1,5 @@
 from perfkit.apis.dashscope import DashScope
-from perfkit.arguments import Arguments
+from perfkit.options.arguments import Arguments
 
 
 def test_the_prompt_goes_under_input_and_the_rest_under_parameters() -> None:

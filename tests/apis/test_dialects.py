@@ -10,8 +10,10 @@ from typing import Any
 import pandas
 import pytest
 
-from perfkit.measure import start
+from perfkit.runner.start import start
 from perfkit.simulator import Simulated, simulate
+
+pytestmark = pytest.mark.processes
 
 CHATTING = ("openai", "completions", "responses", "anthropic", "dashscope")
 TOKENS = 6

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from perfkit.apis.openai import Completions, Embeddings, OpenAI, Rerank, Responses
-from perfkit.arguments import Arguments
+from perfkit.options.arguments import Arguments
 
 CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}]
 IMAGE = [

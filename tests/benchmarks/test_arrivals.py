@@ -12,6 +12,7 @@ def drawn(program, shape, seed=3):
     return program.drawn(np.random.default_rng(seed), shape, RATE, SECONDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", range(4))
 def test_arrivals_of_a_law_fit_it_and_no_other(program, place):
     times = drawn(program, program.LAWS[place].shape)
@@ -19,11 +20,13 @@ def test_arrivals_of_a_law_fit_it_and_no_other(program, place):
     assert fits == [at == place for at in range(4)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [0.7, 1.45])
 def test_a_shape_half_as_large_again_or_less_is_refused(program, shape):
     assert not program.fit(drawn(program, shape), program.LAWS[0], RATE, SECONDS).fits
 
 
+@pytest.mark.slow
 def test_delays_well_below_the_resolution_are_not_the_clients_fault_and_waits_above_it_are(program):
     times = drawn(program, 1.0)
     late = np.random.default_rng(5).exponential(0.0001, len(times))
@@ -31,6 +34,7 @@ def test_delays_well_below_the_resolution_are_not_the_clients_fault_and_waits_ab
     assert not program.fit(np.ceil(times / 0.005) * 0.005, program.LAWS[0], RATE, SECONDS).fits
 
 
+@pytest.mark.slow
 def test_right_processes_are_refused_as_rarely_as_stated(program):
     random = np.random.default_rng(11)
     times = [program.drawn(random, 1.0, RATE, SECONDS) for _ in range(300)]
@@ -43,6 +47,7 @@ def test_constant_arrivals_that_drift_are_refused(program):
     assert not program.fit(times * 1.01, program.LAWS[3], RATE, SECONDS).fits
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("place", [0, 3])
 def test_a_server_sees_every_request_at_the_rate_of_the_schedule(program, place):
     law = program.LAWS[place]

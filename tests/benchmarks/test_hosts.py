@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks.hosts import why_not
 
+pytestmark = pytest.mark.processes
+
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "hosts.py"
 
 
@@ -15,7 +17,7 @@ PROGRAM = Path(__file__).parents[2] / "benchmarks" / "hosts.py"
 def test_a_host_that_is_killed_takes_no_answer_with_it_and_a_long_way_keeps_its_bound() -> None:
     words = ["--rate", "40", "--seconds", "1", "--rounds", "1", "--delay", "5", "--fail", "all on near2 killed"]
     done = subprocess.run(
-        [sys.executable, str(PROGRAM), *words], capture_output=True, text=True, timeout=170, check=False
+        [sys.executable, str(PROGRAM), *words], capture_output=True, text=True, timeout=550, check=False
     )
     tables = [
         [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "verdicts.py"
 
 
@@ -11,7 +13,7 @@ PROGRAM = Path(__file__).parents[2] / "benchmarks" / "verdicts.py"
 def test_a_good_run_and_two_bad_ones_are_told_apart() -> None:
     options = ["--good", "1", "--bad", "2", "--only", "stopped", "file", "--patience", "0"]
     done = subprocess.run(
-        [sys.executable, str(PROGRAM), *options], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, str(PROGRAM), *options], capture_output=True, text=True, timeout=550, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")][2:]

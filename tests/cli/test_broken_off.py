@@ -13,10 +13,12 @@ import pytest
 import perfkit as pk
 from perfkit.errors import StorageError, UsageError
 from tests.cli.commands import begun, perfkit
-from tests.workers.processes import children, until
+from tests.loadgen.workers.processes import children, until
+
+pytestmark = pytest.mark.processes
 
 WORDS = ("--max-tokens", 10, "--prompt", "hi", "--db", "a.db")
-COUNT = "SELECT count(*) FROM result WHERE phase <> 'preflight'"
+COUNT = "SELECT count(*) FROM result"
 
 
 def stored(path, sql=COUNT):
@@ -33,7 +35,7 @@ def test_a_server_that_dies_between_points_leaves_the_points_before_and_says_so(
         words = ("--url", server.url, "--parallel", 4, 8, "--number", 30, *WORDS)
         running = begun("run", *words, folder=tmp_path)
         until(lambda: stored(path) >= 8)
-    out, err = running.communicate(timeout=60)
+    out, err = running.communicate(timeout=300)
     assert running.returncode == 1
     assert "time to first token [ms]" in out
     assert "kept in a.db" in out
@@ -74,20 +76,21 @@ def test_a_killed_worker_leaves_a_summary_and_the_place_where_it_is_kept(slow_se
     until(lambda: stored(tmp_path / "a.db") >= 8)
     (worker,) = children(running.pid)
     os.kill(worker, signal.SIGKILL)
-    out, err = running.communicate(timeout=20)
+    out, err = running.communicate(timeout=300)
     assert running.returncode == 1
-    assert out.startswith("interrupted: what had arrived is kept\n1 run, ")
+    assert out.startswith("1 run, ")
+    assert " was interrupted: " in out
     assert "kept in a.db" in out
-    assert err.splitlines()[-1].startswith("perfkit: the worker ended without a word")
+    assert err.splitlines()[-1].startswith("perfkit: the worker exited unexpectedly")
     assert f"stopped: {stored(tmp_path / 'a.db')} of 10,000 requests" in err
 
 
 def test_a_dataset_that_breaks_midway_is_told_with_the_file_s_own_counts(slow_server, tmp_path):
     lines = [json.dumps({"prompt": f"story {n} of a river"}).encode() for n in range(1_800)]
     (tmp_path / "p.jsonl").write_bytes(b"\n".join([*lines, b'{"prompt": "caf\xe9"}', b""]))
-    words = ("--parallel", 40, "-n", 100_000, "--max-tokens", 1, "--dataset", "p.jsonl", "--db", "a.db")
+    words = ("--parallel", 40, "-n", 100_000, "--max-tokens", 4, "--dataset", "p.jsonl", "--db", "a.db")
     done = perfkit("run", "--url", slow_server.url, *words, folder=tmp_path)
-    cut_off = stored(tmp_path / "a.db", f"{COUNT} AND error_kind = 'interrupted'")
+    cut_off = stored(tmp_path / "a.db", f"{COUNT} WHERE error_kind = 'interrupted'")
     ended = stored(tmp_path / "a.db") - cut_off
     assert done.returncode == 2
     assert 0 < cut_off <= 40
@@ -98,11 +101,11 @@ def test_a_dataset_that_breaks_midway_is_told_with_the_file_s_own_counts(slow_se
 
 def test_a_file_that_is_removed_while_it_is_written_is_named(server, tmp_path):
     path = tmp_path / "a.db"
-    job = pk.start(server.url, number=40, parallel=2, max_tokens=10, prompt="hi", db=str(path))
+    job = pk.start(server.url, duration=60, parallel=2, max_tokens=10, prompt="hi", db=str(path))
     until(lambda: stored(path))
     path.unlink()
-    with pytest.raises(StorageError, match=r"a\.db was removed or replaced while it was written"):
-        job.wait(20)
+    with pytest.raises(StorageError, match=r"deleted or replaced during the run; what was measured is in .*a-kept\.db"):
+        job.wait(60)
 
 
 def test_replay_of_a_file_of_several_runs_names_its_own_option(server, tmp_path):

@@ -1,8 +1,12 @@
 import json
 import re
 
+import pytest
+
 from perfkit.simulator import simulate
-from tests.cli.commands import perfkit
+from tests.cli.commands import begun, perfkit
+
+pytestmark = pytest.mark.processes
 
 
 def test_check_says_what_the_endpoint_does(server, tmp_path):
@@ -34,7 +38,9 @@ def test_check_says_when_the_server_counts_nothing(tmp_path):
 
 
 def test_check_leaves_nothing_behind(server, tmp_path):
-    assert perfkit("check", server.url, folder=tmp_path, TMPDIR=str(tmp_path)).returncode == 0
+    with begun("check", server.url, folder=tmp_path, TMPDIR=str(tmp_path)) as checking:
+        checking.communicate(timeout=300)
+    assert checking.returncode == 0
     assert list(tmp_path.iterdir()) == []
 
 

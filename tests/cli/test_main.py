@@ -16,6 +16,7 @@ def test_every_command_has_help(command, capsys):
     assert command in capsys.readouterr().out
 
 
+@pytest.mark.processes
 def test_a_command_line_loads_the_module_of_its_command_alone():
     code = "import sys; from perfkit.cli import parser; parser(['run']); print('perfkit.cli.show' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -37,7 +38,7 @@ MISTAKES = [
     (["run", "--url"], "argument --url: expected one argument"),
     (["run", "--workers", "-1"], "workers must be a whole number"),
     (["run", "--proxy", "nope"], "proxy must look like http://host:port"),
-    (["run", "--ca-file", "no.pem"], "no file of certificates at no.pem"),
+    (["run", "--ca-file", "no.pem"], "ca_file must be a file of certificates, got 'no.pem'"),
     (["run", "--url", "http://a b/"], "url must look like http://host:port"),
     (["check"], "the following arguments are required: url"),
     (["demo", "--to", "/proc/none"], "cannot write /proc/none/demo.db"),
@@ -56,6 +57,7 @@ def test_a_mistake_is_one_sentence_and_status_two(words, sentence, capsys):
     assert said.err.startswith(f"perfkit: {sentence}")
 
 
+@pytest.mark.processes
 def test_a_reader_that_leaves_the_pipe_is_no_error(tmp_path):
     with simulate(ttft=0.001, itl=0.001) as server:
         perfkit("run", "--url", server.url, "-n", 2, "--max-tokens", 2, "--db", "a.db", folder=tmp_path)

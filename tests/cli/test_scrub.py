@@ -6,6 +6,8 @@ import pytest
 from tests.cli.commands import perfkit
 from tests.run_files import request, write_run
 
+pytestmark = pytest.mark.processes
+
 KEY = "canary-77aa88bb"
 
 

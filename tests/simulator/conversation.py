@@ -6,7 +6,7 @@ import json
 CHAT = "/v1/chat/completions"
 
 
-def ask(server, path=CHAT, *, headers=None, timeout=5, **body):
+def ask(server, path=CHAT, *, headers=None, timeout=60, **body):
     """POST a body on a connection of its own; return (status, headers, bytes of the whole answer)."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=timeout)
     try:
@@ -22,7 +22,7 @@ def answer(server, path, *, headers=None, **body):
     return ask(server, path, headers=headers, **body)[2]
 
 
-def chat(server, *, headers=None, timeout=5, **body):
+def chat(server, *, headers=None, timeout=60, **body):
     """Ask for a chat completion; return the bytes of its body."""
     return ask(server, headers=headers, timeout=timeout, **({"messages": [user("hello you")]} | body))[2]
 

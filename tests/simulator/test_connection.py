@@ -13,6 +13,8 @@ from perfkit.simulator.connection import Connection
 from perfkit.simulator.truth import read_requests
 from tests.simulator.conversation import CHAT, chat
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(scope="module")
 def server():
@@ -28,7 +30,7 @@ def request(body, *headers, path=CHAT):
 
 def converse(server, data):
     """Send bytes, then read until the server closes."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(data)
         received = b""
         while piece := connection.recv(65536):
@@ -49,7 +51,7 @@ def test_pipelined_requests_are_answered_in_order(server):
 
 
 def test_a_request_in_single_bytes_is_one_request(server):
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in request(HELLO, "connection: close"):
             connection.send(bytes((byte,)))
@@ -69,7 +71,7 @@ def test_a_body_of_megabytes_is_read(server):
 
 
 def test_a_client_that_waits_for_100_continue_gets_it(server):
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         head, _, body = request(HELLO, "expect: 100-continue", "connection: close").partition(b"\r\n\r\n")
         connection.sendall(head + b"\r\n\r\n")
         assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -108,7 +110,7 @@ def test_an_idle_connection_is_closed_when_the_server_says_so():
 
 
 def test_a_connection_that_ended_is_freed_without_the_collector():
-    class Answers:
+    class Server:
         idle_timeout = None
 
         def __init__(self):
@@ -122,14 +124,14 @@ def test_a_connection_that_ended_is_freed_without_the_collector():
             self.gone.set()
 
     async def visit():
-        answers = Answers()
-        listener = await asyncio.get_running_loop().create_server(lambda: Connection(answers), "127.0.0.1", 0)
+        server = Server()
+        listener = await asyncio.get_running_loop().create_server(lambda: Connection(server), "127.0.0.1", 0)
         _, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
         writer.close()
-        await answers.gone.wait()
+        await server.gone.wait()
         await asyncio.sleep(0)  # the loop's own callback still holds it
         listener.close()
-        return answers.made()
+        return server.made()
 
     gc.disable()
     try:
@@ -162,7 +164,7 @@ def test_a_certificate_makes_it_https(tmp_path):
     with simulate(ttft=0.0, itl=0.0, output_tokens=3, certfile=str(certificate), keyfile=str(key)) as server:
         assert server.url.startswith("https://127.0.0.1:")
         with (
-            socket.create_connection(("127.0.0.1", server.port), timeout=5) as plain,
+            socket.create_connection(("127.0.0.1", server.port), timeout=60) as plain,
             context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
         ):
             connection.sendall(request({**HELLO, "stream": True}, "connection: close"))

@@ -3,7 +3,8 @@ from itertools import pairwise
 
 import pytest
 
-from perfkit.simulator.model import SECOND, EngineSchedule, PacedSchedule, Work, mix, schedule_of, simulate_arrivals
+from benchmarks.virtual_time import simulate_arrivals
+from perfkit.simulator.model import SECOND, EngineSchedule, PacedSchedule, Work, make_schedule, mix
 from perfkit.simulator.options import Simulation
 
 PLAIN = Simulation(slots=2, itl=0.010, slowdown=0.0, base_latency=0.0, prefill_rate=10_000.0)
@@ -73,7 +74,7 @@ def test_base_latency_passes_before_a_request_is_queued():
 
 @pytest.mark.parametrize("model", [Simulation(), Simulation(slots=4)])
 def test_every_token_is_emitted_once_and_in_order_of_time(model):
-    schedule = schedule_of(model)
+    schedule = make_schedule(model)
     for number in range(20):
         schedule.arrive(number, number * 1_000_000, Work(100, 7))
     taken = schedule.take(100 * SECOND)
@@ -85,7 +86,7 @@ def test_every_token_is_emitted_once_and_in_order_of_time(model):
 @pytest.mark.parametrize("model", [Simulation(jitter=0.2), Simulation(slots=2, jitter=0.2)])
 def test_looking_often_or_once_gives_the_same_times(model):
     # What the server does (many small looks at the clock) against virtual time (one).
-    often, once = schedule_of(model), schedule_of(model)
+    often, once = make_schedule(model), make_schedule(model)
     for number in range(4):
         often.arrive(number, 0, Work(300, 5))
         once.arrive(number, 0, Work(300, 5))
@@ -95,7 +96,7 @@ def test_looking_often_or_once_gives_the_same_times(model):
 
 @pytest.mark.parametrize("model", [Simulation(), Simulation(slots=4)])
 def test_a_request_that_left_emits_nothing_more(model):
-    schedule = schedule_of(model)
+    schedule = make_schedule(model)
     for number in (1, 2):
         schedule.arrive(number, 0, Work(10, 50))
     before = schedule.take(SECOND // 5)
@@ -107,7 +108,7 @@ def test_a_request_that_left_emits_nothing_more(model):
 
 
 def test_leaving_gives_the_slot_to_the_next_in_the_queue():
-    schedule = schedule_of(Simulation(slots=1, itl=0.010, base_latency=0.0))
+    schedule = make_schedule(Simulation(slots=1, itl=0.010, base_latency=0.0))
     schedule.arrive(1, 0, Work(0, 1000))
     schedule.arrive(2, 0, Work(0, 1))
     schedule.take(15_000_000)
@@ -116,7 +117,7 @@ def test_leaving_gives_the_slot_to_the_next_in_the_queue():
 
 
 def test_leaving_the_queue_does_not_touch_who_runs():
-    schedule = schedule_of(Simulation(slots=1, itl=0.010, base_latency=0.0))
+    schedule = make_schedule(Simulation(slots=1, itl=0.010, base_latency=0.0))
     for number in (1, 2, 3):
         schedule.arrive(number, 0, Work(0, 1))
     schedule.leave(2)
@@ -135,8 +136,8 @@ def test_arrivals_out_of_order_are_refused():
 
 
 def test_slots_choose_the_engine():
-    assert isinstance(schedule_of(Simulation(slots=3)), EngineSchedule)
-    assert isinstance(schedule_of(Simulation()), PacedSchedule)
+    assert isinstance(make_schedule(Simulation(slots=3)), EngineSchedule)
+    assert isinstance(make_schedule(Simulation()), PacedSchedule)
 
 
 def test_mixed_bits_are_uniform():

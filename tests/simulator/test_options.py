@@ -1,30 +1,12 @@
-import argparse
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
 
 from perfkit.errors import UsageError
-from perfkit.simulator.options import Simulation, add_arguments, from_arguments
-
-
-@pytest.mark.parametrize(
-    "simulation",
-    [
-        Simulation(),
-        Simulation(ttft=0.25, slots=4, output_tokens=9, text="emoji"),
-        Simulation(role_chunk=False, done=False, crlf=True, usage="always", style="llama.cpp"),
-        Simulation(log="a log.csv", certfile="c.pem", cached_tokens=0, idle_timeout=1.5),
-    ],
-)
-def test_a_command_line_means_the_options_it_was_made_from(simulation):
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    assert from_arguments(parser.parse_args(simulation.argv())) == simulation
-
-
-def test_every_option_is_documented(capsys):
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    assert all(action.help for action in parser._actions)
+from perfkit.simulator import Simulation
+from tests.simulator.conversation import stream
 
 
 @pytest.mark.parametrize(
@@ -36,8 +18,54 @@ def test_every_option_is_documented(capsys):
         ({"output_tokens": 0}, "output_tokens must be above 0"),
         ({"fail_status": 200}, "fail_status must be from 400 to 599"),
         ({"prefill_rate": 0}, "prefill_rate must be above 0"),
+        ({"ttft": "soon"}, "ttft must be a number, got 'soon'"),
+        ({"crlf": 1}, "crlf must be true or false, got 1"),
+        ({"style": "sglang"}, "style must be one of vllm, transformers, llama.cpp; got 'sglang'"),
     ],
 )
-def test_a_value_out_of_range_is_refused(options, message):
+def test_a_value_of_the_wrong_type_or_range_is_refused(options, message):
     with pytest.raises(UsageError, match=message):
         Simulation(**options)
+
+
+def run(*words):
+    return [sys.executable, "-m", "perfkit", "simulate", *words]
+
+
+@pytest.mark.processes
+def test_the_command_serves_with_the_options_that_it_was_passed():
+    words = [
+        "--ttft",
+        "0",
+        "--itl",
+        "0.001",
+        "--output-tokens",
+        "3",
+        "--no-done",
+        "--style",
+        "llama.cpp",
+        "--until-eof",
+    ]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(run(*words), stdin=pipe, stdout=pipe, text=True) as process:
+        port = int(process.stdout.readline().rpartition(":")[2])
+        events = stream(SimpleNamespace(port=port))
+        process.stdin.close()
+        assert process.wait(30) == 0
+    assert [event["choices"][0]["delta"].get("content", "").count(" ") for event in events] == [0, 1, 1, 1, 0]
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--log", "/no/such/folder/log.csv"], "No such file"),
+        (["--ttft", "soon"], "ttft must be a number, got 'soon'"),
+        (["--style", "sglang"], "style must be one of"),
+    ],
+)
+def test_the_command_says_why_it_cannot_serve(words, message):
+    found = subprocess.run(run(*words), capture_output=True, text=True, check=False)
+    assert found.returncode == 2
+    assert message in found.stderr
+    assert "Traceback" not in found.stderr

@@ -12,9 +12,11 @@ import pytest
 from perfkit.errors import PerfkitError, UsageError
 from perfkit.simulator import simulate
 
+pytestmark = pytest.mark.processes
+
 
 def get(port, path):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", path)
     return json.loads(connection.getresponse().read())
 
@@ -60,7 +62,7 @@ def test_stop_may_be_called_twice():
 def test_a_server_killed_by_sigterm_has_written_its_log(tmp_path):
     log = tmp_path / "log.csv"
     with simulate(log=str(log), ttft=0.0, itl=0.0) as server:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         body = json.dumps({"messages": [{"role": "user", "content": "hi"}], "max_tokens": 2})
         connection.request("POST", "/v1/chat/completions", body)
         connection.getresponse().read()

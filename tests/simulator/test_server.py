@@ -12,10 +12,13 @@ import pytest
 
 from perfkit.errors import PerfkitError
 from perfkit.simulator import Simulation, simulate
-from perfkit.simulator.model import Work, schedule_of
+from perfkit.simulator.model import Work, make_schedule
 from perfkit.simulator.server import serve
-from perfkit.simulator.truth import read_chunks, read_requests
+from perfkit.simulator.truth import read_requests
 from tests.simulator.conversation import CHAT, ask, chat, payloads, stream, user
+from tests.simulator.logs import read_chunks
+
+pytestmark = pytest.mark.processes
 
 
 def stats(server):
@@ -26,7 +29,7 @@ def opened(server, **body):
     """Send a request on a connection of its own and return the connection."""
     content = json.dumps({"messages": [user("hi")], "stream": True} | body).encode()
     head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(content)}\r\n\r\n".encode()
-    connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=60)
     connection.sendall(head + content)
     return connection
 
@@ -38,14 +41,21 @@ def test_two_thousand_streams_are_open_together_and_all_end_well():
     if hard < 2200:
         pytest.skip(f"2,000 connections need more than {hard} files")
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with simulate(ttft=1.0, itl=0.05, output_tokens=3) as server:
-        connections = [opened(server) for _ in range(2000)]
-        for connection in connections:
-            received = b""
-            while not received.endswith(b"0\r\n\r\n"):
-                received += connection.recv(65536)
-            connection.close()
-        counts = stats(server)
+
+    def counts_of(ttft):
+        with simulate(ttft=ttft, itl=0.05, output_tokens=3) as server:
+            connections = [opened(server) for _ in range(2000)]
+            for connection in connections:
+                received = b""
+                while not received.endswith(b"0\r\n\r\n"):
+                    received += connection.recv(65536)
+                connection.close()
+            return stats(server)
+
+    counts, ttft = counts_of(1.0), 1.0
+    while counts["most_open_streams"] < 2000 and ttft < 60:  # a busy machine takes longer to open them all
+        ttft *= 4
+        counts = counts_of(ttft)
     assert counts["most_open_streams"] == 2000
     assert counts["outcomes"] == {"ok": 2000}
     assert counts["events"] == 6000
@@ -127,7 +137,7 @@ def test_the_server_sends_tokens_when_virtual_time_says(tmp_path):
                 pass
             connection.close()
         server.stop()
-    schedule, expected = schedule_of(options), []
+    schedule, expected = make_schedule(options), []
     for row in sorted(read_requests(log), key=lambda row: row.recv_done_ns):
         expected += schedule.take(row.recv_done_ns)
         schedule.arrive(row.req, row.recv_done_ns, Work(prompt_tokens=1, output_tokens=8))
@@ -172,10 +182,16 @@ def test_the_role_chunk_can_come_before_the_first_token():
 def test_headers_can_wait_for_the_first_event(tmp_path):
     logs = {name: str(tmp_path / name) for name in ("early", "late")}
     for name, path in logs.items():
-        with simulate(ttft=0.02, output_tokens=1, early_headers=name == "early", log=path) as server:
+        with simulate(ttft=0.3, output_tokens=1, early_headers=name == "early", log=path) as server:
             assert len(stream(server)) == 4
     [early], [late] = (read_requests(path) for path in logs.values())
-    assert early.headers_ns - early.recv_done_ns < 20_000_000 <= late.headers_ns - late.recv_done_ns
+    assert early.headers_ns - early.recv_done_ns < 300_000_000 <= late.headers_ns - late.recv_done_ns
+
+
+def test_a_comment_comes_before_each_nth_event():
+    with simulate(ttft=0.0, itl=0.0, output_tokens=3, ping_every=2) as server:
+        lines = chat(server, stream=True).decode().split("\n\n")
+    assert [index for index, line in enumerate(lines) if line == ": ping"] == [1, 4, 7]
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,11 @@ import numpy as np
 import pytest
 
 from perfkit.simulator import simulate
-from perfkit.simulator.truth import (
-    LOG_HEADER,
-    chunks_by_request,
-    read_chunks,
-    read_received,
-    read_requests,
-)
+from perfkit.simulator.truth import LOG_HEADER, chunks_by_request, read_requests
 from tests.simulator.conversation import chat
+from tests.simulator.logs import read_chunks, read_received
+
+pytestmark = pytest.mark.processes
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +83,7 @@ def test_what_was_received_is_recorded_without_its_secrets(logs):
     assert received[1]["recv_done_ns"] == read_requests(logs["log"])[1].recv_done_ns
 
 
-def test_another_file_is_no_request_log(tmp_path):
+def test_another_file_is_refused(tmp_path):
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match="no request log"):
+    with pytest.raises(ValueError, match="not a request log"):
         read_requests(tmp_path / "x.csv")

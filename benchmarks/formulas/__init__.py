@@ -1,0 +1,1 @@
+"""Other tools' own formulas, to hold their reports against."""

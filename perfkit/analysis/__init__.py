@@ -1,0 +1,1 @@
+"""Look at what was measured: open, query, compute, compare, draw, report."""

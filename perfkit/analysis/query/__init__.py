@@ -1,0 +1,1 @@
+"""Open result files, select rows and load columns."""

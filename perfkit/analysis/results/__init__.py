@@ -1,0 +1,1 @@
+"""``Runs``: what a person holds after opening or measuring."""

@@ -1,0 +1,26 @@
+"""``perfkit attach``: follow a job that runs in the background or on another terminal."""
+
+import argparse
+
+from perfkit.cli.interruption import interruptible
+from perfkit.cli.jobs import conclude
+from perfkit.cli.json_output import add_json
+from perfkit.cli.watching import watched
+
+DESCRIPTION = "Follow the job that writes a run file, and print its summary. Ctrl-C leaves it running."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what ``attach`` takes."""
+    parser.add_argument("file", nargs="?", help="the run file, a folder or a run's name; default: the newest job")
+    add_json(parser, "the summary")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Follow it to its end, and print the summary."""
+    from perfkit.runner.attach import attach
+
+    job = attach(options.file)
+    with interruptible(), watched(job):
+        job.wait()
+    return conclude(job, as_json=options.json)

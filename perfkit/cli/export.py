@@ -1,0 +1,34 @@
+"""``perfkit export``: the usual charts, and the table behind each, in a folder."""
+
+import argparse
+
+from perfkit.cli.drawing import add_drawn, add_style, open_drawn
+
+DESCRIPTION = "Write the usual charts, and the table behind each, into a folder."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what ``export`` takes."""
+    add_drawn(parser)
+    parser.add_argument("--to", default="charts", metavar="DIR", help="folder; default: charts")
+    parser.add_argument("--chart", nargs="+", metavar="NAME[:METRIC]", help="only these charts")
+    parser.add_argument("--format", nargs="+", metavar="KIND", help="of png, svg, pdf, csv, tex")
+    add_style(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write charts and tables into a folder, and print where they are."""
+    from perfkit.analysis.report.export import export
+
+    written = export(
+        open_drawn(options),
+        options.to,
+        options.chart,
+        size=options.size,
+        formats=options.format,
+        width=options.width,
+        grey=options.grey,
+        by=options.by,
+    )
+    print("\n".join(map(str, written)))
+    return 0

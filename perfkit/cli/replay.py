@@ -1,0 +1,38 @@
+"""``perfkit replay``: an earlier run's requests, sent again."""
+
+import argparse
+
+from perfkit.cli.interruption import interruptible
+from perfkit.cli.jobs import advise, finish
+from perfkit.cli.json_output import add_json
+from perfkit.cli.parser import add_options, given
+from perfkit.errors import UsageError
+
+DESCRIPTION = "Send one earlier run's requests again: the same bodies, at the same times, in the same order."
+USAGE = "%(prog)s FILE [--run LABEL] [--url URL] [--speed X] [options]"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what ``replay`` takes."""
+    parser.add_argument("file", help="the run file")
+    parser.add_argument("--run", metavar="LABEL", help="which run of the file, by label or pattern")
+    add_json(parser, "the summary")
+    add_options(parser, ("target", "transport", "record"))
+    parser.add_argument("--speed", type=float, metavar="X", default=1.0, help="2 plays it twice as fast [1]")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Replay one run of a file."""
+    words = given(options)
+    advise(words)
+    with interruptible():
+        from perfkit.analysis.results.runs import open as open_runs
+        from perfkit.runner.start import replay
+
+        runs = open_runs(options.file)
+        url = words.pop("url", None)
+        words["speed"] = options.speed
+        chosen = runs.pick(options.run) if options.run else runs
+        if len(chosen) != 1:
+            raise UsageError(f"replay takes one run; choose with --run: {', '.join(chosen.labels)}")
+        return finish(replay(chosen, str(url) if url else None, **words), as_json=options.json)

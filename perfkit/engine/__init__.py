@@ -1,1 +1,0 @@
-"""Drives the load of one run: prompts in, requests at their time, rows out."""

@@ -1,0 +1,1 @@
+"""Generate the load and measure it: arrivals, connections, time stamps, recording."""

@@ -1,0 +1,1 @@
+"""The process beside the event loop: builds requests, decodes finished responses, writes rows."""

@@ -1,0 +1,327 @@
+"""The event loop's end of the recorder channel: ready requests come in, finished exchanges go out."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from itertools import takewhile
+from time import perf_counter_ns
+from typing import Any, Protocol
+
+from perfkit import errors
+from perfkit.decoding.exchange import Exchange
+from perfkit.errors import PerfkitError, WorkerLost
+from perfkit.loadgen.arrivals import Share
+from perfkit.loadgen.recorder.priority import LOOK_EVERY, PriorityController
+from perfkit.loadgen.recorder.process import Message
+from perfkit.loadgen.recorder.requests import Ready
+from perfkit.loadgen.recorder.run_state import AHEAD
+from perfkit.options.arguments import Arguments
+from perfkit.records import Batch, Phase
+from perfkit.runfile.writer import Row
+
+AT_ONCE = 16
+"""Answers handed over before the loop looks again for what has come."""
+HELD_AT_MOST = 30_000_000
+"""Nanoseconds from which an answer waits no longer: whoever kills the loop takes what it holds with it."""
+
+
+class LoopChannel(Protocol):
+    """The loop's end of the channel: sending never blocks, messages are handed to a callback."""
+
+    def send(self, message: Message) -> None:
+        """Send a message, or keep it until the channel takes it."""
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the recorder has not taken yet."""
+
+    def close(self) -> None:
+        """Hang up."""
+
+
+class RecorderClient:
+    """What the loop knows of the recorder: requests that are ready, and what has been stored.
+
+    Parameters
+    ----------
+    want_prompts : callable, optional
+        Called when the recorder wants more prompts from the driver's iterable, with the name of their reading.
+    stand : callable, optional
+        Lets a recorder that gives way to everybody go first (True), or not (False).
+    remark : callable, optional
+        Called with a sentence about the dataset, or a plugin.
+    moved : callable, optional
+        Called with the path of the file that takes the place of the run file where that is gone.
+    """
+
+    def __init__(
+        self,
+        want_prompts: Callable[[str], None] | None = None,
+        stand: Callable[[bool], None] | None = None,
+        remark: Callable[[str], None] | None = None,
+        moved: Callable[[str], None] | None = None,
+    ) -> None:
+        self.stored = self.failed = 0
+        self.last_error: str | None = None
+        self.failure: PerfkitError | None = None
+        self._gone = False
+        self.told_to_stop = False
+        self.ahead = 0
+        """Nanoseconds by which the clock here is ahead of the one that the run file's times are on."""
+        self._starved = self._empty_since = 0
+        self.changed = asyncio.Event()
+        """Set whenever the recorder has said something that someone may wait for."""
+        self._channel: LoopChannel | None = None
+        self._want_prompts = want_prompts
+        self._priority = PriorityController(stand) if stand is not None else None
+        self._heard = self._delivered = 0
+        self._held: deque[tuple[int, Ready, Phase, int | None, Exchange]] = deque()
+        """Answers that are not handed over yet, and since when."""
+        self._ready: deque[Ready] = deque()
+        self._asked = 0
+        self._exhausted = False
+        self._follow_ups: dict[int, Ready | None] = {}
+        self._answers: deque[asyncio.Future[None]] = deque()
+        self._words: dict[str, Callable[..., None]] = {
+            "requests": self._on_requests,
+            "follow up": self._on_follow_up,
+            "stored": self._on_stored,
+            "failure": self._on_failure,
+            "stop": self._on_stop,
+            "remark": remark or (lambda sentence: None),
+            "moved": moved or (lambda path: None),
+            "want prompts": self._on_want_prompts,
+            "opened": self._on_answer,
+            "ahead": self._on_ahead,
+            "flushed": self._on_answer,
+            "finished": self._on_finished,
+        }
+
+    def connect(self, channel: LoopChannel) -> None:
+        """Say which channel it is."""
+        self._channel = channel
+
+    # Requests.
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    @property
+    def full(self) -> bool:
+        """True when everything asked for has come."""
+        return self._exhausted or self._asked <= 0
+
+    @property
+    def ended(self) -> bool:
+        """True when every request of the plan has been taken."""
+        return self._exhausted and not self._ready
+
+    @property
+    def left(self) -> int | None:
+        """How many requests, or conversations, the plan still has; None while that is not known."""
+        return len(self._ready) if self._exhausted else None
+
+    def due_within(self, offset: float) -> int | None:
+        """Count the requests of a recorded trace that are due by then (s of its time); None where none is recorded."""
+        if not self._ready or self._ready[0].due is None:
+            return None
+        return sum(1 for _ in takewhile(lambda ready: (ready.due or 0) <= offset, self._ready))
+
+    def take(self) -> Ready | None:
+        """Return the next request, or None when none is ready: the plan has ``ended``, or the recorder is behind."""
+        if not self._ready:
+            if not self._exhausted:
+                self._empty_since = self._empty_since or perf_counter_ns()
+            return None
+        if not self._exhausted and len(self._ready) + self._asked <= AHEAD // 2:
+            wanted = AHEAD - len(self._ready) - self._asked
+            self._asked += wanted
+            self._send("more", wanted)
+        return self._ready.popleft()
+
+    @property
+    def starved(self) -> float:
+        """Seconds of this run during which a request was wanted and none was ready."""
+        waiting = perf_counter_ns() - self._empty_since if self._empty_since else 0
+        return (self._starved + waiting) / 1e9
+
+    async def follow_up(self, ready: Ready, stopped: Callable[[], bool]) -> Ready | None:
+        """Return the next turn of a conversation once its answer was read; None when it has ended."""
+        while ready.ticket not in self._follow_ups and self.failure is None and not stopped():
+            await self.wait_for_change()
+        return self._follow_ups.pop(ready.ticket, None)
+
+    async def wait_for_change(self, limit: float | None = None) -> None:
+        """Wait until the recorder has said something, for at most so many seconds."""
+        self.changed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                await self.changed.wait()
+
+    # What the loop tells.
+
+    async def open(self, path: str) -> None:
+        """Open the run file."""
+        await self._ask("open", path)
+
+    async def compare_clocks(self) -> None:
+        """Learn ``ahead`` anew."""
+        await self._ask("ahead")
+
+    def begin(self, arguments: Arguments, run_id: str, clock_offset: int, share: Share, more: Row) -> None:
+        """Begin a run: the recorder stores its record and makes its requests."""
+        self._hand_over_all()
+        self.stored = self.failed = self._delivered = self._starved = self._empty_since = 0
+        self._ready.clear()
+        self._follow_ups.clear()
+        self._asked, self._exhausted, self.last_error = AHEAD, False, None
+        self._send("begin", arguments, run_id, clock_offset, share, more)
+
+    def deliver(self, ready: Ready, phase: Phase, scheduled: int | None, exchange: Exchange) -> None:
+        """Hand over a finished exchange; returns at once.
+
+        When many answers end together, what is to be sent and read goes first: at 1,024 streams that end and begin
+        anew at once, 0.8 to 6.8 % of the chunks shared a read with the next one before, and 0.01 to 2.7 % since.
+        """
+        self._delivered += phase != "preflight"
+        self._held.append((perf_counter_ns(), ready, phase, scheduled, exchange))
+        if ready.more:
+            self._hand_over_all()  # a user waits for what is made of it
+        elif len(self._held) == 1:
+            asyncio.get_running_loop().call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        """Hand over some of the answers held; the others when the loop has read what came meanwhile."""
+        old = perf_counter_ns() - HELD_AT_MOST
+        for number in range(len(self._held)):
+            if number >= AT_ONCE and self._held[0][0] > old:
+                asyncio.get_running_loop().call_soon(self._hand_over)
+                return
+            self._hand_over_one()
+
+    def _hand_over_all(self) -> None:
+        while self._held:
+            self._hand_over_one()
+
+    def _hand_over_one(self) -> None:
+        _, ready, phase, scheduled, exchange = self._held.popleft()
+        self._send("done", ready.ticket, phase, scheduled, exchange.packed())
+
+    def samples(self, rows: list[tuple[float, str, float]]) -> None:
+        """Hand over samples: Unix time, name, value."""
+        self._send("samples", rows)
+
+    def remark(self, sentence: str) -> None:
+        """Hand over a sentence to be kept with the run."""
+        self._send("remark", sentence)
+
+    def prompts(self, batch: Batch) -> None:
+        """Pass on prompts of the driver's iterable."""
+        self._send("prompts", batch)
+
+    async def flush(self) -> None:
+        """Wait until everything handed over so far is committed."""
+        self._hand_over_all()
+        await self._ask("flush")
+
+    async def finish(self, fields: Row, evidence: dict[str, Any]) -> None:
+        """Close the run's record."""
+        self._hand_over_all()
+        await self._ask("finish", fields, evidence)
+
+    async def look_after(self) -> None:
+        """Adjust the recorder's priority every 100 ms until cancelled."""
+        if self._priority is None:
+            return
+        try:
+            while True:
+                due = perf_counter_ns() + int(LOOK_EVERY * 1e9)
+                await asyncio.sleep(LOOK_EVERY)
+                lag = (perf_counter_ns() - due) / 1e9
+                owes = self._delivered > self.stored or bool(self._empty_since)
+                self._priority.look(lag, self._heard, delivered=self._delivered, stored=self.stored, owes=owes)
+        finally:
+            self._priority.end()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes on their way to the recorder."""
+        return self._channel.waiting if self._channel else 0
+
+    def close(self) -> None:
+        """Hang up: the recorder commits and ends."""
+        self._hand_over_all()
+        if self._channel is not None:
+            self._channel.close()
+
+    def _send(self, *message: Any) -> None:
+        # A recorder that cannot write the file still puts what has ended into its spill file.
+        if self._channel is not None and not self._gone:
+            self._channel.send(message)
+
+    async def _ask(self, *message: Any) -> None:
+        """Send a message and wait for its answer."""
+        if self.failure is not None:
+            raise self.failure
+        answer = asyncio.get_running_loop().create_future()
+        self._answers.append(answer)
+        self._send(*message)
+        await answer
+
+    # What the recorder says.
+
+    def on_message(self, message: Message) -> None:
+        """Take a message of the recorder."""
+        self._words[message[0]](*message[1:])
+        self._heard += 1
+        self.changed.set()
+
+    def on_end(self) -> None:
+        """Note that the recorder is gone."""
+        self._gone = True
+        self._on_failure("WorkerLost", "the process that stores results exited unexpectedly; what it stored is kept")
+
+    def _on_requests(self, requests: list[Ready], ended: bool) -> None:
+        if self._empty_since and (requests or ended):
+            # That there are no more is learnt late, and keeps nobody waiting for a request.
+            self._starved += perf_counter_ns() - self._empty_since if requests else 0
+            self._empty_since = 0
+        self._ready += requests
+        self._asked -= len(requests)
+        self._exhausted = ended
+
+    def _on_follow_up(self, ticket: int, ready: Ready | None) -> None:
+        self._follow_ups[ticket] = ready
+
+    def _on_stored(self, stored: int, failed: int, error: str | None) -> None:
+        self.stored, self.failed = stored, failed
+        self.last_error = error or self.last_error
+
+    def _on_failure(self, kind: str, text: str) -> None:
+        known: type[PerfkitError] = getattr(errors, kind, WorkerLost)
+        self.failure = self.failure or known(text)
+        while self._answers:
+            answer = self._answers.popleft()
+            if not answer.done():
+                answer.set_exception(self.failure)
+
+    def _on_stop(self) -> None:
+        self.told_to_stop = True
+
+    def _on_want_prompts(self, reading: str) -> None:
+        if self._want_prompts is not None:
+            self._want_prompts(reading)
+
+    def _on_answer(self) -> None:
+        answer = self._answers.popleft() if self._answers else None  # a failure has answered them all
+        if answer is not None and not answer.done():
+            answer.set_result(None)
+
+    def _on_ahead(self, ahead: int) -> None:
+        self.ahead = ahead
+        self._on_answer()
+
+    def _on_finished(self, stored: int, failed: int) -> None:
+        self.stored, self.failed = stored, failed
+        self._on_answer()

@@ -1,0 +1,352 @@
+"""The recorder beside the loop: makes requests before they are due, reads and files answers after they have ended.
+
+It works in a process of its own (a thread where there is none), so that nothing it does, and no user's plugin, can
+hold the interpreter while a chunk arrives: measured with both on one interpreter, a 200 us answer to decode made
+other chunks up to 10 ms late. It alone stores rows: in the run file, or on another machine through the driver. When
+the loop's end of the channel closes, it commits what it has and ends.
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from time import monotonic, perf_counter_ns, process_time, time
+from typing import Any, Protocol
+
+from perfkit.decoding.clock import RunClock
+from perfkit.decoding.exchange import Exchange
+from perfkit.errors import MISTAKES, PerfkitError, StorageError
+from perfkit.loadgen.arrivals import Share
+from perfkit.loadgen.datasets import open_dataset, prompts
+from perfkit.loadgen.recorder.evidence import STORED, calibrated, seen
+from perfkit.loadgen.recorder.requests import conversations
+from perfkit.loadgen.recorder.run_record import run_row
+from perfkit.loadgen.recorder.run_remarks import RunRemarks
+from perfkit.loadgen.recorder.run_state import SLICE, Pump, RunState
+from perfkit.options.arguments import Arguments
+from perfkit.plugins import bind_api
+from perfkit.records import CUT_OFF, Batch, Phase, Prompt, Pumped
+from perfkit.runfile.remote import RemoteStore
+from perfkit.runfile.writer import Row, Writer
+from perfkit.validity.verdict import Evidence, verdict
+
+COMMIT_ROWS = 64
+COMMIT_EVERY = 0.05
+"""Seconds that a row may wait for others: a commit for each answer would cost more than reading it."""
+HEARTBEAT_EVERY = 1.0
+TAKEN_AT_ONCE = 256
+"""Messages taken in between two steps."""
+URGENT = frozenset({"more", "prompts"})
+
+Message = tuple[Any, ...]
+"""A word and what belongs to it."""
+OpenStore = Callable[[str], Writer | RemoteStore]
+
+
+class Channel(Protocol):
+    """The recorder's end of the channel to the loop."""
+
+    def receive(self, wait: float | None) -> Message | None:
+        """Return the next message, None when none has come within ``wait`` seconds; ``wait=None`` waits on."""
+
+    def send(self, message: Message) -> None:
+        """Send a message to the loop; one that is gone hears nothing, and ``receive`` says so in the end."""
+
+
+class Recorder:
+    """Serves one sweep.
+
+    Parameters
+    ----------
+    channel : Channel
+        To the loop.
+    api_class : type
+        The API plugin.
+    pumped : {"again", "once"}, optional
+        Prompts come over the channel, from the driver's iterable; of one that is read once a run goes on where the
+        one before it ended.
+    open_store : callable
+        Opens the run file.
+    """
+
+    def __init__(
+        self, channel: Channel, api_class: type, pumped: Pumped | None = None, open_store: OpenStore = Writer
+    ) -> None:
+        self._channel, self._api_class, self._pumped, self._open_store = channel, api_class, pumped, open_store
+        self._pump: Pump | None = None
+        self._rest: Iterator[Sequence[Prompt]] = iter(())
+        """Of prompts that are read once: those that no run has sent."""
+        self._writer: Writer | RemoteStore | None = None
+        self._run: RunState | None = None
+        self._rows: list[Row] = []
+        self._waiting: deque[Message] = deque()
+        self._hung_up = False
+        self._oldest = 0.0
+        self._told_to_stop = False
+        self._remarks = RunRemarks(lambda sentence: channel.send(("remark", sentence)), api_class)
+        self._problem: PerfkitError | None = None
+        """What went wrong first."""
+        self._words: dict[str, Callable[..., None]] = {
+            "open": self._open,
+            "ahead": self._ahead,
+            "begin": self._begin,
+            "prompts": self._prompts,
+            "more": self._more,
+            "done": self._done,
+            "samples": self._samples,
+            "remark": self._remarks.keep,
+            "flush": self._flush,
+            "finish": self._finish,
+        }
+
+    def work(self) -> None:
+        """Serve until the loop hangs up; then commit, mark a run still under way interrupted, and fold the file."""
+        try:
+            while self._waiting or not self._hung_up:
+                self._take_in(self._patience())
+                if self._waiting:
+                    self._handle(self._waiting.popleft())
+                if len(self._rows) >= COMMIT_ROWS or (self._rows and self._due_in() <= 0):
+                    self._guarded(self._commit)
+                # Turn about, so that answers that wait to be read keep no user from the next request.
+                if self._can_prepare():
+                    self._guarded(self._prepare)
+        except EOFError:
+            pass
+        finally:  # a fault of ours, too, must not cost the rows that are here
+            self._guarded(self._leave)
+            self._remarks.stop()
+
+    def _patience(self) -> float | None:
+        """Return how long the recorder may wait for the loop's next word: until a commit is due, or for ever."""
+        if self._waiting or self._can_prepare():
+            return 0.0
+        return max(0.0, self._due_in()) if self._rows else None
+
+    def _take_in(self, wait: float | None) -> None:
+        """Take in what the loop has said; orders for requests and prompts overtake answers that wait to be read."""
+        for _ in range(TAKEN_AT_ONCE):
+            try:
+                message = None if self._hung_up else self._channel.receive(wait=wait)
+            except EOFError:
+                self._hung_up = True
+                return
+            if message is None:
+                return
+            if message[0] in URGENT:
+                self._handle(message)
+            else:
+                self._waiting.append(message)
+            wait = 0.0
+
+    def _take_in_prompts(self) -> None:
+        """Wait for what the loop says next: what a plan does that has run out of prompts in the middle of a slice."""
+        self._take_in(None)
+        if self._hung_up:
+            raise EOFError
+
+    def _handle(self, message: Message) -> None:
+        self._guarded(self._words[message[0]], *message[1:])
+
+    def _guarded(self, step: Callable[..., None], *content: Any) -> None:
+        """Do a step; what goes wrong is told to the loop, which decides."""
+        try:
+            step(*content)
+        except PerfkitError as error:
+            self._problem = self._problem or error
+            self._channel.send(("failure", type(error).__name__, str(error)))
+
+    # What the loop says.
+
+    def _open(self, path: str) -> None:
+        self._writer = self._open_store(path)
+        self._channel.send(("opened",))
+
+    def _ahead(self) -> None:
+        self._channel.send(("ahead", self._store.ahead()))
+
+    def _begin(self, arguments: Arguments, run_id: str, clock_offset: int, share: Share, more: Row) -> None:
+        self._remarks.begin()
+        api = bind_api(self._api_class, arguments)
+        row = {**run_row(arguments, run_id=run_id, url=api.url, model=arguments.model), **more}
+        if share.index == 0:  # the first worker speaks for all
+            self._store.begin_run({**row, "clock_offset": clock_offset})
+        groups: Iterator[Sequence[Prompt]]
+        if api.generation == "llmuses":
+            groups = conversations(Prompt(body, row=row) for row, body in enumerate(api.bodies(arguments)))
+        elif self._pumped is None:
+            groups = conversations(self._dataset(arguments, share, row))
+        else:
+            groups = self._pumped_groups(run_id)
+        self._run = RunState(arguments, run_id, api, groups, RunClock(clock_offset), share, row)
+
+    def _dataset(self, arguments: Arguments, share: Share, row: Row) -> Iterator[Prompt]:
+        """Read the dataset, and note in the run's record which file it is."""
+        dataset = open_dataset(arguments)
+        self._remarks.dataset = dataset.remarks if share.index == 0 else None
+        row["dataset_hash"] = dataset.hash
+        if share.index == 0 and dataset.hash is not None:
+            self._store.update_run(str(row["run_id"]), dataset_hash=dataset.hash)
+        yield from prompts(arguments, dataset)
+
+    def _pumped_groups(self, run_id: str) -> Iterator[Sequence[Prompt]]:
+        """Return the driver's prompts: from their beginning, or what earlier runs have left of those read once."""
+        if self._pump is None or self._pumped == "again":
+            self._pump = Pump(
+                run_id, lambda reading: self._channel.send(("want prompts", reading)), self._take_in_prompts
+            )
+            self._rest = conversations(self._pump)
+        return self._rest
+
+    def _prompts(self, batch: Batch) -> None:
+        if self._pump is not None:
+            self._pump.add(batch)
+            self._remarks.pumped = batch.remarks
+
+    def _more(self, wanted: int) -> None:
+        self._current.wanted += wanted
+
+    def _done(self, ticket: int, phase: Phase, scheduled: int | None, packed: Message) -> None:
+        run = self._current
+        planned = run.tickets.pop(ticket)
+        planned.phase, planned.scheduled = phase, scheduled
+        if not self._rows:
+            self._oldest = monotonic()
+        row = run.decoder.row(planned.request(), Exchange.unpacked(packed))
+        self._rows.append(row)
+        if phase == "preflight":  # before the load: no part of its event rate
+            run.events_before = run.decoder.tally.tokens
+            run.decoder.tally.compressed.clear()
+        if planned.turns:
+            answered = str(row["output_text"] or "") if row["success"] else None
+            self._channel.send(("follow up", ticket, run.follow_up(planned, answered)))
+
+    def _samples(self, rows: list[tuple[float, str, float]]) -> None:
+        run_id, worker = self._current.run_id, self._current.share.index
+        self._store.add_samples((run_id, worker, moment, name, value) for moment, name, value in rows)
+        self._beat()  # answers may be minutes apart
+
+    def _flush(self) -> None:
+        self._commit()
+        self._channel.send(("flushed",))
+
+    def _finish(self, fields: Row, evidence: dict[str, Any]) -> None:
+        """Close a run: what the loop knows and what the answers showed make its verdict."""
+        run = self._current
+        self._commit()
+        self._samples([(time(), "desk_cpu_seconds", process_time() - run.cpu)])
+        found = self._store.cached_repeats(run.run_id)
+        known: dict[str, Any] = {**evidence, "commit": run.commits.longest or None}
+        known |= seen(run.decoder.tally, run.stored, run.record, found)
+        if run.share.count == 1 and run.stored:  # of several workers, one may fail where others do not
+            known["failed"] = run.failed / run.stored
+        known["calibrated"] = calibrated(run.decoder.tally.tokens - run.events_before, fields)
+        self._samples([(time(), name, known[name]) for name in STORED if known.get(name) is not None])
+        told = verdict(Evidence(**known))
+        self._keep_remarks(run)
+        self._store.merge_run(
+            run.run_id,
+            {
+                **fields,
+                "heartbeat": time(),
+                "dataset_hash": run.record.get("dataset_hash"),
+                "succeeded": run.stored - run.failed,
+                "failed": run.failed,
+                "verdict": told.level if run.stored else None,
+                "reasons": json.dumps(told.reasons, ensure_ascii=False),
+            },
+            *(run.share.index, run.share.count),
+        )
+        if self._pumped == "once":
+            self._rest = chain(run.unsent(), self._rest)
+        self._run = None
+        self._channel.send(("finished", run.stored, run.failed))
+
+    def _leave(self) -> None:
+        if self._writer is None:
+            return
+        self._commit()
+        if self._run is not None and not self._taken_back(self._run):
+            run = self._run
+            fields: Row = {"status": "interrupted", "end_time": run.decoder.clock.unix(perf_counter_ns())}
+            fields["problem"] = str(self._problem) if self._problem else None
+            counts = {"succeeded": run.stored - run.failed, "failed": run.failed}
+            counts["sent"] = run.stored + run.cut_off
+            self._keep_remarks(run)
+            self._writer.merge_run(run.run_id, {**fields, **counts}, run.share.index, run.share.count)
+        self._writer.close()
+
+    def _taken_back(self, run: RunState) -> bool:
+        """Take back a run that a mistake ended before anything came; of several workers the driver does."""
+        return isinstance(self._problem, MISTAKES) and run.share.count == 1 and self._store.discard_run(run.run_id)
+
+    # What the recorder does meanwhile.
+
+    def _can_prepare(self) -> bool:
+        run = self._run
+        if run is None or run.ended or run.wanted <= 0 or self._hung_up:
+            return False
+        return self._pump is None or self._pump.enough()
+
+    def _prepare(self) -> None:
+        run = self._current
+        is_first = run.first is None
+        requests = run.next_requests(min(SLICE, run.wanted))
+        if is_first and run.first is not None and run.share.index == 0:
+            self._remarks.say_of_options(run.arguments, run.first.body or {})
+        self._remarks.say_of_dataset()
+        self._channel.send(("requests", requests, run.ended))
+
+    def _commit(self) -> None:
+        rows, self._rows = self._rows, []
+        if rows:
+            run = self._current
+            with run.commits:
+                self._store.add_results(rows)
+            loaded = [row for row in rows if row["phase"] != "preflight"]
+            # What the order to stop cut off says nothing about the server: neither an answer nor a failure.
+            counted = [row for row in loaded if row["error_kind"] != CUT_OFF]
+            run.cut_off += len(loaded) - len(counted)
+            run.stored += len(counted)
+            run.failed += sum(not row["success"] for row in counted)
+            self._channel.send(("stored", run.stored, run.failed, _first_error(rows)))
+        self._beat()
+
+    def _keep_remarks(self, run: RunState) -> None:
+        sentences = self._remarks.end(run.decoder.tally.compressed)
+        if sentences and run.share.index == 0:  # of several workers the first speaks for all
+            self._store.update_run(run.run_id, remarks=json.dumps(sentences, ensure_ascii=False))
+
+    def _beat(self) -> None:
+        """Show once a second that the run lives, and look whether its file is there and holds an order to stop."""
+        run = self._run
+        if run is None or monotonic() - run.beaten < HEARTBEAT_EVERY:
+            return
+        run.beaten = monotonic()
+        if (copy := self._store.check_file()) is not None:
+            self._channel.send(("moved", copy))
+            raise StorageError(f"the run file was deleted or replaced during the run; what was measured is in {copy}")
+        self._store.update_run(run.run_id, heartbeat=time())
+        if not self._told_to_stop and self._store.told_to_stop(run.run_id):
+            self._told_to_stop = True
+            self._channel.send(("stop",))
+
+    def _due_in(self) -> float:
+        """Return in how many seconds the rows at hand are to be committed."""
+        return self._oldest + COMMIT_EVERY - monotonic()
+
+    @property
+    def _store(self) -> Writer | RemoteStore:
+        if self._writer is None:
+            raise StorageError("no run file is open")
+        return self._writer
+
+    @property
+    def _current(self) -> RunState:
+        if self._run is None:
+            raise StorageError("no run is under way")
+        return self._run
+
+
+def _first_error(rows: list[Row]) -> str | None:
+    return next((str(row["error"]) for row in rows if row["error"]), None)

@@ -1,0 +1,162 @@
+"""Builds the requests of a run ahead of time, numbered and ready to send."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, groupby
+from operator import attrgetter
+from typing import NamedTuple
+
+from perfkit.decoding.rows import Request
+from perfkit.errors import PluginFailure
+from perfkit.loadgen.arrivals import WHOLE, Share
+from perfkit.plugins import BoundApi
+from perfkit.records import Json, Phase, Prompt
+
+Frame = Callable[[bytes, dict[str, str]], bytes]
+"""Makes the whole request of a body's bytes and the headers that belong to them."""
+
+
+@dataclass(slots=True)
+class Planned:
+    """One request of the plan: ``data`` is the whole of it as bytes.
+
+    ``error`` says why it cannot be sent (the plugin raised); such a request becomes a failed row.
+    """
+
+    seq: int | None
+    prompt: Prompt
+    body: dict[str, Json] | None
+    data: bytes
+    error: str | None = None
+    phase: Phase = "steady"
+    scheduled: int | None = None
+    position: int = 0
+    """Where it stands among the arrivals: conversations count once."""
+    turns: tuple[Prompt, ...] = ()
+    """Of a conversation: the turns that follow, asked after this one's answer."""
+    group: Sequence[Prompt] = ()
+    """The prompts that sending it uses up: all of a conversation's with its first turn, none with later ones."""
+
+    def request(self) -> Request:
+        """Return what its row tells of it."""
+        prompt = self.prompt
+        return Request(
+            self.seq,
+            self.body,
+            self.error,
+            self.phase,
+            self.scheduled,
+            prompt.row,
+            prompt.request_id,
+            prompt.session_id,
+            prompt.turn,
+            prompt.cycle,
+        )
+
+
+class Ready(NamedTuple):
+    """What the loop needs of a planned request: its ticket (the recorder keeps the rest), number, place and bytes.
+
+    ``body`` is there only for plugins that send by themselves; ``due`` only in recorded traces (s after the start).
+    ``delay`` is the think time before it (s) where it has one of its own.
+    ``more`` says that the conversation goes on: the recorder makes its next turn of this one's answer.
+    """
+
+    ticket: int
+    seq: int | None
+    position: int
+    data: bytes
+    due: float | None
+    delay: float | None
+    error: str | None
+    body: dict[str, Json] | None
+    more: bool
+
+
+def plan(
+    groups: Iterator[Sequence[Prompt]],
+    api: BoundApi,
+    request: Frame,
+    *,
+    number: int | None = None,
+    preflight: bool = False,
+    share: Share = WHOLE,
+) -> Iterator[Planned]:
+    """Make requests of prompts, numbered from 0.
+
+    What the plugin skips gets no number, unless several workers share the plan: then its number is left out, so that
+    all of them count alike. Of a conversation the first turn is made here and carries the others, whose numbers are
+    kept for them. No more is taken of ``groups`` than is needed.
+    """
+    if preflight:
+        first, groups = _with_preflight(groups, api, request)
+        if first is not None and share.index == 0:
+            yield first
+    seq = position = 0
+    while (number is None or seq < number) and (group := next(groups, None)) is not None:
+        planned = build(group[0], api, request) if share.mine(position) else None
+        if planned is not None:
+            planned.seq, planned.position, planned.group = seq, position, group
+            planned.turns = tuple(group[1 : None if number is None else number - seq])
+            yield planned
+        if planned is not None or share.count > 1:
+            seq += len(group)
+            position += 1
+
+
+def conversations(prompts: Iterable[Prompt]) -> Iterator[list[Prompt]]:
+    """Yield prompts apart, and those in a row that share a ``session_id`` together: the turns of one conversation."""
+    for session_id, turns in groupby(prompts, key=attrgetter("session_id")):
+        if session_id is not None:
+            yield list(turns)
+        else:
+            for prompt in turns:
+                yield [prompt]
+
+
+def build(prompt: Prompt, api: BoundApi, request: Frame) -> Planned | None:
+    """Make the request of one prompt, None if the plugin skips it."""
+    try:
+        body = api.build(prompt)
+        if body is None or api.sends:
+            return None if body is None else Planned(None, prompt, body, b"")
+        data, headers = api.encode(body)
+    except PluginFailure as error:
+        return Planned(None, prompt, None, b"", error=str(error))
+    return Planned(None, prompt, body, request(data, headers))
+
+
+def following(planned: Planned, output: str) -> Prompt:
+    """Return the next turn of a conversation: all that was said, the answer, and what is new."""
+    turn = planned.turns[0]
+    talk = [*_said(planned.prompt.content), {"role": "assistant", "content": output}, *_said(turn.content)]
+    # A turn that is a body (it limits its own answer) stays one.
+    content = {**turn.content, "messages": talk} if isinstance(turn.content, dict) else talk
+    # Records that are a turn each may not say which.
+    return replace(turn, content=content, turn=max(turn.turn, planned.prompt.turn + 1))
+
+
+def _said(content: Json) -> list[Json]:
+    if isinstance(content, dict):
+        content = content.get("messages", content.get("prompt", ""))
+    return content if isinstance(content, list) else [{"role": "user", "content": content}]
+
+
+def _with_preflight(
+    groups: Iterator[Sequence[Prompt]], api: BoundApi, request: Frame
+) -> tuple[Planned | None, Iterator[Sequence[Prompt]]]:
+    """Make the preflight request of the first prompt; return it, and all prompts.
+
+    Its prompt moves to the end, so that a run which does not use up its dataset sends no prompt that the server has
+    just seen. Conversations and traces keep their order.
+    """
+    for group in groups:
+        first = group[0]
+        planned = build(first, api, request)
+        if planned is None:
+            continue
+        planned.phase = "preflight"
+        if first.session_id is not None or first.due is not None:
+            return planned, chain([group], groups)
+        return planned, chain(groups, [group])
+    return None, groups
