@@ -4,6 +4,7 @@ import contextlib
 import re
 import socketserver
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,10 +41,11 @@ class Reply:
 
 @dataclass
 class Replay:
-    """A running server, and the requests that it was sent."""
+    """A running server, the requests that it was sent, and when it wrote each piece of their answers (Unix, s)."""
 
     port: int
     requests: list[bytes] = field(default_factory=list)
+    written: list[list[float]] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -68,12 +70,13 @@ def replay(*answers: Answer) -> Iterator[Replay]:
                     length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
                     body = self.rfile.read(int(length[1]) if length else 0)
                     if head.startswith(b"GET"):
-                        self._send(Reply(MODELS, "application/json", pause=0))
+                        self._send(Reply(MODELS, "application/json", pause=0), [])
                         continue
                     with lock:
                         count = len(state.requests)
                         state.requests.append(head + body)
-                    self._send(replies[min(count, len(replies) - 1)])
+                        state.written.append(written := [])
+                    self._send(replies[min(count, len(replies) - 1)], written)
 
         def _head(self) -> bytes:
             lines = [self.rfile.readline()]
@@ -81,7 +84,7 @@ def replay(*answers: Answer) -> Iterator[Replay]:
                 lines.append(self.rfile.readline())
             return b"".join(lines) if lines[-1] else b""
 
-        def _send(self, reply: Reply) -> None:
+        def _send(self, reply: Reply, written: list[float]) -> None:
             size = f"Content-Length: {sum(map(len, reply.pieces))}"
             framing = "Transfer-Encoding: chunked" if reply.chunked else size
             kind = [f"Content-Type: {reply.kind}"] if reply.kind else []
@@ -90,6 +93,7 @@ def replay(*answers: Answer) -> Iterator[Replay]:
             for piece in reply.pieces:
                 if reply.pause and ended.wait(reply.pause):
                     return
+                written.append(time.time())
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if reply.chunked and piece else piece)
             self.wfile.write(b"0\r\n\r\n" if reply.chunked else b"")
 
