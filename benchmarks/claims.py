@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from perfkit.analysis.compare import Comparison, quantity
 from perfkit.analysis.compare.pairing import Pairing
-from perfkit.analysis.compare.quantity import QUANTITIES
 from perfkit.analysis.compare.result import compare_quantity
+from perfkit.analysis.metrics.quantity import QUANTITIES
 from perfkit.analysis.query.frame import Run, Source
 from perfkit.analysis.stats.distribution import holm
 from perfkit.analysis.stats.estimates import Estimate

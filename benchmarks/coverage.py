@@ -27,7 +27,7 @@ from scipy.signal import lfilter
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from perfkit.analysis.compare.quantity import quantity
+from perfkit.analysis.metrics.quantity import quantity
 from perfkit.analysis.stats.estimates import Estimate, estimates, ratio
 
 Floats = np.ndarray

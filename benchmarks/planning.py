@@ -23,9 +23,9 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from perfkit.analysis.compare.pairing import Pairing
-from perfkit.analysis.compare.quantity import QUANTITIES, quantity
 from perfkit.analysis.compare.result import compare_quantity
 from perfkit.analysis.compare.sample_size import plan_estimates
+from perfkit.analysis.metrics.quantity import QUANTITIES, quantity
 from perfkit.analysis.query.frame import Run, Source
 from perfkit.analysis.stats.distribution import holm
 from perfkit.analysis.stats.estimates import Estimate

@@ -2,8 +2,8 @@
 
 from perfkit.analysis.compare.comparison import Comparison, compare
 from perfkit.analysis.compare.gate import Gate, check_gate, require
-from perfkit.analysis.compare.quantity import QUANTITIES, Quantity, quantity
 from perfkit.analysis.compare.sample_size import Plan, plan
+from perfkit.analysis.metrics.quantity import QUANTITIES, Quantity, quantity
 
 __all__ = [
     "QUANTITIES",

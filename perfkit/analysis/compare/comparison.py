@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from perfkit.analysis.compare.pairing import Pairing, pair_runs
-from perfkit.analysis.compare.quantity import quantity
 from perfkit.analysis.compare.result import (
     ONE_RUN,
     TESTS,
@@ -23,6 +22,7 @@ from perfkit.analysis.compare.result import (
 )
 from perfkit.analysis.compare.work import COUNTED, unequal
 from perfkit.analysis.metrics import Rate
+from perfkit.analysis.metrics.quantity import quantity
 from perfkit.analysis.query import columns
 from perfkit.analysis.query.frame import Run
 from perfkit.analysis.stats.distribution import holm

@@ -7,8 +7,8 @@ from typing import Literal
 
 from perfkit.analysis.compare.comparison import Comparison, SideCounts
 from perfkit.analysis.compare.pairing import Pairing
-from perfkit.analysis.compare.quantity import quantity
 from perfkit.analysis.compare.result import SIGNIFICANT, Result, at_load
+from perfkit.analysis.metrics.quantity import quantity
 from perfkit.analysis.stats.power import runs_needed
 from perfkit.errors import Slower, Undecided, UsageError, nearest
 from perfkit.options.units import share

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from perfkit.analysis.compare.pairing import Pairing
-from perfkit.analysis.compare.quantity import Quantity
 from perfkit.analysis.metrics import Rate
+from perfkit.analysis.metrics.quantity import Quantity
 from perfkit.analysis.stats.estimates import Estimate, error_of, log_ratio, ratio
 from perfkit.analysis.stats.marks import Mark
 from perfkit.analysis.stats.power import runs_needed

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from perfkit.analysis.compare.pairing import LOAD
-from perfkit.analysis.compare.quantity import Quantity, quantity
 from perfkit.analysis.compare.work import work_of
+from perfkit.analysis.metrics.quantity import Quantity, quantity
 from perfkit.analysis.query import columns
 from perfkit.analysis.query.frame import Run
 from perfkit.analysis.stats.estimates import Estimate, error_of

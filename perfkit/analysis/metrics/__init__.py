@@ -3,6 +3,6 @@
 Whatever a module of this package registers with ``@metric`` or ``@rate`` is found by itself.
 """
 
-from perfkit.analysis.metrics.registry import METRICS, RATES, UNITS, Metric, Rate, metric, metric_named, rate
+from perfkit.analysis.metrics.registry import METRICS, RATES, UNITS, Metric, Rate, metric, metric_named, rate, tags_read
 
-__all__ = ["METRICS", "RATES", "UNITS", "Metric", "Rate", "metric", "metric_named", "rate"]
+__all__ = ["METRICS", "RATES", "UNITS", "Metric", "Rate", "metric", "metric_named", "rate", "tags_read"]

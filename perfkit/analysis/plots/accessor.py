@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from pandas import DataFrame
 
-from perfkit.analysis.metrics import METRICS, RATES
+from perfkit.analysis.metrics import METRICS, RATES, tags_read
 from perfkit.analysis.metrics.bounds import request_bounds
 from perfkit.analysis.plots.catalogue import CHARTS, Chart, find
 from perfkit.analysis.plots.intervals import READ
@@ -143,6 +143,8 @@ def rows_for(
     else:
         named = [name for each in (metric, by, *others) if each is not None for name in _loadable(each)]
         rows = runs.column(*dict.fromkeys(["run", "phase", "success", "error_kind", *chart.columns, *named]))
+    if by in tags_read() and rows[by].isna().all():
+        raise UsageError(f"no run has a tag {by!r} to group by")
     levels = {label: verdict.level if verdict else None for label, verdict in runs.verdicts.items()}
     return rows.assign(
         verdict=rows["run"].map(levels),

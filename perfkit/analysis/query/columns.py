@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import pandas as pd
 
-from perfkit.analysis.metrics import METRICS
+from perfkit.analysis.metrics import METRICS, tags_read
 from perfkit.analysis.query.frame import Condition, Part, Run, is_stored, request_batches, requests
 from perfkit.analysis.query.where import Filter, compile_filter, names_in
 from perfkit.analysis.stats.distribution import percentile
@@ -72,10 +72,17 @@ def check(runs: Sequence[Run], name: str) -> None:
     if name in METRICS and METRICS[name].pooled:
         own = ", ".join(other for other in METRICS if other.startswith(f"{name}_"))
         raise UsageError(f"{name} has several values a request; take one of its own, such as {own}")
-    if name not in METRICS and not is_stored(name) and name not in _of_run(runs):
+    if name not in METRICS and not is_stored(name) and name not in tags_read() and name not in _of_run(runs):
         similar = nearest(name, known(runs))
         listed = "" if "?" in similar else "; runs.requests.columns and docs/run-file.md list all"
         raise UsageError(f"requests have no column {name!r}{similar}{listed}")
+
+
+def check_group(runs: Sequence[Run], name: str) -> None:
+    """Refuse to group by what is not a column of requests, or by a tag that rates read and no run has."""
+    check(runs, name)
+    if name in tags_read():
+        check_setting(runs, name)
 
 
 def check_setting(runs: Sequence[Run], name: str) -> None:
@@ -146,6 +153,28 @@ def stored_bases(runs: Sequence[Run], metrics: Iterable[str]) -> list[str]:
         f"{', '.join(names)}: {of}, as {of.removeprefix('stored:')} counted and stored it (see `perfkit lens`)"
         for of, names in by_basis.items()
     ]
+
+
+def unread_tags(runs: Sequence[Run], by: Sequence[str]) -> list[str]:
+    """Say which tags that rates read are no numbers, or differ within a group, so that there is no rate."""
+    said = []
+    for tag in tags_read():
+        given = {run: run.settings.get(tag) for run in runs}
+        wrong = {str(value): run.label for run, value in given.items() if value is not None and not _is_amount(value)}
+        said += [f"{tag} of {run} is {value!r}, not a number above 0: no rate by it" for value, run in wrong.items()]
+        groups: dict[tuple[str, ...], dict[str, None]] = {}
+        for run, value in given.items():
+            groups.setdefault(tuple(str(run.settings.get(name)) for name in by), {})[str(value)] = None
+        apart = [(group, found) for group, found in groups.items() if len(found) > 1]
+        said += [f"{tag} differs within {', '.join(group)} ({', '.join(f)}): no rate by it" for group, f in apart]
+    return said
+
+
+def _is_amount(value: Json) -> bool:
+    try:
+        return 0 < float(value) < float("inf")
+    except (TypeError, ValueError):
+        return False
 
 
 def coarse_windows(runs: Sequence[Run]) -> list[str]:

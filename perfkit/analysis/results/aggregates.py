@@ -33,6 +33,8 @@ def rows_for(
     The requests of the load with their ``phase`` where there are rates, which count what others do in the window; else
     the steady ones.
     """
+    for name in by:
+        columns.check_group(runs, name)
     needed = [column for name in metrics for column in metric_named(name).columns]
     needed += [column for name in rates for column in RATES[name].columns]
     needed += ["parallel", "rate"]

@@ -624,6 +624,7 @@ class Runs:
         whose = () if definition else (columns.mixed_bases, columns.stored_bases)
         bases = [sentence for say in whose for sentence in say(self.members, metrics)]
         bases += [*columns.coarse_windows(self.members), *columns.pooled_loads(self.members, by)]
+        bases += columns.unread_tags(self.members, by)
         unread = [f"not opened: {problem.reason}" for problem in self.problems]
         unfinished = [
             f"{run.label} is {status}"

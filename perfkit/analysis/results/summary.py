@@ -81,7 +81,7 @@ class Summary:
         return [table for table in (self._rate_table(), self._latency_table()) if table[1]]
 
     def _rate_table(self) -> tuple[list[str], list[list[Cell]]]:
-        rates_shown = [RATES[name] for name in shown(RATES, RATES_FIRST)]
+        rates_shown = [RATES[name] for name in shown(RATES, RATES_FIRST) if self._has(RATES[name])]
         goodput = ["goodput"] if "goodput" in self.rates else []
         counts = ["requests", "failed", *(name for name in ("cut_off", "resent") if self.rates[name].any())]
         judged = bool(self.verdicts) and self.rates.index.names == ["run"]
@@ -101,6 +101,12 @@ class Summary:
             for key, row in self.rates.iterrows()
         ]
         return [*head, *(["verdict"] if judged else [])], rows
+
+    def _has(self, rate: Rate) -> bool:
+        """Tell whether a rate has a column: one of the tagged has where a run has tags for any of them."""
+        tagged = [name for name, each in RATES.items() if each.shown == "tagged" and each.settings]
+        is_known = any(self.rates[name].notna().any() for name in ([rate.name] if rate.settings else tagged))
+        return rate.shown != "tagged" or is_known
 
     def _latency_table(self) -> tuple[list[str], list[list[Cell]]]:
         measured = self.frame[self.frame["n"] > 0]

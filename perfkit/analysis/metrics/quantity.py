@@ -6,8 +6,8 @@ from math import exp, sqrt
 import numpy as np
 import pandas as pd
 
-from perfkit.analysis.metrics import METRICS, RATES, Metric, Rate
 from perfkit.analysis.metrics.rates import with_windows
+from perfkit.analysis.metrics.registry import METRICS, RATES, Metric, Rate, statistic_named
 from perfkit.analysis.stats.distribution import Floats, percentile, present
 from perfkit.analysis.stats.estimates import Estimate, mean_estimate, percentile_estimate
 from perfkit.errors import UsageError, nearest
@@ -56,6 +56,8 @@ class Quantity:
 
     def estimate(self, rows: pd.DataFrame) -> Estimate:
         """Return the quantity of one run with the interval that its requests leave; not what changes between runs."""
+        if isinstance(self.metric, Rate) and self.metric.base:
+            return self.metric.estimate(quantity(self.metric.base).estimate(rows), rows)
         if isinstance(self.metric, Rate):
             value, counted = self.metric.of(rows), self.metric.counted
             # What is not a sum over the window has no stretches of it: its interval comes from repeated runs.
@@ -194,16 +196,10 @@ def quantity(name: str) -> Quantity:
     """
     if name not in METRICS and name not in RATES:
         name = read_quantity(name).name
-    if name in RATES:
-        return Quantity(name, RATES[name])
-    if name in METRICS:
-        return Quantity(name, METRICS[name])
-    metric, _, statistic = name.rpartition("_")
-    if metric in METRICS and statistic == "mean":
-        return Quantity(name, METRICS[metric])
-    if metric in METRICS and statistic[:1] == "p" and statistic[1:].replace(".", "", 1).isdecimal():
-        if float(statistic[1:]) > 100:
-            raise UsageError(f"a percentile is between 0 and 100, as in {metric}_p95, got {name!r}")
-        return Quantity(name, METRICS[metric], float(statistic[1:]))
+    if (found := statistic_named(name)) is not None:
+        if found[1] is not None and found[1] > 100:
+            raise UsageError(f"a percentile is between 0 and 100, as in ttft_p95, got {name!r}")
+        return Quantity(name, *found)
+    metric = name.rpartition("_")[0]
     hint = nearest(metric or name, [*METRICS, *RATES])
     raise UsageError(f"no quantity is called {name!r}: a metric with _mean or _p95, or a rate{hint}")
