@@ -34,6 +34,15 @@ def test_without_a_dataset_the_sixty_prompts_inside_are_used() -> None:
     assert open_dataset(Arguments()).name == "sample"
 
 
+def test_nothing_is_remarked_of_the_prompts_inside_and_unused_fields_of_a_file_are(tmp_path: Path) -> None:
+    (tmp_path / "qa.jsonl").write_text('{"question": "why?", "language": "en"}\n')
+    for path, said in ((None, []), (tmp_path / "qa.jsonl", ["language"])):
+        dataset = open_dataset(Arguments(dataset="openqa", dataset_path=path and str(path)))
+        assert len(list(dataset.prompts())) > 0
+        assert [word for sentence in dataset.remarks.sentences() for word in sentence.split() if word in said] == said
+        assert len(dataset.remarks.sentences()) == len(said)
+
+
 def test_the_prompts_inside_are_of_many_lengths_and_languages() -> None:
     sizes = [len(text) for text in texts(Arguments(), 60)]
     assert min(sizes) < 40
