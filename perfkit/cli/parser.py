@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
+from types import NoneType
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 from perfkit.errors import UsageError
@@ -91,7 +92,7 @@ def _add(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]", hint
     flags = [*field.metadata["flags"], f"--{field.name.replace('_', '-')}"]
     keywords: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS, "help": _help(field)}
     kinds = set(get_args(hint)) or {hint}
-    if bool in kinds and int not in kinds:
+    if kinds <= {bool, NoneType}:
         keywords["action"] = argparse.BooleanOptionalAction
     elif get_origin(hint) is Mapping or field.metadata.get("repeat"):
         keywords |= {"nargs": "+", "action": _Extend, "metavar": "KEY=VALUE" if get_origin(hint) is Mapping else "PATH"}
@@ -100,6 +101,7 @@ def _add(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]", hint
         keywords |= {"type": _read_number if numeric else str, "metavar": _metavar(field, numeric)}
         keywords |= {"nargs": "?", "const": True} if bool in kinds else {}
         keywords |= {"nargs": "+"} if field.metadata.get("many") else {}
+        keywords |= {"nargs": "*", "action": _TrueOrSome} if bool in kinds and field.metadata.get("many") else {}
     group.add_argument(*flags, **keywords)
 
 
@@ -111,6 +113,13 @@ class _Extend(argparse.Action):
             setattr(namespace, self.dest, values[0])
         else:
             setattr(namespace, self.dest, [*getattr(namespace, self.dest, []), *values])
+
+
+class _TrueOrSome(argparse.Action):
+    """Keep the values of an option that may be given without any: then it is true."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        setattr(namespace, self.dest, list(values) or True)
 
 
 def _read_number(text: str) -> int | float | str:
@@ -130,7 +139,10 @@ def _metavar(field: "dataclasses.Field[Any]", kinds: Collection[Any]) -> str:
     if field.metadata["unit"] == "s":
         return "SECONDS"
     number = "X" if float in kinds else "N" if int in kinds else None
-    return number or str(field.name.rpartition("_")[2].upper())
+    return number or _PLACEHOLDERS.get(field.name) or str(field.name.rpartition("_")[2].upper())
+
+
+_PLACEHOLDERS = {"scrape": "URL"}
 
 
 def _help(field: "dataclasses.Field[Any]") -> str:

@@ -245,6 +245,13 @@ class Arguments:
     texts: bool = option(
         True, "keep prompts, bodies and answers; without: their hashes, counts and time stamps alone", group="record"
     )
+    scrape: bool | str | Sequence[str] = option(
+        False,
+        "once a second, read what the server publishes about itself (Prometheus): at these URLs; without any, at "
+        "/metrics of the endpoint's address",
+        group="record",
+        many=True,
+    )
     log_every_n_query: int = option(0, "print a line every n requests", "requests", group="record", ge=0)
     debug: bool = option(False, "show requests and answers, secrets removed", group="record")
     wandb_api_key: str | None = option(None, "log to Weights & Biases", group="record", secret=True)
@@ -402,6 +409,8 @@ def spelt(api: Any) -> Any:
 def _shown(name: str, value: Any) -> Json:
     if name in ("url", "proxy"):
         return shown_url(value)
+    if name == "scrape" and not isinstance(value, bool):
+        return [shown_url(each) for each in value]
     if name == "headers":
         return shown_headers(value)
     if name in ("api", "parser"):

@@ -43,9 +43,15 @@ def normalised(arguments: Any) -> dict[str, Any]:
         changed["rate"] = -1  # at its times: one user who asks one after the other is not what a trace recorded
     if isinstance(now["url"], str) and now["url"].startswith("unix:"):
         changed |= _of_socket(arguments)
-    elif isinstance(now["url"], str) and "://" not in now["url"]:
-        changed["url"] = f"http://{now['url']}"
+    elif isinstance(now["url"], str):
+        changed |= {"url": _with_scheme(now["url"])}
+    if isinstance(now["scrape"], (str, tuple)):
+        changed["scrape"] = tuple(map(_with_scheme, as_tuple(now["scrape"]))) or False
     return changed
+
+
+def _with_scheme(url: Any) -> Any:
+    return url if not isinstance(url, str) or "://" in url else f"http://{url}"
 
 
 def _of_socket(arguments: Any) -> dict[str, str]:
@@ -131,6 +137,7 @@ def check(arguments: Any) -> None:
         and _has_port(parts),
         f"url must look like http://host:port, got {shown_url(arguments.url)!r}",
     )
+    _check_scrape(arguments)
     dataset = arguments.dataset
     if not (dataset is None or isinstance(dataset, Iterable) or hasattr(dataset, "columns")):
         raise UsageError(f"dataset must be a name, a path, an iterable or a DataFrame, got {dataset!r}")
@@ -187,6 +194,25 @@ def _check_transport(arguments: Any) -> None:
         arguments.stamps != "kernel" or (proxy is None and not (here and sys.platform != "linux")),
         "stamps='kernel' needs Linux and no proxy; stamps='auto' takes the best there is",
     )
+
+
+def _check_scrape(arguments: Any) -> None:
+    if arguments.scrape is False or arguments.scrape is None:
+        return
+    _require(
+        arguments.workers != 0,
+        "scrape reads pages in this process, which workers=0 would have measure: give workers=1 or more, got 0",
+    )
+    for url in [] if arguments.scrape is True else arguments.scrape:
+        parts = urlsplit(url)
+        _require(
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and not any(mark.isspace() or mark < " " for mark in url)
+            and _has_port(parts),
+            f"scrape takes URLs such as http://host:9400/metrics, or none for the endpoint's own; "
+            f"got {shown_url(url)!r}",
+        )
 
 
 def _check_workers(workers: Any) -> None:

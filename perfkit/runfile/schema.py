@@ -186,7 +186,25 @@ CONTROL = (
     Column("word", "TEXT", "", "an order to the worker, looked at once a second: stop"),
 )
 
-TABLES = {"result": RESULT, "preflight": RESULT, "run": RUN, "clock": CLOCK, "sample": SAMPLE, "control": CONTROL}
+SERVER_SERIES = (
+    Column("series", "INTEGER PRIMARY KEY", "", "number of the series in this file"),
+    Column("run_id", "TEXT", "", "the run during which it was read"),
+    Column("page", "TEXT", "", "URL of the page that it stands on, secrets removed"),
+    Column("name", "TEXT", "", "as it is published; a counter's ends in _total, as the parser has it"),
+    Column("labels", "TEXT", "", "JSON object of str, secrets masked"),
+    Column("kind", "TEXT", "", "counter, gauge, histogram, summary or unknown, as the page says"),
+)
+
+SERVER_SAMPLE = (
+    Column("series", "INTEGER", "", "its row of server_series"),
+    Column("time", "REAL", "s", "Unix epoch: halfway between asking for the page and the beginning of the answer"),
+    Column("value", "REAL", "", "from this time on; NULL: published no more"),
+)
+
+TABLES = {
+    **{"result": RESULT, "preflight": RESULT, "run": RUN, "clock": CLOCK, "sample": SAMPLE, "control": CONTROL},
+    **{"server_series": SERVER_SERIES, "server_sample": SERVER_SAMPLE},
+}
 
 RESULT_NAMES = tuple(column.name for column in RESULT)
 ADDED = (
@@ -228,6 +246,8 @@ def statements() -> list[str]:
         "CREATE UNIQUE INDEX IF NOT EXISTS result_seq ON result (run_id, seq)",
         f"CREATE INDEX IF NOT EXISTS result_narrow ON result (run_id, {', '.join(c for c in NARROW if c != 'run_id')})",
         "CREATE INDEX IF NOT EXISTS sample_run ON sample (run_id, name)",
+        "CREATE INDEX IF NOT EXISTS server_series_run ON server_series (run_id)",
+        "CREATE INDEX IF NOT EXISTS server_sample_series ON server_sample (series, time)",
         REQUEST_METRICS.replace("VIEW", "VIEW IF NOT EXISTS", 1),
         f"PRAGMA user_version = {SCHEMA_VERSION}",
     ]

@@ -15,6 +15,7 @@ from typing import Any
 
 from perfkit.errors import StorageError
 from perfkit.records import CUT_OFF
+from perfkit.runfile.published import ServerSample, add_samples
 from perfkit.runfile.record import merge
 from perfkit.runfile.repeats import Repeats, cached_repeats
 from perfkit.runfile.schema import (
@@ -189,7 +190,9 @@ class Writer:
         """Take back a run that has no row but the preflight request's; tell whether it is gone."""
         self._removable = True
         empty = f"run_id = :run_id AND ({_COUNTED}) = 0"
-        for table in ("run", "sample", "clock", "preflight", "result"):
+        of_series = f"series IN (SELECT series FROM server_series WHERE {empty})"
+        self._execute(f"DELETE FROM server_sample WHERE {of_series}", {"run_id": run_id})
+        for table in ("server_series", "run", "sample", "clock", "preflight", "result"):
             self._execute(f"DELETE FROM {table} WHERE {empty}", {"run_id": run_id})
         return not self._count("run WHERE run_id = ?", run_id)
 
@@ -217,6 +220,16 @@ class Writer:
     def add_samples(self, rows: Iterable[tuple[str, int, float, str, float]]) -> None:
         """Write rows of ``sample``: run_id, worker, Unix time, name, value."""
         self._execute_many("INSERT INTO sample VALUES (?, ?, ?, ?, ?)", rows)
+
+    def add_server_samples(self, rows: Iterable[ServerSample], known: dict[tuple[str, ...], int]) -> None:
+        """Write what servers published; ``known`` are the numbers of the series that stand in the file, and grows."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            add_samples(self._db, rows, known)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise StorageError(f"cannot write {self.path}: {error}") from None
 
     def add_clocks(self, rows: Iterable[tuple[str, int, float, float, float]]) -> None:
         """Write rows of ``clock``: run_id, worker, Unix time, offset, bound."""

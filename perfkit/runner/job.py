@@ -29,6 +29,8 @@ from perfkit.options.certificates import run_context
 from perfkit.records import Pumped
 from perfkit.registry import APIS, DATASETS
 from perfkit.runfile.record import count_requests
+from perfkit.runner.published import pages_of
+from perfkit.runner.scrape import Scraper
 
 if TYPE_CHECKING:
     from perfkit.analysis.results.runs import Runs
@@ -161,9 +163,14 @@ class Job(BaseJob):
         self._succeeded: dict[str, int] = {}
         self._done = threading.Event()
         self._listeners: list[Callable[[Progress], None]] = []
+        self._hearing = threading.Lock()
         if urlsplit(arguments.url).scheme in ("https", "wss"):
             run_context(arguments)  # refuses certificates and keys that cannot be used, before anything is started
+        pages = pages_of(arguments)
+        self._scraper = Scraper(pages, self._remark) if pages else None
         self._worker: Worker = self._start(arguments, resumed, detach)
+        if self._scraper is not None:
+            self._scraper.start()
 
     @property
     def progress(self) -> Progress:
@@ -264,6 +271,11 @@ class Job(BaseJob):
         pumped = _pumped(arguments.dataset)
         if detach:
             _require_alone(arguments, pumped is not None)
+            if self._scraper is not None:
+                raise UsageError(
+                    "scrape reads what the server publishes from this process, which a detached job outlives; give one "
+                    "of scrape and detach"
+                )
         prompts: ReadPrompts | None = None
         bodies_name_models = pumped == "again" and arguments.model is None and name_models(arguments)
         if pumped is not None:
@@ -316,6 +328,22 @@ class Job(BaseJob):
         return True
 
     def _on_event(self, event: dict[str, Any]) -> None:
+        if self._scraper is not None:
+            self._scraper.hear(event)
+        with self._hearing:
+            self._take(event)
+        for listener in self._listeners:
+            try:
+                listener(self._progress)
+            except Exception:
+                # Their code, on the thread that hears of the end: it must go on.
+                logging.getLogger("perfkit").exception("a listener of the job raised")
+
+    def _remark(self, sentence: str) -> None:
+        """Say something of this process's own."""
+        self._on_event({"event": "remark", "text": sentence})
+
+    def _take(self, event: dict[str, Any]) -> None:
         if event["event"] == "ended":
             if "error" in event:
                 self._count_anew()
@@ -331,12 +359,6 @@ class Job(BaseJob):
             limits = {name: event[name] for name in ("expected", "duration")}
             self._change(run_ids=runs, point=len(runs) - 1, **counts, **limits)
             self._succeeded[event["run_id"]] = event["done"] - event["failed"]
-        for listener in self._listeners:
-            try:
-                listener(self._progress)
-            except Exception:
-                # Their code, on the thread that hears of the end: it must go on.
-                logging.getLogger("perfkit").exception("a listener of the job raised")
 
     def _count_anew(self) -> None:
         """Count what is in the file: whoever failed did not come to say it."""

@@ -282,7 +282,7 @@ def resume(path: str | Path, **given: Any) -> Job:
                 f"its {name} was a class in memory and is not in the file; pass it again: resume(file, {name}=…)"
             )
     again = {**plan["arguments"], **given, "db": str(path)}
-    for name in ("extra_args", "parameters", "query_template", "prompt", "system"):
+    for name in ("extra_args", "parameters", "query_template", "prompt", "system", "scrape"):
         if MASK in str(again.get(name, "")):
             raise UsageError(
                 f"the file holds {name} without what is secret in it; pass it again: resume(file, {name}=…)"

@@ -76,11 +76,18 @@ class Exchange:
         """Take the next token, due now, of a request that the engine began with then."""
         self._generated += 1
         self.answer.times.token(self.request.recv_done, began, due)
+        if self._generated == 1:
+            self._server.published.first_token(self.answer)
         if not self.answer.stream:
             if self._generated == self.answer.output_tokens:
                 self._send_whole(due)
         elif self._generated > self._sent:
             self._send_tokens(due)
+
+    @property
+    def generated(self) -> int:
+        """Tokens made so far, sent or not."""
+        return self._generated
 
     def client_left(self) -> None:
         """End, as the connection is gone."""

@@ -5,6 +5,7 @@ benchmarks without one. Times are integer nanoseconds, as stamps are; parameters
 """
 
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
 from heapq import heappop, heappush, heapreplace
 from typing import NamedTuple, Protocol, TypeAlias
@@ -42,6 +43,12 @@ class Schedule(Protocol):
 
     def began(self, number: int) -> int | None:
         """Return when the engine began with a request that it has admitted; None where nothing queues."""
+
+    def running(self) -> Collection[int]:
+        """Return the requests that it works on."""
+
+    def waiting(self) -> int:
+        """Return how many it has not begun with."""
 
 
 def mix(*words: int) -> int:
@@ -121,6 +128,12 @@ class PacedSchedule:
     def began(self, number: int) -> int | None:
         return None
 
+    def running(self) -> Collection[int]:
+        return self._lengths.keys()
+
+    def waiting(self) -> int:
+        return 0
+
 
 @dataclass(slots=True)
 class _Job:
@@ -188,6 +201,12 @@ class EngineSchedule:
 
     def began(self, number: int) -> int | None:
         return self._began.get(number)
+
+    def running(self) -> Collection[int]:
+        return self._running.keys()
+
+    def waiting(self) -> int:
+        return len(self._waiting)
 
     def _end_step(self, due: int) -> list[Due]:
         emitted = [(due, number) for number in self._emitting if number in self._running]

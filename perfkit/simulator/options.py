@@ -54,6 +54,9 @@ class Simulation:
     prefill_rate: float = option(20_000.0, "prompt tokens per second", "tokens/s", group="engine")
     prefill_chunk: int = option(2048, "most prompt tokens in one step", "tokens", group="engine")
     slowdown: float = option(0.0002, "what each further request in the batch adds to a step", "s", group="engine")
+    kv_cache_tokens: int = option(
+        100_000, "room of the KV cache that /metrics tells the use of; it limits nothing", "tokens", group="engine"
+    )
     base_latency: float = option(
         0.005, "time from a request's last byte to its place in the queue", "s", group="engine"
     )
@@ -105,7 +108,7 @@ class Simulation:
         check_types(self)
         for name in ("ttft", "itl", "slowdown", "base_latency", "role_lead", "reasoning_tokens", "ping_every"):
             self._require(name, getattr(self, name) >= 0, "0 or more")
-        for name in ("prefill_rate", "prefill_chunk", "tokens_per_event", "events_per_write"):
+        for name in ("prefill_rate", "prefill_chunk", "tokens_per_event", "events_per_write", "kv_cache_tokens"):
             self._require(name, getattr(self, name) > 0, "above 0")
         for name in ("slots", "output_tokens"):
             self._require(name, getattr(self, name) is None or getattr(self, name) > 0, "above 0")

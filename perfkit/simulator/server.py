@@ -16,12 +16,14 @@ import orjson
 
 from perfkit.loadgen.timerfd import alarm
 from perfkit.records import Json
+from perfkit.simulator import published
 from perfkit.simulator.connection import Connection, Request, error_body, reply
 from perfkit.simulator.dialects import CREATED, DIALECTS
 from perfkit.simulator.exchange import Exchange
 from perfkit.simulator.faults import find_fault, scheduled_fault
 from perfkit.simulator.model import SECOND, Due, Work, make_schedule
 from perfkit.simulator.options import Simulation
+from perfkit.simulator.published import Published
 from perfkit.simulator.truth import TruthLog
 
 _TOKENS_PER_TURN = 64  # after so many writes the sockets are read, so that requests are stamped when they arrive
@@ -35,6 +37,7 @@ class Server:
     def __init__(self, simulation: Simulation) -> None:
         self.simulation = simulation
         self.idle_timeout = simulation.idle_timeout
+        self.published = Published(simulation)
         self.truth = TruthLog(simulation.log, simulation.chunk_log, simulation.request_log)
         self._loop = asyncio.get_running_loop()
         self._schedule = make_schedule(simulation)
@@ -95,6 +98,7 @@ class Server:
         self._schedule.leave(number)
         self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
         self._events += exchange.truth.events or bool(exchange.truth.first_ns)
+        self.published.ended(exchange.generated)
         self.truth.request(exchange.truth)
 
     def _advance(self) -> None:
@@ -130,6 +134,8 @@ class Server:
                 model: Json = {"id": self.simulation.model, "object": "model", "created": CREATED}
                 model |= {"owned_by": "perfkit", "max_model_len": 131072}
                 return reply(200, orjson.dumps({"object": "list", "data": [model]}), close=close)
+            case "GET", published.PATH:
+                return reply(200, self._page(), headers={"content-type": published.CONTENT_TYPE}, close=close)
             case "GET", "/__stats":
                 self.truth.flush()
                 return reply(200, orjson.dumps(self._stats()), close=close)
@@ -142,6 +148,13 @@ class Server:
             case _, path if path in DIALECTS:
                 return reply(405, error_body(405, f"{path} takes POST"), headers={"allow": "POST"}, close=close)
         return reply(404, error_body(404, f"nothing is served at {request.path}"), close=close)
+
+    def _page(self) -> bytes:
+        """Return what is published now."""
+        running = self._schedule.running()
+        under_way = [self._exchanges[number] for number in running if number in self._exchanges]
+        tokens = sum(exchange.answer.prompt_tokens + exchange.generated for exchange in under_way)
+        return self.published.page(len(running), self._schedule.waiting(), tokens)
 
     def _stats(self) -> Json:
         """Return counts since the start or the last reset."""

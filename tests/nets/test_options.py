@@ -113,6 +113,7 @@ OTHER_WRONG: dict[str, Any] = {
     "db": 5,
     "tags": 5,
     "note": 5,
+    "scrape": 5,
     "log_every_n_query": "x",
     "debug": "x",
     "texts": "x",

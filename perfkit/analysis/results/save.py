@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from perfkit.analysis.query import server
 from perfkit.analysis.query.frame import Run
 from perfkit.errors import UsageError
 from perfkit.runfile.safe_pickle import Plain
@@ -46,6 +47,9 @@ def _save_run(writer: Writer, run: Run, run_id: str, body: bool) -> None:
     for table, add in (("sample", writer.add_samples), ("clock", writer.add_clocks)):
         for rows in run.source.batches(f"SELECT * FROM {table} WHERE run_id = ?", [run.run_id]):
             add((run_id, *row[1:]) for row in rows)
+    series: dict[tuple[str, ...], int] = {}
+    for samples in server.stored(run):
+        writer.add_server_samples([sample._replace(run_id=run_id) for sample in samples], series)
 
 
 def _row(names: Sequence[str], values: Sequence[Plain], run_id: str) -> dict[str, Value]:

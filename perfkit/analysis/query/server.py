@@ -1,0 +1,303 @@
+"""What servers published while runs were under way: as it is stored, and by common names.
+
+Stored are the values that changed; here each look at a page has every value that stood on it then.
+"""
+
+import sqlite3
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from perfkit.analysis.query.server_names import QUANTITIES, TTFT, Published, Quantity
+from perfkit.analysis.stats.distribution import Floats
+from perfkit.runfile.published import UP, ServerSample
+from perfkit.runfile.record import as_object
+from perfkit.runfile.safe_file import stored_columns
+from perfkit.runfile.schema import SERVER_SAMPLE, SERVER_SERIES
+
+if TYPE_CHECKING:
+    from perfkit.analysis.query.frame import Run, Source
+
+STALE = 2.5
+"""Seconds after a look from which nothing is known: two looks have failed, or there was none."""
+
+_TABLES = {"server_series": SERVER_SERIES, "server_sample": SERVER_SAMPLE}
+_ROWS = """
+    SELECT series, page, name, labels, kind, time, CASE WHEN typeof(value) IN ('real', 'integer') THEN value END
+    FROM server_series JOIN server_sample USING (series)
+    WHERE run_id = ? AND typeof(time) = 'real' {} ORDER BY time, server_sample.rowid"""
+
+
+def is_stored(source: "Source") -> bool:
+    """Tell whether a file has the tables: those of an earlier perfkit have not."""
+    names = {table: {column.name for column in columns} for table, columns in _TABLES.items()}
+    return all(set(stored_columns(source.connection, table, known)) == known for table, known in names.items())
+
+
+def stored(run: "Run") -> Iterator[list[ServerSample]]:
+    """Yield all that is stored of a run, in order of time, a batch at a time."""
+    if not is_stored(run.source):
+        return
+    for rows in run.source.batches(_ROWS.format(""), [run.run_id]):
+        yield [
+            ServerSample(run.run_id, page, name, tuple(_labels(labels).items()), kind, time, value)
+            for _, page, name, labels, kind, time, value in rows
+        ]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One series: the values it changed to, and when."""
+
+    labels: Mapping[str, str]
+    times: Floats
+    values: Floats
+
+    def at(self, times: Floats) -> Floats:
+        """Return its value at each of some times; NaN before its first."""
+        index = np.searchsorted(self.times, times, "right") - 1
+        return np.where(index >= 0, self.values[index], np.nan)
+
+
+@dataclass(frozen=True)
+class Page:
+    """What one page told during a run."""
+
+    url: str
+    looks: Floats
+    """Unix seconds at which it was asked for."""
+    is_up: "np.ndarray[tuple[int], np.dtype[np.bool_]]"
+    """Whether it answered."""
+    lines: Mapping[str, Sequence[Line]]
+    """Its series by name."""
+
+    @cached_property
+    def times(self) -> Floats:
+        """Unix seconds of the looks that it answered."""
+        return self.looks[self.is_up]
+
+    def chosen(self, one: Published) -> list[Line]:
+        """Return the series of a published name."""
+        lines = self.lines.get(one.name, ())
+        return [line for line in lines if one.where is None or line.labels.get(one.where[0]) == one.where[1]]
+
+    def has(self, one: Published) -> bool:
+        """Tell whether it has a published name."""
+        return bool(self.chosen(one)) and (one.of is None or one.of in self.lines)
+
+    def of(self, quantity: Quantity, one: Published) -> Floats:
+        """Return a quantity at each of the times."""
+        lines = self.chosen(one)
+        if one.of is not None:
+            return _share(self._growth(lines), self._growth(self.lines.get(one.of, ())))
+        if quantity.is_rate:
+            took = np.diff(self.times, prepend=np.nan)
+            return self._growth(lines) / np.where(took > 0, took, np.nan)
+        values = _together([line.at(self.times) for line in lines], quantity.together) * one.scale
+        # Shares below 0 are how some say that they do not know yet.
+        return np.where(values < 0, np.nan, values) if quantity.unit == "share" else values
+
+    def _growth(self, lines: Sequence[Line]) -> Floats:
+        """Return by how much counters have grown since the look before; NaN where one has begun anew."""
+        grown = [np.diff(line.at(self.times), prepend=np.nan) for line in lines]
+        return _together([np.where(each < 0, np.nan, each) for each in grown], "sum")
+
+
+def pages(run: "Run", names: Iterable[str]) -> list[Page]:
+    """Return the pages that were read during a run, with the series of some names."""
+    if not is_stored(run.source):
+        return []
+    wanted = sorted({UP, *names})
+    holes = f"AND name IN ({', '.join('?' * len(wanted))})"
+    found: dict[tuple[str, str, str, int], list[tuple[float, float]]] = {}
+    for rows in run.source.batches(_ROWS.format(holes), [run.run_id, *wanted]):
+        for series, page, name, labels, _, time, value in rows:
+            found.setdefault((str(page), str(name), str(labels), series), []).append((time, _number(value)))
+    return [_page(url, {key: rows for key, rows in found.items() if key[0] == url}) for url in _urls(found)]
+
+
+def _urls(found: Iterable[tuple[str, str, str, int]]) -> list[str]:
+    return list(dict.fromkeys(url for url, name, _, _ in found if name == UP))
+
+
+def _page(url: str, found: Mapping[tuple[str, str, str, int], list[tuple[float, float]]]) -> Page:
+    lines: dict[str, list[Line]] = {}
+    for (_, name, labels, _), rows in found.items():
+        times, values = np.array(rows, dtype=float).T
+        lines.setdefault(name, []).append(Line(_labels(labels), times, values))
+    up = lines.pop(UP)[0]
+    return Page(url, up.times, up.values == 1, lines)
+
+
+def table(runs: "Sequence[Run]") -> pd.DataFrame:
+    """Return a row for each look at each page, with what it told by its common names; see ``Runs.server``."""
+    names = {one.name for quantity in QUANTITIES.values() for one in quantity.names}
+    names |= {one.of for quantity in QUANTITIES.values() for one in quantity.names if one.of}
+    frames = [_frame(run, page) for run in runs for page in pages(run, names)]
+    if frames:
+        return pd.concat(frames, ignore_index=True)
+    return pd.DataFrame(columns=["run", "page", "time", "t", "up", *QUANTITIES])
+
+
+def _frame(run: "Run", page: Page) -> pd.DataFrame:
+    frame = pd.DataFrame({"run": run.label, "page": page.url, "time": page.looks, "t": page.looks - run.origin})
+    frame["up"] = page.is_up
+    for name, quantity in QUANTITIES.items():
+        values = np.full(page.looks.size, np.nan)
+        one = next(filter(page.has, quantity.names), None)
+        if one is not None:
+            values[page.is_up] = page.of(quantity, one)
+        frame[name] = values
+    return frame
+
+
+def over_all_pages(run: "Run", name: str) -> tuple[Floats, Floats]:
+    """Return the times and values of a quantity: several replicas' or GPUs' pages together.
+
+    The pages that have the first of its names count. A page's value holds until its next look, at most ``STALE``.
+    """
+    quantity = QUANTITIES[name]
+    every = pages(run, [each for one in quantity.names for each in (one.name, one.of) if each])
+    one = next((one for one in quantity.names if any(page.has(one) for page in every)), None)
+    told = [(page.looks, _with_gaps(page, page.of(quantity, one))) for page in every if one and page.has(one)]
+    if not told:
+        return np.empty(0), np.empty(0)
+    times = np.unique(np.concatenate([looks for looks, _ in told]))
+    return times, _together([held(looks, values, times) for looks, values in told], quantity.together)
+
+
+def _with_gaps(page: Page, values: Floats) -> Floats:
+    every = np.full(page.looks.size, np.nan)
+    every[page.is_up] = values
+    return every
+
+
+def held(looks: Floats, values: Floats, times: Floats) -> Floats:
+    """Return what was known at some times from the last look before each.
+
+    Examples
+    --------
+    >>> held(np.array([0.0, 1.0]), np.array([3.0, 5.0]), np.array([-1.0, 0.5, 1.0, 3.4, 3.6])).tolist()
+    [nan, 3.0, 5.0, 5.0, nan]
+    """
+    index = np.searchsorted(looks, times, "right") - 1
+    known = (index >= 0) & (times - looks[index] <= STALE)
+    return np.where(known, values[index], np.nan)
+
+
+def at_start(run: "Run", name: str) -> Callable[[float | None], float | None] | None:
+    """Return a function of a time, Unix seconds, that says what a quantity was then; None if nothing tells it."""
+    times, values = over_all_pages(run, name)
+    if not np.isfinite(values).any():
+        return None
+    looks, told = times.tolist(), values.tolist()
+
+    def at(time: float | None) -> float | None:
+        if not isinstance(time, (int, float)):
+            return None
+        index = bisect_right(looks, time) - 1
+        if index < 0 or time - looks[index] > STALE or told[index] != told[index]:
+            return None
+        return float(told[index])
+
+    return at
+
+
+def register(connection: sqlite3.Connection, name: str, function: Callable[[float | None], float | None]) -> None:
+    """Give queries a function."""
+    connection.create_function(name, 1, function, deterministic=True)
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """What a histogram counted during a run: between the last look before it and the first one after it."""
+
+    name: str
+    begin: float
+    end: float
+    """Unix seconds of these looks."""
+    count: float
+    mean: float
+    edges: Floats
+    """Upper ends of the buckets, ascending; the last one is infinite."""
+    cumulative: Floats
+    """How many values lie at or below each."""
+
+    def quantile(self, percent: float) -> float:
+        """Return a percentile, interpolated in its bucket; NaN where that is the last one, which has no end."""
+        rank = percent / 100 * self.cumulative[-1]
+        at = int(np.searchsorted(self.cumulative, rank))
+        if not self.count or not np.isfinite(self.edges[at]):
+            return float("nan")
+        below, low = (self.cumulative[at - 1], self.edges[at - 1]) if at else (0.0, 0.0)
+        inside = self.cumulative[at] - below
+        return float(low + (self.edges[at] - low) * ((rank - below) / inside if inside else 1.0))
+
+
+def ttft(run: "Run") -> Distribution | None:
+    """Return the server's own histogram of the time to the first token; None without one."""
+    parts = [f"{one.name}{end}" for one in TTFT for end in ("_count", "_sum", "_bucket")]
+    every = pages(run, parts)
+    for one in TTFT:
+        having = [page for page in every if f"{one.name}_count" in page.lines and page.times.size > 1]
+        if having:
+            return _distribution(one.name, having)
+    return None
+
+
+def _distribution(name: str, having: Sequence[Page]) -> Distribution | None:
+    """Return what the histograms of several replicas counted together."""
+
+    def grown(page: Page, line: Line) -> float:
+        first, last = np.nan_to_num(line.at(page.times[[0, -1]]))
+        return float(last - first)
+
+    count, total = (
+        sum(grown(page, line) for page in having for line in page.lines.get(f"{name}{end}", ()))
+        for end in ("_count", "_sum")
+    )
+    buckets: dict[float, float] = {}
+    for page in having:
+        for line in page.lines.get(f"{name}_bucket", ()):
+            edge = _edge(line.labels.get("le"))
+            buckets[edge] = buckets.get(edge, 0.0) + grown(page, line)
+    if count <= 0:  # nothing was answered, or the server began anew
+        return None
+    edges = np.array(sorted(edge for edge in buckets if edge == edge))
+    cumulative = np.array([buckets[edge] for edge in edges])
+    begin, end = min(page.times[0] for page in having), max(page.times[-1] for page in having)
+    return Distribution(name, float(begin), float(end), count, total / count, edges, cumulative)
+
+
+def _edge(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return float("nan")
+
+
+def _share(part: Floats, whole: Floats) -> Floats:
+    return part / np.where(whole > 0, whole, np.nan)
+
+
+def _together(values: Sequence[Floats], how: str) -> Floats:
+    """Return the sum or mean of several series, of those that are known; NaN where none is."""
+    every = np.array(values, dtype=float)
+    known = np.isfinite(every)
+    total = np.where(known, every, 0.0).sum(axis=0)
+    count = known.sum(axis=0)
+    return np.where(count > 0, total / (np.maximum(count, 1) if how == "mean" else 1), np.nan)
+
+
+def _labels(cell: object) -> dict[str, str]:
+    found = as_object(cell) if isinstance(cell, str) else {}
+    return {str(name): str(value) for name, value in found.items()}
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) else float("nan")
