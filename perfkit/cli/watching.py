@@ -8,11 +8,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from perfkit.analysis.notebook.live import Framed, Line, Painter, Terminal, sentence
+from perfkit.analysis.notebook.live import Chart, Framed, Line, Painter, Terminal, sentence
 from perfkit.printable import plain, plain_lines
 from perfkit.runfile.safe_pickle import decode_cell
 
 if TYPE_CHECKING:
+    from perfkit.analysis.results.so_far import Figures
     from perfkit.runner.attach import AttachedJob
     from perfkit.runner.start import Job, Progress
 
@@ -51,6 +52,14 @@ class Begun:
         if self._job.progress.sent or self._job.progress.point:
             self._painter.paint(text, share, over=over)
 
+    def look(self, figures: "Figures", verdict: str) -> None:
+        """Pass it on."""
+        self._painter.look(figures, verdict)
+
+    def draw(self, chart: Chart) -> None:
+        """Pass it on."""
+        self._painter.draw(chart)
+
     def blocked(self) -> None:
         """Pass it on."""
         self._painter.blocked()
@@ -82,6 +91,12 @@ class Plain:
             self._printed = line
             self._due = (now[0], now[1] + 1)
         self._latest = text
+
+    def look(self, figures: "Figures", verdict: str) -> None:
+        """Leave them out: a line is short, and the run's summary follows it."""
+
+    def draw(self, chart: Chart) -> None:
+        """Leave it out."""
 
     def blocked(self) -> None:
         """Have nothing to take back."""

@@ -253,7 +253,7 @@ class Session:
             "in_flight": load.in_flight,
             "elapsed": (perf_counter_ns() - load.start) / 1e9 if load.start else 0.0,
             "expected": _as_number(self.arguments.number),
-            "duration": self.arguments.duration,
+            "duration": load.limit,
         }
 
     def _gauges(self, load: Load, sender: Sender) -> dict[str, Callable[[], float]]:

@@ -61,6 +61,11 @@ class Load:
         """Requests sent whose answer has not ended."""
         return self.sent - self.done
 
+    @property
+    def limit(self) -> float | None:
+        """Seconds after which nothing more is sent; None where there is no such limit."""
+        return None if self.arguments.duration is None else self.arguments.duration + self.recorder.extended
+
     async def run(self) -> None:
         """Send everything and wait for the last answer; returns early after ``stop``."""
         self.start = self.start or perf_counter_ns()
@@ -119,7 +124,7 @@ class Load:
             offset = next(offset for place, offset in arrivals if place == ready.position)
             offset = offset if ready.due is None else ready.due / arguments.speed
             due = self.start + int(offset * 1e9)
-            if arguments.duration is not None and offset > arguments.duration:
+            if (limit := self.limit) is not None and offset > limit:
                 break
             if due - perf_counter_ns() > AHEAD:
                 await self._until(due - AHEAD // 2)
@@ -173,7 +178,7 @@ class Load:
     async def _in_time(self, due: int) -> bool:
         """Wait until a request is due; tell whether that was before the load's end."""
         if due > perf_counter_ns():
-            limit = self.arguments.duration
+            limit = self.limit
             if limit is not None and due - self.start > limit * 1e9:
                 return False
             await self._until(due)
@@ -206,7 +211,7 @@ class Load:
         return "ramp" if elapsed < self.arguments.ramp else "steady"
 
     def _out_of_time(self) -> bool:
-        limit = self.arguments.duration
+        limit = self.limit
         return limit is not None and perf_counter_ns() - self.start >= limit * 1e9
 
     async def _until(self, due: int) -> None:

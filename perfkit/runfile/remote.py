@@ -49,9 +49,9 @@ class RemoteStore:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     store = RemoteStore(RemoteStoreServer(folder).answer, "run.db")  # without a connection between them
     ...     store.begin_run({"run_id": "R", "name": "first"})
-    ...     store.told_to_stop("R")
+    ...     store.orders("R")
     ...     store.close()
-    False
+    (False, 0.0)
     """
 
     ask: Callable[[Question], Answer]
@@ -108,9 +108,10 @@ class RemoteStore:
         found: Repeats | None = self._tell("cached_repeats", run_id)
         return found
 
-    def told_to_stop(self, run_id: str) -> bool:
+    def orders(self, run_id: str) -> tuple[bool, float]:
         """As ``Writer``."""
-        return bool(self._tell("told_to_stop", run_id))
+        stop, more = self._tell("orders", run_id)
+        return bool(stop), float(more)
 
     def check_file(self) -> str | None:
         """As ``Writer``."""
@@ -221,5 +222,5 @@ class RemoteStoreServer:
 
 _METHODS = frozenset(
     {"begin_run", "update_run", "merge_run", "add_results", "add_samples", "add_clocks", "cached_repeats"}
-    | {"discard_run", "told_to_stop", "check_file"}
+    | {"discard_run", "orders", "check_file"}
 )

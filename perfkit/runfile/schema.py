@@ -183,7 +183,7 @@ SAMPLE = (
 CONTROL = (
     Column("time", "REAL", "s", "Unix epoch"),
     Column("run_id", "TEXT", "", "NULL: every run of this file"),
-    Column("word", "TEXT", "", "an order to the worker, looked at once a second: stop"),
+    Column("word", "TEXT", "", "an order to the worker, looked at once a second: stop, or extend and seconds"),
 )
 
 SERVER_SERIES = (

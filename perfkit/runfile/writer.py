@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -64,6 +65,8 @@ _UNSTORABLE = (
     UnicodeEncodeError,
 )
 """What sqlite3 raises, in one release or another, for a value that it cannot hold."""
+
+_EXTEND = re.compile(r"extend (\d{1,9}(?:\.\d{1,9})?)")
 
 
 class Writer:
@@ -242,13 +245,14 @@ class Writer:
         except sqlite3.Error as error:
             raise StorageError(f"cannot read {self.path}: {error}") from None
 
-    def told_to_stop(self, run_id: str) -> bool:
-        """Tell whether someone has written an order to stop into ``control``."""
-        query = "SELECT 1 FROM control WHERE word = 'stop' AND (run_id = ? OR run_id IS NULL) LIMIT 1"
+    def orders(self, run_id: str) -> tuple[bool, float]:
+        """Tell what someone has written into ``control``: whether to stop, and for how many seconds more to go on."""
+        query = "SELECT word FROM control WHERE run_id = ? OR run_id IS NULL"
         try:
-            return self._db.execute(query, (run_id,)).fetchone() is not None
+            words = [str(word) for (word,) in self._db.execute(query, (run_id,))]
         except sqlite3.Error as error:
             raise StorageError(f"cannot read {self.path}: {error}") from None
+        return "stop" in words, sum(float(found[1]) for word in words if (found := _EXTEND.fullmatch(word)))
 
     def close(self) -> None:
         """Fold the journal, so that a finished file is one file, and close.
@@ -344,11 +348,11 @@ def _new_file_beside(lost: Path) -> Path:
     raise problem or FileNotFoundError(lost)
 
 
-def order_stop(path: Path, run_id: str) -> None:
-    """Write an order to stop into a run file; the worker of that run looks for it once a second."""
+def order(path: Path, run_id: str, word: str) -> None:
+    """Write an order into a run file, ``stop`` or ``extend 30.0``; the run's worker looks for it once a second."""
     try:
         with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=5.0)) as file:
-            file.execute("INSERT INTO control (time, run_id, word) VALUES (?, ?, 'stop')", (time(), run_id))
+            file.execute("INSERT INTO control (time, run_id, word) VALUES (?, ?, ?)", (time(), run_id, word))
             file.commit()
     except sqlite3.Error as error:
         raise StorageError(f"cannot write {path}: {error}") from None

@@ -12,7 +12,7 @@ from perfkit.errors import NothingSucceeded, UsageError, explain
 from perfkit.runfile.owner import lives, status
 from perfkit.runfile.record import as_object, count_requests
 from perfkit.runfile.schema import APPLICATION_ID, OUTPUTS, SUFFIXES
-from perfkit.runfile.writer import order_stop
+from perfkit.runfile.writer import order
 from perfkit.runner.job import LOOK_EVERY, STOP_WAIT, BaseJob, Progress
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class AttachedJob(BaseJob):
         TimeoutError
             It has not stopped within a few seconds: it may hang before its load, and go on when that ends.
         """
-        self._wait(STOP_WAIT, lambda: order_stop(self.path, str(self._record()["run_id"])))
+        self._wait(STOP_WAIT, lambda: order(self.path, str(self._record()["run_id"]), "stop"))
         return self.runs
 
     def wait(self, timeout: float | None = None) -> "Runs":

@@ -9,17 +9,21 @@ import platform
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from perfkit.analysis.notebook.live import Several
 from perfkit.analysis.stats.distribution import percentile
 from perfkit.options.output import written
 from perfkit.records import TOKEN_KINDS
 from perfkit.runfile import chunks
+from perfkit.runner.job import Job
 from perfkit.runner.start import start
 from perfkit.simulator import Simulation, simulate
 from perfkit.simulator.truth import RequestTruth, chunks_by_request, read_requests
@@ -308,16 +312,19 @@ def calibrate(
     >>> [point.streams for point in found.points]
     [2]
     """
-    points = []
-    for itl in itls:
-        for count in streams:
-            points.append(_point(count, itl, stamps))
-            if progress is not None:
-                progress(points[-1])
+    points: list[Point] = []
+    grid = [(count, itl) for itl in itls for count in streams]
+    several = Several(figures=False)  # nothing else is to use the processor meanwhile
+    for at, (count, itl) in enumerate(grid, 1):
+        what = f"point {at} of {len(grid)}, {count} {'stream' if count == 1 else 'streams'}, {itl * 1e3:g} ms a token"
+        points.append(_point(count, itl, stamps, partial(several, before=what, after="")))
+        several.draw(Calibration(tuple(points)))
+        if progress is not None:
+            progress(points[-1])
     return Calibration(tuple(points))
 
 
-def _point(streams: int, itl: float, stamps: str) -> Point:
+def _point(streams: int, itl: float, stamps: str, watch: Callable[[Job], AbstractContextManager[object]]) -> Point:
     tokens = max(4, round(SECONDS / itl))
     with tempfile.TemporaryDirectory() as name:
         db, log, chunk_log = (Path(name) / file for file in ("run.db", "log.csv", "chunks.bin"))
@@ -325,7 +332,7 @@ def _point(streams: int, itl: float, stamps: str) -> Point:
             ttft=TTFT, itl=itl, jitter=0.5, output_tokens=tokens, log=str(log), chunk_log=str(chunk_log)
         )
         with simulate(simulation) as server:
-            start(
+            job = start(
                 server.url,
                 parallel=streams,
                 number=streams,
@@ -333,5 +340,7 @@ def _point(streams: int, itl: float, stamps: str) -> Point:
                 max_tokens=tokens,
                 stamps=stamps,
                 db=str(db),
-            ).wait()
+            )
+            with watch(job):
+                job.wait()
         return Point(streams, itl, streams / itl, lateness(db, log, chunk_log))

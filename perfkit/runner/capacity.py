@@ -70,7 +70,7 @@ def capacity(
         Takes each point as it is done.
     watch : callable, optional
         Shows the job of a point until a block ends: ``watch(job, "point 2 of 10, 8 requests/s", "met at 4")``.
-        Default: a line in the terminal, a bar in a notebook.
+        Default: lines in a terminal; in a notebook a panel, with the curve so far below it.
     **given
         Fields of ``Arguments``, for each point. ``number`` (500 by default) or ``duration`` is that of one point.
 
@@ -119,7 +119,8 @@ def capacity(
         low, high = int(low), int(high) if isfinite(high) else high
     search = _Search(_arguments(url, {**given, axis: low}), axis, objectives)
     found: list[Point] = []
-    watch = watch or Several()
+    several = Several()
+    watch = watch or several
     while (
         load := plan_next([each.tried for each in found], error, points - len(found), low, high, whole=whole)
     ) is not None:
@@ -127,6 +128,8 @@ def capacity(
         name = f"point {len(found) + 1} of {points}, {load:.4g} {LOADS[axis]}"
         with watch(job, name, _known(found, error, whole=whole)):
             found.append(search.point(job, load))
+        if watch is several:
+            several.draw(Capacity(axis, objectives, confidence, tuple(found), search.runs))
         if progress is not None:
             progress(found[-1])
     return Capacity(axis, objectives, confidence, tuple(found), search.runs)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -26,9 +26,11 @@ from perfkit.loadgen.workers.protocol import ReadPrompts, Worker
 from perfkit.loadgen.workers.work import Resumed, Work
 from perfkit.options.arguments import Arguments, spelt
 from perfkit.options.certificates import run_context
+from perfkit.options.units import duration
 from perfkit.records import Pumped
 from perfkit.registry import APIS, DATASETS
 from perfkit.runfile.record import count_requests
+from perfkit.runfile.writer import order
 from perfkit.runner.published import pages_of
 from perfkit.runner.scrape import Scraper
 
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from perfkit.analysis.results.runs import Runs
 
 STOP_WAIT = 5.0
+LONGEST = 1e9
+"""Seconds by which a load can be extended at most."""
 LOOK_EVERY = 0.1
 """Seconds between two looks at whether a job has ended."""
 
@@ -106,6 +110,33 @@ class BaseJob(ABC):
     def stop(self) -> "Runs":
         """Stop sending, keep what has arrived, and return it."""
 
+    def extend(self, seconds: float | str) -> None:
+        """Let the load under way go on for longer, of a sweep the point under way; returns once it has heard of it.
+
+        Parameters
+        ----------
+        seconds : float or str
+            By how much its duration grows: ``60``, ``"5min"``.
+
+        Raises
+        ------
+        UsageError
+            The load ends after a number of requests and has no duration, or it has ended meanwhile.
+        """
+        more = duration("seconds", seconds)
+        if not 0 < more < LONGEST:
+            raise UsageError(f"a load is extended by some seconds, above 0 and below {LONGEST:g}; got {seconds!r}")
+        before = self.progress
+        if before.duration is None or before.path is None:
+            raise UsageError("only a load that was given a duration can be extended; this one has none")
+        if not self.done():
+            order(Path(before.path), before.run_ids[-1], f"extend {more:.6f}")
+        wanted = before.duration + more
+        while (now := self.progress).run_ids == before.run_ids and now.duration != wanted and not self.done():
+            sleep(LOOK_EVERY)
+        if now.duration != wanted:
+            raise UsageError("the load ended before it could be extended; start another run")
+
     @abstractmethod
     def wait(self, timeout: float | None = None) -> "Runs":
         """Wait for the end and return the runs."""
@@ -121,7 +152,7 @@ class BaseJob(ABC):
         return f"<{type(self).__name__} {state}: {counts}, in {self.path}>"
 
     def _ipython_display_(self) -> None:
-        """Show the live line where a job ends a cell."""
+        """Show how far it is where a job ends a cell."""
         from perfkit.analysis.notebook.live import show
 
         show(self)

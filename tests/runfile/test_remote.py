@@ -34,7 +34,7 @@ def test_what_is_stored_from_afar_is_what_a_writer_stores(tmp_path: Path) -> Non
         store.update_run("R", sent=1)
         store.merge_run("R", {"status": "finished", "sent": 1})
         assert store.cached_repeats("R") is None
-        assert not store.told_to_stop("R")
+        assert store.orders("R") == (False, 0)
         store.close()
     for query in ("SELECT * FROM result", "SELECT name, status, sent FROM run"):
         assert stored(tmp_path / "far.db", query) == stored(tmp_path / "near.db", query)

@@ -14,7 +14,7 @@ import pytest
 from perfkit.errors import StorageError
 from perfkit.runfile.safe_file import open_live
 from perfkit.runfile.schema import NARROW, RESULT_NAMES, SCHEMA_VERSION, statements
-from perfkit.runfile.writer import Row, Writer
+from perfkit.runfile.writer import Row, Writer, order
 
 ANCESTOR = """
 request start_time inter_token_latencies success response_messages completed_time latency first_chunk_latency
@@ -201,14 +201,15 @@ def test_what_is_no_database_is_refused_in_one_sentence(path: Path, content: byt
         Writer(path)
 
 
-def test_an_order_to_stop_stands_in_the_file(writer: Writer, path: Path) -> None:
-    assert not writer.told_to_stop("r")
-    with sqlite3.connect(path) as db:
-        db.execute("INSERT INTO control VALUES (0, 'other', 'stop')")
-    assert not writer.told_to_stop("r")
+def test_orders_stand_in_the_file(writer: Writer, path: Path) -> None:
+    assert writer.orders("r") == (False, 0)
+    order(path, "other", "stop")
+    for seconds in ("30.5", "10", "nan", "-5", "1e400"):  # what is no number of seconds is no order
+        order(path, "r", f"extend {seconds}")
+    assert writer.orders("r") == (False, 40.5)
     with sqlite3.connect(path) as db:
         db.execute("INSERT INTO control VALUES (0, NULL, 'stop')")
-    assert writer.told_to_stop("r")
+    assert writer.orders("r") == (True, 40.5)
 
 
 FILL = """

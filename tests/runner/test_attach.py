@@ -282,3 +282,28 @@ def test_waiting_for_a_job_that_failed_raises_why(tmp_path: Path) -> None:
 def test_what_needs_its_driver_cannot_be_detached(given: dict[str, object], reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         start("http://localhost:1", **given, detach=True)
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_a_load_with_a_duration_is_extended_from_here_and_from_another_process(
+    server: Simulated, tmp_path: Path, detached: bool
+) -> None:
+    job = pk.start(server.url, rate=50, duration=3, max_tokens=2, db=f"{tmp_path}/a.db", detach=detached)
+    until(lambda: job.progress.sent > 0)
+    (attach(job.path) if detached else job).extend("2s")
+    runs = job.wait()
+    rows = runs.requests["start_time"]
+    assert 4.5 < rows.max() - rows.min() < 5.5
+    assert runs.table["duration"].item() == 5
+    assert any("extended while it ran, by 2 s in all" in remark for remark in runs.members[0].record.remarks)
+    with pytest.raises(UsageError, match="the load ended before it could be extended"):
+        job.extend(1)
+
+
+def test_a_load_of_a_number_of_requests_cannot_be_extended(server: Simulated, tmp_path: Path) -> None:
+    job = pk.start(server.url, number=2, max_tokens=2, db=f"{tmp_path}/a.db", workers=0)
+    with pytest.raises(UsageError, match="only a load that was given a duration"):
+        job.extend(1)
+    with pytest.raises(UsageError, match="above 0"):
+        job.extend(-1)
+    job.wait()

@@ -524,7 +524,7 @@ def test_run_shows_its_progress_on_the_error_stream_only(
     screen = Screen()
     monkeypatch.setattr(sys, "stderr", screen)
     run(server.url, number=3, db=str(tmp_path / "run.db"), workers=0)
-    assert re.search(r"\r100% .*\n$", screen.getvalue())
+    assert re.search(r"\r100% .*\n.* output tokens/s .*\n$", screen.getvalue())
     assert capsys.readouterr().out == ""
 
 

@@ -1,1 +1,1 @@
-"""What lives in a notebook: the explorer, the live line of a job, and the one door to a patched loop."""
+"""What lives in a notebook: the explorer, the panel of a job under way, and the one door to a patched loop."""

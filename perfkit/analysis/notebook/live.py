@@ -1,18 +1,36 @@
-"""The live line of a job: how far it is, in a notebook with a bar and a stop button, in a terminal as text."""
+"""What is shown of a job under way: in a notebook a panel with a stop button, in a terminal a few lines."""
 
 import math
 import shutil
+import sqlite3
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, thread_time
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
+from perfkit.errors import PerfkitError
 from perfkit.printable import plain
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from perfkit.analysis.results.runs import Runs
+    from perfkit.analysis.results.so_far import Figures, SoFar
+
+T = TypeVar("T")
+
 EVERY = 0.2
-"""Seconds between two looks at the job."""
+"""Seconds between two looks at how far the job is."""
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks into its file, at least."""
+
+SHARE = 0.01
+"""Of a core: what the figures cost at most, and as much again the verdict. A look that costs more comes later."""
 
 
 class Progress(Protocol):
@@ -58,6 +76,10 @@ class Progress(Protocol):
     def duration(self) -> float | None:
         """Seconds planned; None where there is no limit of time."""
 
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """Its points that have begun."""
+
 
 class Job(Protocol):
     """What a line asks of a job."""
@@ -78,11 +100,25 @@ class Job(Protocol):
     def path(self) -> Path | None:
         """The run file."""
 
+    @property
+    def runs(self) -> "Runs":
+        """What has been stored so far."""
+
     def done(self) -> bool:
         """Tell whether it has ended."""
 
     def stop(self) -> object:
         """End it early."""
+
+    def extend(self, seconds: float) -> None:
+        """Let the load under way go on for longer."""
+
+
+class Chart(Protocol):
+    """What was found by several jobs."""
+
+    def plot(self) -> "Axes":
+        """Draw it."""
 
 
 class Painter(Protocol):
@@ -90,6 +126,12 @@ class Painter(Protocol):
 
     def paint(self, text: str, share: float, *, over: bool) -> None:
         """Draw the line; ``share`` is NaN where the end is not known."""
+
+    def look(self, figures: "Figures", verdict: str) -> None:
+        """Take what the file holds so far, and what can be said of it: drawn with the line from now on."""
+
+    def draw(self, chart: Chart) -> None:
+        """Draw what the jobs before this one have found, where there is room for a picture."""
 
     def blocked(self) -> None:
         """Take back what a person cannot press while the cell runs."""
@@ -143,16 +185,24 @@ class Several:
     Parameters
     ----------
     painter : Painter, optional
-        Where; default: a bar in a notebook, a line elsewhere.
+        Where; default: a panel in a notebook, lines in a terminal.
+    figures : bool
+        Look into their files as well.
     """
 
-    def __init__(self, painter: Painter | None = None) -> None:
+    def __init__(self, painter: Painter | None = None, *, figures: bool = True) -> None:
         self._painter = painter
+        self._figures = figures
 
     def __call__(self, job: Job, before: str, after: str) -> "Line":
         """Show one of them, and what it is among the others; as a context manager the line ends with the block."""
         self._painter = self._painter or _painter(job)
-        return Line(job, Framed(self._painter, before, after))
+        return Line(job, Framed(self._painter, before, after), figures=self._figures)
+
+    def draw(self, chart: Chart) -> None:
+        """Draw what they have found so far, below the line, while nothing is measured."""
+        if self._painter is not None:
+            self._painter.draw(chart)
 
 
 @dataclass(frozen=True)
@@ -175,13 +225,45 @@ class Framed:
         """Add what belongs to the line, and pass it on."""
         self.painter.paint(" · ".join(filter(None, (self.before, text, self.after))), share, over=over)
 
+    def look(self, figures: "Figures", verdict: str) -> None:
+        """Pass it on."""
+        self.painter.look(figures, verdict)
+
+    def draw(self, chart: Chart) -> None:
+        """Pass it on."""
+        self.painter.draw(chart)
+
     def blocked(self) -> None:
         """Pass it on."""
         self.painter.blocked()
 
 
+class Seldom(Generic[T]):
+    """Calls a function as often as its cost allows, and keeps its last answer.
+
+    Parameters
+    ----------
+    function : callable
+    nothing : T
+        The answer before its first call.
+    """
+
+    def __init__(self, function: Callable[[], T], nothing: T) -> None:
+        self._function = function
+        self._answer = nothing
+        self._due = 0.0
+
+    def __call__(self, *, now: bool = False) -> T:
+        """Return a new answer if one is due, or wanted now; else the last one."""
+        if now or monotonic() >= self._due:
+            began = thread_time()
+            self._answer = self._function()
+            self._due = monotonic() + max(LOOK_EVERY, (thread_time() - began) / SHARE)
+        return self._answer
+
+
 class Line:
-    """The live line of one job.
+    """What is shown of one job: how far it is, and what its file holds so far.
 
     Parameters
     ----------
@@ -191,9 +273,14 @@ class Line:
         Where it is drawn.
     alone : bool
         Nothing else tells of the job: the line names its file, and says why it failed.
+    figures : bool
+        Look into its file as well.
     """
 
-    def __init__(self, job: Job, painter: Painter, *, alone: bool = False) -> None:
+    def __init__(self, job: Job, painter: Painter, *, alone: bool = False, figures: bool = True) -> None:
+        self._so_far: SoFar | None = None
+        self._figures: Seldom[Figures | None] = Seldom(self._look if figures else lambda: None, None)
+        self._verdict = Seldom(self._judge, "")
         self._job = job
         self._alone = alone
         self._painter = painter
@@ -223,8 +310,31 @@ class Line:
                 break
         self._paint("stopped: " if self._job.interrupted else "done: ", over=True)
 
+    def _look(self) -> "Figures | None":
+        """Read what is new in the file; None where there is none, or nothing else to be had just now."""
+        path, run_ids = self._job.path, self._job.progress.run_ids
+        if path is None or not run_ids:
+            return None
+        from perfkit.analysis.results.so_far import SoFar  # with NumPy, which the command line does without till here
+
+        self._so_far = self._so_far or SoFar(path)
+        try:
+            return self._so_far.look(run_ids)
+        except sqlite3.Error:  # the file is moved or gone: whoever writes it says so
+            return None
+
+    def _judge(self) -> str:
+        """Say what the file shows so far of whether its figures are the server's."""
+        try:
+            verdicts = [verdict for verdict in self._job.runs.verdicts.values() if verdict is not None]
+        except (PerfkitError, sqlite3.Error):
+            return ""
+        return " · ".join([f"so far {verdicts[-1].level}", *verdicts[-1].reasons]) if verdicts else ""
+
     def _paint(self, before: str, *, over: bool) -> None:
         progress = self._job.progress
+        if (figures := self._figures(now=over)) is not None:
+            self._painter.look(figures, "" if over else self._verdict())
         parts = [sentence(progress, over=over)]
         if self._alone and over and self._job.problem:
             parts.insert(0, self._job.problem)
@@ -272,9 +382,9 @@ def _left(progress: Progress) -> float:
 
 def _painter(job: Job) -> Painter:
     if _in_notebook():
-        from perfkit.analysis.notebook.bar import Bar
+        from perfkit.analysis.notebook.panel import Panel
 
-        return Bar(job.stop)
+        return Panel(job.stop, job.extend)
     return Terminal()
 
 
@@ -286,17 +396,34 @@ def _in_notebook() -> bool:
 
 
 class Terminal:
-    """One line on standard error, rewritten in place; nothing where nobody looks."""
+    """A few lines on standard error, rewritten in place; nothing where nobody looks."""
+
+    def __init__(self) -> None:
+        self._below: list[str] = []
+        self._painted = 0
+
+    def look(self, figures: "Figures", verdict: str) -> None:
+        """Keep what is to be written below the line."""
+        self._below = [*figures.sentences(), *([verdict] if verdict else [])]
+
+    def draw(self, chart: Chart) -> None:
+        """Leave it out: there is no room for a picture."""
 
     def paint(self, text: str, share: float, *, over: bool) -> None:
-        """Rewrite the line."""
+        """Rewrite the lines."""
         if not sys.stderr.isatty():
             return
         done = "" if math.isnan(share) else f"{share:4.0%} "
         # A line that wraps could not be rewritten.
-        line = plain(f"{done}{text}")[: shutil.get_terminal_size().columns - 1]
-        sys.stderr.write(f"\r{line}\x1b[K" + ("\n" if over else ""))
+        width = shutil.get_terminal_size().columns - 1
+        lines = [plain(line)[:width] for line in (f"{done}{text}", *self._below)]
+        lines += [""] * (self._painted - len(lines))
+        up = f"\x1b[{self._painted - 1}A" if self._painted > 1 else ""
+        sys.stderr.write(f"\r{up}" + "\x1b[K\n".join(lines) + "\x1b[K" + ("\n" if over else ""))
         sys.stderr.flush()
+        self._painted = 0 if over else len(lines)
+        if over:
+            self._below = []
 
     def blocked(self) -> None:
         """Ctrl-C needs no button."""

@@ -67,6 +67,8 @@ class RecorderClient:
         self.failure: PerfkitError | None = None
         self._gone = False
         self.told_to_stop = False
+        self.extended = 0.0
+        """Seconds by which the load goes on for longer than it was given."""
         self.ahead = 0
         """Nanoseconds by which the clock here is ahead of the one that the run file's times are on."""
         self._starved = self._empty_since = 0
@@ -89,6 +91,7 @@ class RecorderClient:
             "stored": self._on_stored,
             "failure": self._on_failure,
             "stop": self._on_stop,
+            "extend": self._on_extend,
             "remark": remark or (lambda sentence: None),
             "moved": moved or (lambda path: None),
             "want prompts": self._on_want_prompts,
@@ -175,7 +178,7 @@ class RecorderClient:
         self.stored = self.failed = self._delivered = self._starved = self._empty_since = 0
         self._ready.clear()
         self._follow_ups.clear()
-        self._asked, self._exhausted, self.last_error = AHEAD, False, None
+        self._asked, self._exhausted, self.last_error, self.extended = AHEAD, False, None, 0.0
         self._send("begin", arguments, run_id, clock_offset, share, more)
 
     def deliver(self, ready: Ready, phase: Phase, scheduled: int | None, exchange: Exchange) -> None:
@@ -308,6 +311,9 @@ class RecorderClient:
 
     def _on_stop(self) -> None:
         self.told_to_stop = True
+
+    def _on_extend(self, seconds: float) -> None:
+        self.extended = seconds
 
     def _on_want_prompts(self, reading: str) -> None:
         if self._want_prompts is not None:

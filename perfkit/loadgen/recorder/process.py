@@ -327,7 +327,13 @@ class Recorder:
             self._channel.send(("moved", copy))
             raise StorageError(f"the run file was deleted or replaced during the run; what was measured is in {copy}")
         self._store.update_run(run.run_id, heartbeat=time())
-        if not self._told_to_stop and self._store.told_to_stop(run.run_id):
+        stop, more = self._store.orders(run.run_id)
+        if more != run.extended and run.arguments.duration is not None:
+            run.extended = more
+            self._store.update_run(run.run_id, duration=run.arguments.duration + more)
+            self._channel.send(("extend", more))
+            self._remarks.keep(f"the load was extended while it ran, by {more:g} s in all")
+        if stop and not self._told_to_stop:
             self._told_to_stop = True
             self._channel.send(("stop",))
 

@@ -63,6 +63,8 @@ class RunState:
         """The first request that was made."""
         self.stored = self.failed = self.cut_off = 0
         self.events_before = 0
+        self.extended = 0.0
+        """Seconds by which the load was made longer while it ran."""
         self.beaten = monotonic()
         self.cpu = process_time()
         keys = [key for name in ("extra_args", "parameters") for key in keys_in(getattr(arguments, name))]

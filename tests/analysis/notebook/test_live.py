@@ -1,13 +1,17 @@
 import io
 import math
 import sys
+import tempfile
 import threading
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic, thread_time
 
 import pytest
 
-from perfkit.analysis.notebook.live import Line, Several, Terminal, sentence, share, show
+import perfkit as pk
+from perfkit.analysis.notebook.live import Line, Seldom, Several, Terminal, sentence, share, show
+from perfkit.analysis.results.so_far import Failures, Figures, PointSoFar
 from perfkit.runner.job import Progress
 
 
@@ -32,12 +36,20 @@ class Wall:
     """A painter that keeps what was painted, and lets a test wait for it."""
 
     def __init__(self):
-        self.painted, self.seen, self.button = [], threading.Condition(), True
+        self.painted, self.figures, self.charts, self.seen, self.button = [], [], [], threading.Condition(), True
 
     def paint(self, text, share, *, over):
         with self.seen:
             self.painted.append((text, share, over))
             self.seen.notify_all()
+
+    def look(self, figures, verdict):
+        with self.seen:
+            self.figures.append((figures, verdict))
+            self.seen.notify_all()
+
+    def draw(self, chart):
+        self.charts.append(chart)
 
     def blocked(self):
         self.button = False
@@ -131,6 +143,66 @@ def test_a_terminal_rewrites_one_line(monkeypatch):
     terminal.paint("1 request", 0.5, over=False)
     terminal.paint("done", math.nan, over=True)
     assert screen.getvalue() == "\r 50% 1 request\x1b[K\rdone\x1b[K\n"
+
+
+FIGURES = Figures(
+    (PointSoFar("8 users", 12, 2, 2.0, 5.0, 80.0, (0.05, 0.1), (0.01, 0.02)),),
+    (Failures("http_status", 2, "the queue\x1b[2J is full"),),
+)
+
+
+def test_a_terminal_rewrites_its_figures_with_the_line_and_no_escape_sequence_of_a_server(monkeypatch):
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("COLUMNS", "200")
+    terminal = Terminal()
+    terminal.look(FIGURES, "so far VALID")
+    terminal.paint("12 requests", math.nan, over=False)
+    terminal.look(Figures(), "")
+    terminal.paint("done", math.nan, over=True)
+    rates = "80.0 output tokens/s · TTFT p50 50.0, p95 100.0 ms · TPOT p50 10.0, p95 20.0 ms"
+    first = [
+        "12 requests",
+        rates,
+        "2 failed, http_status: the queue\N{REPLACEMENT CHARACTER}[2J is full",
+        "so far VALID",
+    ]
+    then = "\r\x1b[3A" + "\x1b[K\n".join(["done", "", "", ""]) + "\x1b[K\n"
+    assert screen.getvalue() == "\r" + "\x1b[K\n".join(first) + "\x1b[K" + then
+
+
+def test_a_look_that_costs_more_comes_later():
+    def costly():
+        began = thread_time()
+        while thread_time() - began < 0.05:
+            pass
+        calls.append(monotonic())
+        return len(calls)
+
+    calls = []
+    seldom = Seldom(costly, 0)
+    assert [seldom(), seldom()] == [1, 1]
+    assert seldom._due - calls[0] == pytest.approx(0.05 / 0.01, rel=0.2)
+    assert seldom(now=True) == 2
+
+
+@pytest.mark.processes
+def test_the_panel_of_a_job_has_the_figures_of_its_file_while_it_runs_and_of_all_at_its_end():
+    wall = Wall()
+    with pk.simulate(ttft=0.02, itl=0.002, fail_every=5) as server, tempfile.TemporaryDirectory() as folder:
+        job = pk.start(server.url, parallel=2, duration=60, max_tokens=4, db=f"{folder}/a.db", workers=0)
+        line = Line(job, wall)
+        with wall.seen:
+            assert wall.seen.wait_for(lambda: any(each.points for each, _ in wall.figures if each), timeout=30)
+        runs = job.stop()
+        line.close()
+        rows = runs.requests
+    (point,) = wall.figures[-1][0].points
+    good = rows[rows["success"] == 1]
+    assert (point.load, point.done) == ("2 users", (rows["error_kind"] != "interrupted").sum())
+    assert point.ttft == pytest.approx((good["ttft"].quantile(0.5), good["ttft"].quantile(0.95)))
+    assert point.tpot == pytest.approx((good["tpot"].quantile(0.5), good["tpot"].quantile(0.95)))
+    assert sum(each.number for each in wall.figures[-1][0].failures) == point.failed > 0
 
 
 def test_nothing_is_written_where_nobody_looks(monkeypatch):
