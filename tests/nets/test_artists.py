@@ -19,8 +19,8 @@ from tests.nets.golden import FIXTURES, RUNS, agrees, plain
 matplotlib.use("Agg")
 
 CHARTS = (
-    *("box", "ecdf", "failures", "goodput", "heatmap", "hist", "latency_split", "over_time", "percentiles", "raster"),
-    *("scatter", "shift", "sweep", "timeline", "tradeoff"),
+    *("box", "ecdf", "failures", "goodput", "heatmap", "hist", "latency_split", "over_time", "pareto", "percentiles"),
+    *("raster", "scatter", "shift", "sweep", "timeline", "tradeoff"),
 )
 
 
@@ -128,10 +128,11 @@ def test_a_chart_draws_what_it_drew(six, chart, count):
         ("scatter", "ttft", {"x": "prompt_tokens"}),
         ("sweep", "tpot", {"by": "gpu"}),
         ("percentiles", "e2e", {"by": "gpu"}),
+        ("pareto", None, {"y": "output_throughput", "by": "gpu"}),
     ],
 )
 def test_a_chart_of_another_metric_or_grouping_draws_what_it_drew(six, chart, metric, options):
-    name = " ".join([chart, metric, *(f"{key}={value}" for key, value in options.items())])
+    name = " ".join([chart, *([metric] if metric else []), *(f"{key}={value}" for key, value in options.items())])
     agrees("artists", name, drawn(pk.open(RUNS), chart, metric, **options))
 
 

@@ -1,5 +1,6 @@
 """What is compared: a metric at a percentile or its mean, or a throughput; and its estimate for one run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, sqrt
 
@@ -9,7 +10,7 @@ import pandas as pd
 from perfkit.analysis.metrics.rates import with_windows
 from perfkit.analysis.metrics.registry import METRICS, RATES, Metric, Rate, statistic_named
 from perfkit.analysis.stats.distribution import Floats, percentile, present
-from perfkit.analysis.stats.estimates import Estimate, mean_estimate, percentile_estimate
+from perfkit.analysis.stats.estimates import UNKNOWN, Estimate, mean_estimate, percentile_estimate
 from perfkit.errors import UsageError, nearest
 from perfkit.options.objectives import read_quantity
 
@@ -81,6 +82,29 @@ def _brought(rows: pd.DataFrame, counted: tuple[str, ...]) -> Floats:
     columns = [rows["start_time"], rows["completed_time"], brought * rows["success"]]
     columns += [rows["window_start"], rows["window_end"]]
     return np.column_stack([column.to_numpy(dtype=float) for column in columns])
+
+
+def of_repeats(runs: Sequence[Estimate], level: float = 0.95) -> Estimate:
+    """Return what repeats of one run say: their geometric mean, with Student's interval over the runs.
+
+    Of one run it is that run's own estimate, whose interval says what its requests leave open.
+
+    Examples
+    --------
+    >>> found = of_repeats([Estimate(90.0, n=10), Estimate(100.0, n=10), Estimate(110.0, n=10)])
+    >>> round(found.value, 1), round(found.low), round(found.high), found.n
+    (99.7, 78, 128, 30)
+    """
+    known = [each for each in runs if each.value > 0]
+    if len(known) < 2:
+        return known[0] if known else next(iter(runs), UNKNOWN)
+    from scipy.special import stdtrit  # late, and not scipy.stats, which is slow to load
+
+    logs = np.log([each.value for each in known])
+    value, k = float(logs.mean()), len(known)
+    reach = float(stdtrit(k - 1, (1 + level) / 2) * logs.std(ddof=1) / sqrt(k))
+    n = sum(each.n for each in known)
+    return Estimate(exp(value), exp(value - reach), exp(value + reach), n, float(k))
 
 
 def rate_estimate(value: float, requests: Floats, level: float = 0.95) -> Estimate:

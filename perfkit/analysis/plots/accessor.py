@@ -8,8 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from pandas import DataFrame
 
-from perfkit.analysis.metrics import METRICS, RATES, tags_read
-from perfkit.analysis.metrics.bounds import request_bounds
+from perfkit.analysis.metrics import METRICS, RATES, statistic_named, tags_read
 from perfkit.analysis.plots.catalogue import CHARTS, Chart, find
 from perfkit.analysis.plots.intervals import READ
 from perfkit.analysis.plots.quantity import needed, require_name
@@ -93,8 +92,7 @@ class Plots:
         """
         found = find(chart)
         metric = metric or found.metric
-        bounds = request_bounds(options["slo"]) if options.get("slo") else {}
-        rows = rows_for(self._runs, found, metric, options.get("x"), *bounds, by=options.get("by", "run"))
+        rows = rows_for(self._runs, found, metric, *found.named(options), by=options.get("by", "run"))
         if rows.empty and self._runs.column("run").empty:
             raise UsageError("no request is left to draw: widen the filter, or look at runs that have requests")
         if metric in RATES and self._runs.by_outcome:
@@ -156,6 +154,14 @@ def rows_for(
     )
 
 
+def numbers(runs: Drawable, chart: str, metric: str | None = None, **options: Any) -> DataFrame:
+    """Return the numbers behind a chart, by its name and with its options."""
+    found = find(chart)
+    metric = metric or found.metric
+    rows = rows_for(runs, found, metric, *found.named(options), by=options.get("by", "run"))
+    return rows if found.table is None else found.table(rows, metric, **options)
+
+
 def _absent(rows: DataFrame, table: DataFrame) -> str | None:
     """Name the runs of which nothing is drawn; None where there are none."""
     there = set(rows["run"].unique())
@@ -176,6 +182,8 @@ def _pooled_loads(rows: DataFrame, table: DataFrame, by: str | None) -> str | No
 
 def _loadable(name: str) -> tuple[str, ...]:
     """Return the columns behind a name: a quantity with one value per request is a column of its own."""
+    if isinstance(name, str) and name not in METRICS and name not in RATES and (found := statistic_named(name)):
+        return found[0].columns
     require_name(name)
     if name in RATES:
         return (*needed(name), *READ)

@@ -2,14 +2,15 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from matplotlib.axes import Axes
 from pandas import DataFrame
 
 from perfkit.analysis.metrics import METRICS, RATES
+from perfkit.analysis.metrics.bounds import request_bounds
 from perfkit.analysis.plots.intervals import counted_over_time
 from perfkit.analysis.plots.quantity import LOADS
 from perfkit.registry import Registry, as_names
@@ -30,7 +31,15 @@ _RAISES = "Raises\n------\nUsageError\n    There is no such metric or column.\n\
 
 Draw = Callable[..., Axes]
 Tabulate = Callable[..., DataFrame]
+Named = Callable[[Mapping[str, Any]], Iterable[str]]
 F = TypeVar("F", bound=Draw)
+
+
+def usually_named(options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the quantities that the options ``x`` and ``slo`` of most charts name."""
+    if options.get("x"):
+        yield options["x"]
+    yield from request_bounds(options["slo"]) if options.get("slo") else ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,8 @@ class Chart:
         Which rates it draws in place of a metric.
     pooled : bool
         Whether it draws a metric of which a request has several values.
+    named : callable
+        ``(options) -> names``: the quantities that its options name.
     """
 
     name: str
@@ -68,6 +79,7 @@ class Chart:
     usual: tuple[str | None, ...] = ()
     rates: Rates = "none"
     pooled: bool = True
+    named: Named = usually_named
 
     def draws(self, metric: str) -> bool:
         """Tell whether it can draw a metric or a rate; what needs no metric is drawn whatever is chosen."""
@@ -109,6 +121,7 @@ def chart(
     usual: Iterable[str | None] = (),
     rates: Rates = "none",
     pooled: bool = True,
+    named: Named = usually_named,
 ) -> Callable[[F], F]:
     """Register a function as a chart.
 
@@ -132,6 +145,9 @@ def chart(
         requests in flight, or every one.
     pooled : bool
         False where it cannot draw a metric of which a request has several values, such as the gaps between tokens.
+    named : callable, optional
+        ``(options) -> names``: the quantities that its options name, whose columns it needs; default: ``x``, and those
+        of objectives of each request in ``slo``.
 
     Returns
     -------
@@ -152,7 +168,7 @@ def chart(
     def register(draw: F) -> F:
         describe_parameters(draw, needs)
         read = None if columns is None else tuple(columns)
-        entry = Chart(name, draw, metric, needs, read, table, tuple(usual), rates, pooled)
+        entry = Chart(name, draw, metric, needs, read, table, tuple(usual), rates, pooled, named)
         CHARTS.register(name, entry, draw.__module__)
         return draw
 

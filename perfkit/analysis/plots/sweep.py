@@ -161,13 +161,13 @@ def sweeps(
     """
     slots = None
     if by == "run":
-        requests, by, slots = _named(requests[requests[x].notna()], x)
+        requests, by, slots = named_runs(requests[requests[x].notna()], x)
     parts = groups(requests, by, slots=slots, typical=typical(metric), all_named=all_named)
     parts = [replace(group, rows=group.rows[group.rows[x].notna()]) for group in parts]
     return [group for group in parts if len(group.rows)]
 
 
-def _named(requests: DataFrame, x: str) -> tuple[DataFrame, str | None, Mapping[Hashable, int] | None]:
+def named_runs(requests: DataFrame, x: str) -> tuple[DataFrame, str | None, Mapping[Hashable, int] | None]:
     """Give each request its run's name, tell by what to part them, and the place of each name among the colours.
 
     They are parted by nothing where no two names meet at a load. A name has the colour of the first run that has it.

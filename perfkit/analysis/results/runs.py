@@ -741,6 +741,50 @@ class Runs:
         """
         return aggregates.goodput(self.members, slo, _names(by), self._no_rates(_names(by)))
 
+    def pareto(
+        self,
+        x: str = "interactivity",
+        y: str | None = None,
+        *,
+        by: str | None = "run",
+        slo: Any = None,
+        dominated: bool = False,
+    ) -> pd.DataFrame:
+        """Return the loads of each deployment that no other of its loads beats, as ``plot.pareto`` draws them.
+
+        Parameters
+        ----------
+        x, y : str
+            Rates, or statistics of metrics, of which more or less is better; default of y: ``"throughput_per_gpu"``,
+            and where no run has the tag ``gpus`` ``"output_throughput"``.
+        by : str or None
+            What tells deployments apart; None: all loads are one deployment's.
+        slo : str, several, or mapping of quantity to bound, optional
+            Objectives that a load must meet: ``{"interactivity": 30, "p95 ttft": "500ms"}``.
+        dominated : bool
+            Whether to return the others, too.
+
+        Returns
+        -------
+        DataFrame
+            A row per load: ``group``, ``run``, ``load``, ``requests``, ``failed``, ``x`` and ``y`` with the ends of
+            their 95 % intervals (in seconds where they are durations), ``mark``, ``misses``, ``dominated_by``,
+            ``frontier``. What is not known is NaN.
+
+        Raises
+        ------
+        UsageError
+            A quantity is not known, or an objective cannot be read.
+
+        Examples
+        --------
+        >>> runs.tag(gpus="8").pareto(by="deployment")  # doctest: +SKIP
+        """
+        from perfkit.analysis.plots.accessor import numbers
+
+        points = numbers(self, "pareto", by=by, x=x, y=y, slo=slo)
+        return points if dominated else points[points["frontier"]].reset_index(drop=True)
+
     def failures(self) -> pd.DataFrame:
         """Return what went wrong: one row per run, kind of error and status, with a count, a share and an example."""
         return aggregates.failures(self.members)
