@@ -12,6 +12,7 @@ from pathlib import Path
 from perfkit.analysis.definitions import DEFINITIONS
 from perfkit.analysis.metrics import METRICS, RATES
 from perfkit.analysis.plots.catalogue import CHARTS
+from perfkit.analysis.query.server_names import QUANTITIES, Published
 from perfkit.cli import COMMANDS
 from perfkit.options.arguments import OPTIONS, WIRE, default_of
 from perfkit.options.described import spelt_range
@@ -121,6 +122,21 @@ def _options(group: str) -> Table:
     return ("option", "field", "values", "unit", "default", "compared", "meaning"), rows
 
 
+def _server(_: str) -> Table:
+    rows = (
+        (f"`{name}`", each.unit, each.meaning, "; ".join(map(_published, each.names)))
+        for name, each in QUANTITIES.items()
+    )
+    return ("column", "unit", "meaning", "published as, the first that there is"), rows
+
+
+def _published(one: Published) -> str:
+    label = f'{{{one.where[0]}="{one.where[1]}"}}' if one.where else ""
+    scale = {1.0: "", 0.01: " / 100", 2.0**20: " MiB"}[one.scale]
+    whole = f" / `{one.of}`" if one.of else ""
+    return f"{one.server} `{one.name}{label}`{whole}{scale}"
+
+
 _KINDS: dict[str, Callable[[str], Table]] = {
     "columns": _columns,
     "limits": _limits,
@@ -130,6 +146,7 @@ _KINDS: dict[str, Callable[[str], Table]] = {
     "charts": _charts,
     "commands": _commands,
     "options": _options,
+    "server": _server,
 }
 
 if __name__ == "__main__":

@@ -194,3 +194,96 @@ def accepted_share(requests: pd.DataFrame) -> pd.Series:
     [0.75]
     """
     return requests["accepted_tokens"] / requests["draft_tokens"].where(requests["draft_tokens"] > 0)
+
+
+@metric(
+    "requests running in the server",
+    unit="requests",
+    columns=("running_at_start",),
+    shown=False,
+)
+def server_running(requests: pd.DataFrame) -> pd.Series:
+    """Requests that the server worked on when this one was sent, as it had last published.
+
+    Parameters
+    ----------
+    requests : DataFrame, one row per request
+        ``running_at_start``.
+
+    Returns
+    -------
+    Series of float, requests
+        NaN where nobody read what the server publishes (``--scrape``), or not within the last 2.5 s.
+
+    Notes
+    -----
+    Of the look before the request was sent, so up to a second old. docs/server.md says which names are read.
+
+    Examples
+    --------
+    >>> server_running(pd.DataFrame({"running_at_start": [4.0]})).tolist()
+    [4.0]
+    """
+    return requests["running_at_start"]
+
+
+@metric(
+    "requests waiting in the server",
+    unit="requests",
+    columns=("waiting_at_start",),
+    shown=False,
+)
+def server_waiting(requests: pd.DataFrame) -> pd.Series:
+    """Requests in the server's queue when this one was sent, as it had last published.
+
+    Parameters
+    ----------
+    requests : DataFrame, one row per request
+        ``waiting_at_start``.
+
+    Returns
+    -------
+    Series of float, requests
+        NaN where nobody read what the server publishes (``--scrape``), or not within the last 2.5 s.
+
+    Notes
+    -----
+    Of the look before the request was sent, so up to a second old. docs/server.md says which names are read.
+
+    Examples
+    --------
+    >>> server_waiting(pd.DataFrame({"waiting_at_start": [12.0]})).tolist()
+    [12.0]
+    """
+    return requests["waiting_at_start"]
+
+
+@metric(
+    "KV cache taken in the server",
+    unit="share",
+    columns=("kv_cache_at_start",),
+    shown=False,
+)
+def server_kv_cache(requests: pd.DataFrame) -> pd.Series:
+    """Share of the server's KV cache that was taken when this request was sent, as it had last published.
+
+    Parameters
+    ----------
+    requests : DataFrame, one row per request
+        ``kv_cache_at_start``.
+
+    Returns
+    -------
+    Series of float, 0 to 1
+        NaN where nobody read what the server publishes (``--scrape``), or not within the last 2.5 s.
+
+    Notes
+    -----
+    Of the look before the request was sent, so up to a second old. docs/server.md says which names are read.
+
+    Examples
+    --------
+    >>> server_kv_cache(pd.DataFrame({"kv_cache_at_start": [0.5]})).tolist()
+    [0.5]
+    """
+    return requests["kv_cache_at_start"]

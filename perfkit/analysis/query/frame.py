@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import sha256
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from perfkit.analysis.metrics.rates import rate_window
+from perfkit.analysis.query import server
 from perfkit.errors import CorruptPickle
 from perfkit.records import Json, Kind
 from perfkit.runfile.chunks import NO_LAG, unpack
@@ -31,9 +33,15 @@ _OF_WINDOW = {
     "crossing_chunks": "BLOB",
     "crossing_gaps": "TEXT",
 }
-DERIVED = {"t": "REAL", **_OF_WINDOW}
-"""Columns that are computed from those stored: the time since the run's start, the window of its rates, and the chunks
-and gaps of the answers that were under way at its edges."""
+OF_SERVER = {
+    "running_at_start": "running",
+    "waiting_at_start": "waiting",
+    "kv_cache_at_start": "kv_cache_use",
+}
+"""Columns that say what the server had published last when a request was sent, and what that is in ``runs.server``."""
+DERIVED = {"t": "REAL", **_OF_WINDOW, **dict.fromkeys(OF_SERVER, "REAL")}
+"""Columns that are computed from those stored: the time since the run's start, the window of its rates, the chunks and
+gaps of the answers that were under way at its edges, and what the server published."""
 
 TYPES = {column.name: column.type for column in RESULT} | DERIVED
 _BATCH = 20_000
@@ -151,6 +159,8 @@ class Run:
         """Return the SQL expression of a column of ``requests``."""
         if name in _OF_WINDOW:
             return self._of_window(name)
+        if name in OF_SERVER:
+            return self._of_server[name]
         # sqlite takes a quoted name that no column has for a text.
         derived = dict.fromkeys(self.source.lacks, "NULL")
         derived |= {"phase": self.phase, "t": f"start_time - {self.origin!r}"}
@@ -189,6 +199,19 @@ class Run:
         stored = {"crossing_chunks": "chunks", "crossing_gaps": "inter_token_latencies"}[name]
         crossed = " OR ".join(f"(start_time < {at} AND completed_time > {at})" for at in (low, high))
         return f"CASE WHEN success AND ({crossed}) THEN {self.expression(stored)} END"
+
+    @cached_property
+    def _of_server(self) -> dict[str, str]:
+        """The SQL expressions of what the server had published when a request was sent."""
+        expressions = dict.fromkeys(OF_SERVER, "NULL")
+        for name, quantity in OF_SERVER.items() if server.has_any(self) else ():
+            known = server.at_start(self, quantity)
+            if known is not None:
+                # Of the run, not of this object: filters carry the expression on to others.
+                function = f"{name}_{sha256(self.run_id.encode()).hexdigest()[:16]}"
+                self.source.connection.create_function(function, 1, known, deterministic=True)
+                expressions[name] = f"{function}(start_time)"
+        return expressions
 
     def query(self, columns: Iterable[str], part: Part = "load") -> tuple[str, list[Json]]:
         """Return the SQL that selects the index and columns of the rows that are looked at, in order of start."""

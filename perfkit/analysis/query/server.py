@@ -3,7 +3,6 @@
 Stored are the values that changed; here each look at a page has every value that stood on it then.
 """
 
-import sqlite3
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +36,12 @@ def is_stored(source: "Source") -> bool:
     """Tell whether a file has the tables: those of an earlier perfkit have not."""
     names = {table: {column.name for column in columns} for table, columns in _TABLES.items()}
     return all(set(stored_columns(source.connection, table, known)) == known for table, known in names.items())
+
+
+def has_any(run: "Run") -> bool:
+    """Tell whether anything was read of a run's servers."""
+    query = "SELECT 1 FROM server_series WHERE run_id = ? LIMIT 1"
+    return is_stored(run.source) and run.source.connection.execute(query, [run.run_id]).fetchone() is not None
 
 
 def stored(run: "Run") -> Iterator[list[ServerSample]]:
@@ -206,11 +211,6 @@ def at_start(run: "Run", name: str) -> Callable[[float | None], float | None] | 
         return float(told[index])
 
     return at
-
-
-def register(connection: sqlite3.Connection, name: str, function: Callable[[float | None], float | None]) -> None:
-    """Give queries a function."""
-    connection.create_function(name, 1, function, deterministic=True)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from perfkit.analysis.compare.slow_requests import Cohorts, why_slow
 from perfkit.analysis.compare.work import noted
 from perfkit.analysis.importers.canonical import as_tables
 from perfkit.analysis.metrics import RATES
-from perfkit.analysis.query import columns, decoding, frame, opening
+from perfkit.analysis.query import columns, decoding, frame, opening, server
 from perfkit.analysis.query.annotations import annotated, keep, said_of_removed
 from perfkit.analysis.query.frame import Run
 from perfkit.analysis.query.labels import distinct
@@ -539,6 +539,17 @@ class Runs:
     def chunks(self) -> pd.DataFrame:
         """One row a chunk of an answer; see ``perfkit.analysis.query.frame.chunks`` for the columns."""
         return frame.chunks(self.members)
+
+    @cached_property
+    def server(self) -> pd.DataFrame:
+        """One row for each look at each page that servers published during the runs (``scrape``).
+
+        ``run``, ``page`` (URL), ``time`` (Unix seconds), ``t`` (seconds since the run's first start), ``up`` (False:
+        the page could not be read), and by common names, NaN where the page does not tell: ``running`` and
+        ``waiting`` (requests), ``kv_cache_use`` and ``prefix_cache_hits`` (shares, 0 to 1), ``preemptions`` (1/s),
+        ``power`` (W), ``utilisation`` (share), ``memory`` (bytes). docs/server.md names what each is made of.
+        """
+        return server.table(self.members)
 
     @property
     def table(self) -> pd.DataFrame:
