@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -52,7 +52,7 @@ class Begun:
         if self._job.progress.sent or self._job.progress.point:
             self._painter.paint(text, share, over=over)
 
-    def look(self, figures: "Figures", verdict: str) -> None:
+    def look(self, figures: "Figures", verdict: Sequence[str]) -> None:
         """Pass it on."""
         self._painter.look(figures, verdict)
 
@@ -92,7 +92,7 @@ class Plain:
             self._due = (now[0], now[1] + 1)
         self._latest = text
 
-    def look(self, figures: "Figures", verdict: str) -> None:
+    def look(self, figures: "Figures", verdict: Sequence[str]) -> None:
         """Leave them out: a line is short, and the run's summary follows it."""
 
     def draw(self, chart: Chart) -> None:

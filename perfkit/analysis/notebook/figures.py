@@ -17,16 +17,16 @@ _HEADS = ("load", "requests", "failed", "requests/s", "output tokens/s", "TTFT p
 _CELL = "padding: 1px 8px; text-align: right"
 
 
-def html(figures: Figures, verdict: str = "") -> str:
+def html(figures: Figures, verdict: Sequence[str] = ()) -> str:
     """Return the figures as HTML; texts of servers are escaped.
 
     Parameters
     ----------
     figures : Figures
-    verdict : str
-        What can be said so far of whether to believe them.
+    verdict : sequence of str
+        What can be said so far of whether to believe them, a line each.
     """
-    parts = [_table(figures.points), _curves(figures.curves), _failures(figures), _line(verdict)]
+    parts = [_table(figures.points), _curves(figures.curves), _failures(figures), *map(_line, verdict)]
     return "".join(filter(None, parts))
 
 

@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, thread_time
@@ -127,7 +127,7 @@ class Painter(Protocol):
     def paint(self, text: str, share: float, *, over: bool) -> None:
         """Draw the line; ``share`` is NaN where the end is not known."""
 
-    def look(self, figures: "Figures", verdict: str) -> None:
+    def look(self, figures: "Figures", verdict: Sequence[str]) -> None:
         """Take what the file holds so far, and what can be said of it: drawn with the line from now on."""
 
     def draw(self, chart: Chart) -> None:
@@ -225,7 +225,7 @@ class Framed:
         """Add what belongs to the line, and pass it on."""
         self.painter.paint(" · ".join(filter(None, (self.before, text, self.after))), share, over=over)
 
-    def look(self, figures: "Figures", verdict: str) -> None:
+    def look(self, figures: "Figures", verdict: Sequence[str]) -> None:
         """Pass it on."""
         self.painter.look(figures, verdict)
 
@@ -280,7 +280,7 @@ class Line:
     def __init__(self, job: Job, painter: Painter, *, alone: bool = False, figures: bool = True) -> None:
         self._so_far: SoFar | None = None
         self._figures: Seldom[Figures | None] = Seldom(self._look if figures else lambda: None, None)
-        self._verdict = Seldom(self._judge, "")
+        self._verdict: Seldom[list[str]] = Seldom(self._judge, [])
         self._job = job
         self._alone = alone
         self._painter = painter
@@ -323,18 +323,18 @@ class Line:
         except sqlite3.Error:  # the file is moved or gone: whoever writes it says so
             return None
 
-    def _judge(self) -> str:
+    def _judge(self) -> list[str]:
         """Say what the file shows so far of whether its figures are the server's."""
         try:
             verdicts = [verdict for verdict in self._job.runs.verdicts.values() if verdict is not None]
         except (PerfkitError, sqlite3.Error):
-            return ""
-        return " · ".join([f"so far {verdicts[-1].level}", *verdicts[-1].reasons]) if verdicts else ""
+            return []
+        return [f"so far {verdicts[-1].level}", *verdicts[-1].reasons] if verdicts else []
 
     def _paint(self, before: str, *, over: bool) -> None:
         progress = self._job.progress
         if (figures := self._figures(now=over)) is not None:
-            self._painter.look(figures, "" if over else self._verdict())
+            self._painter.look(figures, [] if over else self._verdict())
         parts = [sentence(progress, over=over)]
         if self._alone and over and self._job.problem:
             parts.insert(0, self._job.problem)
@@ -402,9 +402,9 @@ class Terminal:
         self._below: list[str] = []
         self._painted = 0
 
-    def look(self, figures: "Figures", verdict: str) -> None:
+    def look(self, figures: "Figures", verdict: Sequence[str]) -> None:
         """Keep what is to be written below the line."""
-        self._below = [*figures.sentences(), *([verdict] if verdict else [])]
+        self._below = [*figures.sentences(), *verdict]
 
     def draw(self, chart: Chart) -> None:
         """Leave it out: there is no room for a picture."""

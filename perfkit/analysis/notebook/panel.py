@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -41,7 +41,7 @@ class Panel:
         self.more = widgets.Button(
             description=f"+ {MORE:g} s",
             tooltip="let the load go on for longer, if it was given a duration",
-            layout=widgets.Layout(width="60px"),
+            layout=widgets.Layout(width="80px"),
         )
         self.button.on_click(lambda _: self._press(self.button, stop))
         self.more.on_click(lambda _: self._press(self.more, lambda: extend(MORE)))
@@ -74,7 +74,7 @@ class Panel:
         if over:
             self.blocked()
 
-    def look(self, figures: "Figures", verdict: str) -> None:
+    def look(self, figures: "Figures", verdict: Sequence[str]) -> None:
         """Change the figures."""
         self.figures.value = html(figures, verdict)
 

@@ -16,6 +16,7 @@ from time import monotonic
 import nbformat
 import pytest
 
+from perfkit.runner.attach import attach
 from tests.run_files import request, write_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -249,8 +250,58 @@ def test_a_chart_is_exported_and_looked_at(page, folder):
     tab(page, "Chart")
 
 
-def test_the_stop_button_ends_a_job_that_runs_beside_the_notebook(page):
-    line = page.locator(".jp-OutputArea-output").filter(has=page.locator(".progress"))
-    line.get_by_text("requests/s").first.wait_for()
-    line.get_by_role("button", name="stop").click()
-    page.get_by_text("stopped:").first.wait_for()
+def run_cell(page, source):
+    """Type a cell below the last one and run it."""
+    page.locator(".jp-Notebook .jp-Cell").last.click()
+    for key in ("Escape", "b", "Enter"):
+        page.keyboard.press(key)
+    page.keyboard.insert_text(source)
+    page.keyboard.press("Shift+Enter")
+
+
+def until(page, condition):
+    """Wait until something holds that the page does not show."""
+    limit = monotonic() + PATIENCE / 1000
+    while not condition():
+        assert monotonic() < limit
+        page.wait_for_timeout(50)
+
+
+def panel(page):
+    """The panel of the job that runs beside the notebook."""
+    return page.locator(".jp-OutputArea-output").filter(has=page.locator(".progress"))
+
+
+def test_the_panel_of_a_job_has_its_figures_and_curves(page):
+    row = panel(page).locator("td").filter(has_text="2 users").first
+    row.wait_for()
+    panel(page).locator("svg polyline").first.wait_for()
+    panel(page).get_by_text("so far ").first.wait_for()
+    cells = panel(page).locator("tr").nth(1).locator("td").all_inner_texts()
+    ttft = float(cells[5].removesuffix(" ms"))
+    assert 20 <= ttft < 200
+
+
+def test_a_job_is_extended_from_its_panel(page, folder):
+    panel(page).get_by_role("button", name="+ 60 s").click()
+    until(page, lambda: attach(folder / "live.db").progress.duration == 660)
+
+
+def test_the_stop_button_ends_a_job_that_runs_beside_the_notebook_within_two_seconds(page):
+    panel(page).get_by_role("button", name="stop").click()
+    pressed = monotonic()
+    panel(page).get_by_text("stopped:").first.wait_for()
+    assert monotonic() - pressed < 2
+
+
+def test_interrupting_the_kernel_ends_the_wait_for_a_job_within_a_second_and_leaves_the_job(page, folder):
+    run_cell(page, "job = pk.start(server.url, parallel=2, duration=600, max_tokens=8, db='later.db')\nawait job")
+    page.locator(".jp-InputPrompt").filter(has_text="[*]").first.wait_for()
+    until(page, (folder / "later.db").exists)
+    for key in ("Escape", "i", "i"):  # as in the menu: interrupt the kernel
+        page.keyboard.press(key)
+    asked = monotonic()
+    page.get_by_text("the wait was interrupted; the job goes on in").first.wait_for()
+    assert monotonic() - asked < 1
+    run_cell(page, "print('still running:', not job.done()); _ = job.stop()")
+    page.get_by_text("still running: True").last.wait_for()

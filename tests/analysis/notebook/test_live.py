@@ -156,9 +156,9 @@ def test_a_terminal_rewrites_its_figures_with_the_line_and_no_escape_sequence_of
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("COLUMNS", "200")
     terminal = Terminal()
-    terminal.look(FIGURES, "so far VALID")
+    terminal.look(FIGURES, ["so far VALID"])
     terminal.paint("12 requests", math.nan, over=False)
-    terminal.look(Figures(), "")
+    terminal.look(Figures(), [])
     terminal.paint("done", math.nan, over=True)
     rates = "80.0 output tokens/s · TTFT p50 50.0, p95 100.0 ms · TPOT p50 10.0, p95 20.0 ms"
     first = [

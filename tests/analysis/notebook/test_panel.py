@@ -62,13 +62,13 @@ def test_a_bar_without_an_end_stays_empty():
 def test_the_words_of_a_server_are_shown_as_text():
     figures = Figures((), (Failures("http_status", 1, "<script>alert(1)</script>\x1b[2J"),))
     panel = shown()
-    panel.look(figures, "so far VALID")
+    panel.look(figures, ["so far SUSPECT", "a <b>reason</b>"])
     assert "<script" not in panel.figures.value
     assert (
         "1 failed, http_status: &lt;script&gt;alert(1)&lt;/script&gt;\N{REPLACEMENT CHARACTER}[2J"
         in panel.figures.value
     )
-    assert "so far VALID" in panel.figures.value
+    assert "<div>so far SUSPECT</div><div>a &lt;b&gt;reason&lt;/b&gt;</div>" in panel.figures.value
 
 
 @pytest.mark.parametrize(("points", "told"), [(3, False), (20, True)])
@@ -77,7 +77,7 @@ def test_a_long_sweep_shows_its_last_points_and_says_how_many_it_leaves_out(poin
         PointSoFar(f"{users} users", 1, 0, 1.0, 1.0, 1.0, (0.1, 0.2), (0.01, 0.02), "VALID") for users in range(points)
     ]
     panel = shown()
-    panel.look(Figures(tuple(each)), "")
+    panel.look(Figures(tuple(each)), [])
     assert panel.figures.value.count("<tr>") == 1 + min(points, 12)
     assert f"{points - 1} users" in panel.figures.value
     assert ("8 earlier points are not shown" in panel.figures.value) is told
