@@ -107,12 +107,12 @@ def _do(step: Step, wire: socket.socket, server: Scripted) -> None:
 
 
 def _request(wire: socket.socket) -> bytes:
-    """Read one request, by its Content-Length."""
+    """Read one request, by its Content-Length; without one it has no body."""
     data = bytearray()
     while (end := data.find(b"\r\n\r\n")) < 0:
         data += _some(wire)
     lines = bytes(data[:end]).lower().split(b"\r\n")
-    length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:"))
+    length = next((int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:")), 0)
     while len(data) < end + 4 + length:
         data += _some(wire)
     return bytes(data)

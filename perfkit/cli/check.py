@@ -41,12 +41,13 @@ def run(options: argparse.Namespace) -> int:
     """Send one request and print what is known then."""
     words = given(options)
     advise(words)
-    Arguments.from_mapping(words)
+    arguments = Arguments.from_mapping(words)
     with interruptible(), TemporaryDirectory(prefix="perfkit-check-") as folder:
         from perfkit.runner.start import check
 
         runs = check(db=f"{folder}/check.db", **words)
         found = findings(runs)
+        found["published"] = published(arguments) if found["success"] else None
         if options.json:
             print(to_json(found))
         else:
@@ -88,6 +89,20 @@ def findings(runs: "Runs") -> dict[str, Json]:
     }
 
 
+def published(arguments: Arguments) -> dict[str, Json]:
+    """Look at the page that a server may publish beside an endpoint: what it tells, or why there is none."""
+    from perfkit.analysis.query.server import told_by
+    from perfkit.runner.published import NothingPublished, PublishedAt, beside
+
+    page = PublishedAt.of(arguments, beside(arguments.url))
+    try:
+        series = page.read().values
+    except NothingPublished as error:
+        return {"url": page.shown, "series": 0, "told": [], "problem": str(error)}
+    told = told_by((each.name, dict(each.labels)) for each in series)
+    return {"url": page.shown, "series": len(series), "told": told, "problem": None}
+
+
 def sentences(found: dict[str, Json]) -> list[str]:
     """Say the findings, one a line.
 
@@ -123,11 +138,23 @@ def sentences(found: dict[str, Json]) -> list[str]:
         "usage": f"from the server: {counts[0]} tokens in, {counts[1]} out"
         if found["usage"]
         else "not from the server: give --tokenizer-path, or tokens are estimated",
+        "metrics": _metrics(found["published"]) if found.get("published") else None,
         "timings": f"from the server: {', '.join(found['timings'])}" if found.get("timings") else None,
         "advice": found.get("advice"),
     }
     notes = [("note", note) for note in found.get("notes", ())]
     return [f"{name:<11} {line}" for name, line in (*lines.items(), *notes) if line]
+
+
+def _metrics(page: dict[str, Json]) -> str:
+    """Say whether there is something to scrape."""
+    if page["problem"]:
+        return f"none to scrape at {page['url']}: {page['problem']}"
+    told = ", ".join(name.replace("_", " ") for name in page["told"])
+    known = (
+        f"it tells {told}; --scrape reads it during a run" if told else "none of a name known here; --scrape keeps them"
+    )
+    return f"{page['series']:,} series at {page['url']}: {known}"
 
 
 _COUNTS = ("prompt_tokens", "completion_tokens")

@@ -5,6 +5,7 @@ import pytest
 
 from perfkit.simulator import simulate
 from tests.cli.commands import begun, perfkit
+from tests.recording import recording
 
 pytestmark = pytest.mark.processes
 
@@ -49,3 +50,19 @@ def test_a_failing_endpoint_is_status_three(tmp_path):
         done = perfkit("check", server.url, folder=tmp_path)
     assert done.returncode == 3
     assert "HTTP 429" in done.stderr
+
+
+def test_check_says_what_there_is_to_scrape(server, tmp_path):
+    said = perfkit("check", server.url, folder=tmp_path).stdout
+    (line,) = [line for line in said.splitlines() if line.startswith("metrics ")]
+    assert f"series at {server.url}/metrics: it tells running, waiting, kv cache use, prefix cache hits" in line
+
+
+def test_check_says_that_there_is_nothing_to_scrape(tmp_path):
+    with recording() as silent:
+        silent.models = ["m"]
+        done = perfkit("check", silent.url, "--json", folder=tmp_path)
+    assert done.returncode == 0
+    found = json.loads(done.stdout)["published"]
+    assert (found["url"], found["series"], found["told"]) == (f"{silent.url}/metrics", 0, [])
+    assert "not in Prometheus' text format" in found["problem"]

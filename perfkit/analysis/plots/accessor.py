@@ -9,11 +9,13 @@ from matplotlib.axes import Axes
 from pandas import DataFrame
 
 from perfkit.analysis.metrics import METRICS, RATES, statistic_named, tags_read
+from perfkit.analysis.plots import server_panels
 from perfkit.analysis.plots.catalogue import CHARTS, Chart, find
 from perfkit.analysis.plots.intervals import READ
 from perfkit.analysis.plots.quantity import needed, require_name
 from perfkit.analysis.plots.text import plain, shortened
 from perfkit.analysis.query.columns import load_name
+from perfkit.analysis.query.server import Levels
 from perfkit.analysis.text_table import listed
 from perfkit.errors import UsageError
 from perfkit.records import Json
@@ -43,6 +45,10 @@ class Drawable(Protocol):
     @property
     def verdicts(self) -> Mapping[str, Verdict | None]:
         """The verdict on each run, by its label."""
+
+    @property
+    def published(self) -> Mapping[str, Levels | None]:
+        """What the servers of each run published, by its label."""
 
     @property
     def by_outcome(self) -> bool:
@@ -140,7 +146,10 @@ def rows_for(
         rows = runs.requests
     else:
         named = [name for each in (metric, by, *others) if each is not None for name in _loadable(each)]
-        rows = runs.column(*dict.fromkeys(["run", "phase", "success", "error_kind", *chart.columns, *named]))
+        stored = [name for name in chart.columns if name != server_panels.COLUMN]
+        rows = runs.column(*dict.fromkeys(["run", "phase", "success", "error_kind", *stored, *named]))
+        if server_panels.COLUMN in chart.columns:
+            rows[server_panels.COLUMN] = rows["run"].map(runs.published)
     if by in tags_read() and rows[by].isna().all():
         raise UsageError(f"no run has a tag {by!r} to group by")
     levels = {label: verdict.level if verdict else None for label, verdict in runs.verdicts.items()}

@@ -96,8 +96,12 @@ def write(ax: Axes, legend: list[str], trust: list[str]) -> None:
     if not lines:
         return
     grow(ax, 1.2 * size * (len(lines) - 1))
+    _write_beneath(ax, "\n".join(lines), size)
+
+
+def _write_beneath(ax: Axes, words: str, size: float) -> None:
     ax.annotate(
-        "\n".join(lines),
+        words,
         xy=(0, 0),
         xycoords=("axes fraction", ax.xaxis.label),
         xytext=(0, -size * 0.6),
@@ -107,6 +111,13 @@ def write(ax: Axes, legend: list[str], trust: list[str]) -> None:
         color="#666666",
         gid="notes",
     )
+
+
+def move(ax: Axes, below: Axes) -> None:
+    """Let what stands beneath some axes stand beneath others, which are lower."""
+    for text in [text for text in ax.texts if text.get_gid() == "notes"]:
+        text.remove()
+        _write_beneath(below, text.get_text(), float(text.get_fontsize()))
 
 
 def _has_crosses(ax: Axes) -> bool:

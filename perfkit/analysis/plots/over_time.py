@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 from pandas import DataFrame
 
-from perfkit.analysis.plots import density, notes
+from perfkit.analysis.plots import density, notes, server_panels
 from perfkit.analysis.plots.canvas import MANY, letter_of
 from perfkit.analysis.plots.catalogue import chart
 from perfkit.analysis.plots.groups import Group, has_failed, mark_failures, stacked
@@ -22,15 +22,18 @@ _TIME = "time since the run's start [s]"
 def over_time_table(requests: DataFrame, metric: str = "output_throughput", *, by: str | None = "run") -> DataFrame:
     """Return the lines of each group: columns group, run, time, and the rate or the metric's median in each interval.
 
-    A rate has a line per run of a group; medians are of all its runs, and ``run`` is empty.
+    A rate has a line per run of a group; medians are of all its runs, and ``run`` is empty. What servers published has
+    rows of its own, in the columns ``waiting`` (requests) and ``kv_cache_use`` (0 to 1).
     """
-    return Panel(notes.loaded(requests), metric, by, _lines).table
+    panel = Panel(notes.loaded(requests), metric, by, _lines)
+    beneath = [table.rename(columns={"t": _TIME}) for group in panel.groups for table in server_panels.tables(group)]
+    return stacked([panel.table, *beneath])
 
 
 @chart(
     "over_time",
     metric="output_throughput",
-    columns=(*READ, "completion_tokens"),
+    columns=(*READ, "completion_tokens", server_panels.COLUMN),
     usual=("output_throughput", "concurrency"),
     rates="counted",
     table=over_time_table,
@@ -39,6 +42,8 @@ def over_time(
     requests: DataFrame, metric: str = "output_throughput", *, by: str | None = "run", ax: Axes | None = None
 ) -> Axes:
     """Throughput, requests in flight, or a metric of each request over the time of the run; crosses are failures.
+
+    Beneath, on the same time axis, queue and KV cache of the server, where what it publishes was read (``scrape``).
 
     Parameters
     ----------
@@ -81,6 +86,7 @@ def over_time(
             signs.append("shaded: not in the summary")
         _scale(ax, panel, from_zero=is_rate)
         ax.set(xlabel=_TIME)
+    server_panels.draw(ax, panel.groups)
     return ax
 
 

@@ -176,6 +176,56 @@ def over_all_pages(run: "Run", name: str) -> tuple[Floats, Floats]:
     return times, _together([held(looks, values, times) for looks, values in told], quantity.together)
 
 
+def told_by(series: Iterable[tuple[str, Mapping[str, str]]]) -> list[str]:
+    """Return which columns of ``runs.server`` a page tells, given the names and labels on it.
+
+    Examples
+    --------
+    >>> told_by([("tgi_queue_size", {}), ("nv_trt_llm_request_metrics", {"request_type": "max"})])
+    ['waiting']
+    """
+    lines: dict[str, list[Line]] = {}
+    for name, labels in series:
+        lines.setdefault(name, []).append(Line(labels, np.zeros(1), np.zeros(1)))
+    page = Page("", np.zeros(1), np.ones(1, dtype=bool), lines)
+    return [name for name, quantity in QUANTITIES.items() if any(map(page.has, quantity.names))]
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """What the servers of a run published over time, all pages together.
+
+    Parameters
+    ----------
+    t : array of float, seconds since the run's first start
+    values : mapping of str to array of float
+        By the columns of ``runs.server``; NaN where nothing is known.
+    """
+
+    t: Floats
+    values: Mapping[str, Floats]
+
+    def of(self, quantity: str) -> Floats:
+        """Return a quantity at each time; NaN where no page tells it."""
+        return self.values.get(quantity, np.full(self.t.size, np.nan))
+
+    def between(self, low: float, high: float) -> "Levels":
+        """Return those between two times; what was known before the first of them stands at it."""
+        first = max(int(np.searchsorted(self.t, low, "right")) - 1, 0)
+        inside = slice(first, int(np.searchsorted(self.t, high, "right")))
+        return Levels(np.maximum(self.t[inside], low), {name: each[inside] for name, each in self.values.items()})
+
+
+def levels(run: "Run") -> Levels | None:
+    """Return what the servers of a run published; None where nothing was read."""
+    if not has_any(run):
+        return None
+    told = {name: over_all_pages(run, name) for name in QUANTITIES}
+    times = np.unique(np.concatenate([looks for looks, _ in told.values()]))
+    known = {name: held(looks, values, times) for name, (looks, values) in told.items() if looks.size}
+    return Levels(times - run.origin, known) if times.size else None
+
+
 def _with_gaps(page: Page, values: Floats) -> Floats:
     every = np.full(page.looks.size, np.nan)
     every[page.is_up] = values
@@ -215,7 +265,7 @@ def at_start(run: "Run", name: str) -> Callable[[float | None], float | None] | 
 
 @dataclass(frozen=True)
 class Distribution:
-    """What a histogram counted during a run: between the last look before it and the first one after it."""
+    """What a histogram counted between two looks."""
 
     name: str
     begin: float
@@ -228,50 +278,64 @@ class Distribution:
     cumulative: Floats
     """How many values lie at or below each."""
 
-    def quantile(self, percent: float) -> float:
-        """Return a percentile, interpolated in its bucket; NaN where that is the last one, which has no end."""
-        rank = percent / 100 * self.cumulative[-1]
-        at = int(np.searchsorted(self.cumulative, rank))
-        if not self.count or not np.isfinite(self.edges[at]):
-            return float("nan")
-        below, low = (self.cumulative[at - 1], self.edges[at - 1]) if at else (0.0, 0.0)
-        inside = self.cumulative[at] - below
-        return float(low + (self.edges[at] - low) * ((rank - below) / inside if inside else 1.0))
+    def bucket(self, percent: float) -> tuple[float, float]:
+        """Return the ends of the bucket in which a percentile lies.
+
+        Examples
+        --------
+        >>> waits = Distribution("w", 0.0, 9.0, 4.0, 0.5, np.array([0.1, 0.2, np.inf]), np.array([0.0, 3.0, 4.0]))
+        >>> waits.bucket(50), waits.bucket(95)
+        ((0.1, 0.2), (0.2, inf))
+        """
+        at = min(int(np.searchsorted(self.cumulative, percent / 100 * self.count)), len(self.edges) - 1)
+        return (float(self.edges[at - 1]) if at else 0.0), float(self.edges[at])
 
 
-def ttft(run: "Run") -> Distribution | None:
-    """Return the server's own histogram of the time to the first token; None without one."""
-    parts = [f"{one.name}{end}" for one in TTFT for end in ("_count", "_sum", "_bucket")]
-    every = pages(run, parts)
+def ttft(run: "Run", first: float, last: float) -> Distribution | None:
+    """Return the server's own histogram of the time to the first token; None without one.
+
+    Parameters
+    ----------
+    run : Run
+    first, last : float, Unix seconds
+        Of the first tokens that are asked for: it is taken from the last look before these to the first one after.
+    """
+    every = pages(run, [f"{one.name}{end}" for one in TTFT for end in ("_count", "_sum", "_bucket")])
     for one in TTFT:
         having = [page for page in every if f"{one.name}_count" in page.lines and page.times.size > 1]
         if having:
-            return _distribution(one.name, having)
+            return _between(one.name, having, first, last)
     return None
 
 
-def _distribution(name: str, having: Sequence[Page]) -> Distribution | None:
-    """Return what the histograms of several replicas counted together."""
+def _between(name: str, having: Sequence[Page], first: float, last: float) -> Distribution | None:
+    """Return what the histograms of several replicas counted together; None where they counted nothing, or anew."""
+    spans = [_looks_around(page.times, first, last) for page in having]
 
-    def grown(page: Page, line: Line) -> float:
-        first, last = np.nan_to_num(line.at(page.times[[0, -1]]))
-        return float(last - first)
+    def grown(end: str) -> list[tuple[Line, float]]:
+        return [
+            (line, float(np.subtract(*np.nan_to_num(line.at(np.array(span[::-1]))))))
+            for page, span in zip(having, spans, strict=True)
+            for line in page.lines.get(f"{name}{end}", ())
+        ]
 
-    count, total = (
-        sum(grown(page, line) for page in having for line in page.lines.get(f"{name}{end}", ()))
-        for end in ("_count", "_sum")
-    )
+    count, total = (sum(growth for _, growth in grown(end)) for end in ("_count", "_sum"))
     buckets: dict[float, float] = {}
-    for page in having:
-        for line in page.lines.get(f"{name}_bucket", ()):
-            edge = _edge(line.labels.get("le"))
-            buckets[edge] = buckets.get(edge, 0.0) + grown(page, line)
-    if count <= 0:  # nothing was answered, or the server began anew
-        return None
+    for line, growth in grown("_bucket"):
+        edge = _edge(line.labels.get("le"))
+        buckets[edge] = buckets.get(edge, 0.0) + growth
     edges = np.array(sorted(edge for edge in buckets if edge == edge))
+    if count <= 0 or not edges.size or min(buckets.values()) < 0:
+        return None
+    begin, end = min(low for low, _ in spans), max(high for _, high in spans)
     cumulative = np.array([buckets[edge] for edge in edges])
-    begin, end = min(page.times[0] for page in having), max(page.times[-1] for page in having)
-    return Distribution(name, float(begin), float(end), count, total / count, edges, cumulative)
+    return Distribution(name, begin, end, count, total / count, edges, cumulative)
+
+
+def _looks_around(looks: Floats, first: float, last: float) -> tuple[float, float]:
+    before = max(int(np.searchsorted(looks, first, "right")) - 1, 0)
+    after = min(int(np.searchsorted(looks, last)), looks.size - 1)
+    return float(looks[before]), float(looks[after])
 
 
 def _edge(text: str | None) -> float:

@@ -25,7 +25,8 @@ from perfkit.analysis.query.annotations import annotated, keep, said_of_removed
 from perfkit.analysis.query.frame import Run
 from perfkit.analysis.query.labels import distinct
 from perfkit.analysis.query.opening import Places, Problem
-from perfkit.analysis.results import aggregates, save, show
+from perfkit.analysis.query.server import Levels
+from perfkit.analysis.results import aggregates, save, server_ttft, show
 from perfkit.analysis.results.checks import verdict_of
 from perfkit.analysis.results.from_frame import runs_of_frame
 from perfkit.analysis.results.response_quality import answers
@@ -551,6 +552,11 @@ class Runs:
         """
         return server.table(self.members)
 
+    @cached_property
+    def published(self) -> dict[str, Levels | None]:
+        """What the servers of each run published over time, all its pages together; None where nothing was read."""
+        return {run.label: server.levels(run) for run in self.members}
+
     @property
     def table(self) -> pd.DataFrame:
         """One row a run: its settings, counts, verdict, and tags."""
@@ -658,6 +664,7 @@ class Runs:
                 *said_of_removed(self.removed),
                 *aggregates.nothing_left(self.members),
                 *([reason] if reason else window_notes(self.members, rows)),
+                *server_ttft.sentences(self.members),
                 *_remarks(self.members),
                 *unfinished,
                 *(f"{run.label}: {said}" for run in self.members for said in aggregates.doubts(run).values()),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from perfkit.analysis.query.server import Levels
 from perfkit.analysis.results.checks import verdict_of
 from perfkit.analysis.results.runs import Runs
 from perfkit.validity.verdict import Verdict
@@ -42,6 +43,11 @@ class Columns:
     def chunks(self) -> pd.DataFrame:
         """One row per chunk."""
         return self.runs.chunks
+
+    @property
+    def published(self) -> Mapping[str, Levels | None]:
+        """What the servers of each run published."""
+        return self.runs.published
 
     @cached_property
     def table(self) -> pd.DataFrame:
