@@ -4,9 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
-SOURCES := perfkit tests benchmarks sample_data docs/make.py
+SOURCES := perfkit tests benchmarks sample_data docs/*.py
 
-.PHONY: demo test quick check format docs proof constraints clean
+.PHONY: demo test quick check format docs site proof constraints clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -36,13 +36,19 @@ format: $(VENV)/installed
 docs: $(VENV)/installed
 	@$(BIN)/python docs/make.py
 
+# The documentation as a site, build/site/index.html, from docs/, the notebooks (which are run) and the docstrings.
+site: $(VENV)/installed
+	@$(BIN)/python -c 'import mkdocstrings_handlers.python, nbclient, zensical' 2>/dev/null || \
+	  $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint $(CONSTRAINTS) --editable '.[docs]'
+	@$(BIN)/python -m docs.build_site
+
 proof: $(VENV)/installed
 	@$(BIN)/python -m benchmarks.proof
 
 # constraints.txt anew: the newest of everything, if the tests pass with it.
 constraints:
 	@rm -rf .venv-newest
-	@$(MAKE) --no-print-directory test VENV=.venv-newest CONSTRAINTS=/dev/null
+	@$(MAKE) --no-print-directory test site VENV=.venv-newest CONSTRAINTS=/dev/null
 	@{ echo "# Versions with which the tests passed; make constraints renews them."; \
 	    .venv-newest/bin/python -m pip freeze --exclude perfkit; } > constraints.new
 	@mv constraints.new constraints.txt

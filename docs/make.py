@@ -7,6 +7,7 @@ nothing would change.
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from perfkit.analysis.definitions import DEFINITIONS
@@ -17,6 +18,7 @@ from perfkit.cli import COMMANDS
 from perfkit.options.arguments import OPTIONS, WIRE, default_of
 from perfkit.options.described import spelt_range
 from perfkit.runfile.schema import TABLES
+from perfkit.simulator.options import Simulation
 from perfkit.validity.thresholds import LIMITS
 
 ROOT = Path(__file__).parents[1]
@@ -137,6 +139,20 @@ def _published(one: Published) -> str:
     return f"{one.server} `{one.name}{label}`{whole}{scale}"
 
 
+def _simulation(group: str) -> Table:
+    rows = (
+        (
+            f"`{field.name}`",
+            field.metadata["unit"],
+            "" if field.default is None else f"`{field.default!r}`",
+            field.metadata["meaning"],
+        )
+        for field in fields(Simulation)
+        if field.metadata["group"] == group
+    )
+    return ("option", "unit", "default", "meaning"), rows
+
+
 _KINDS: dict[str, Callable[[str], Table]] = {
     "columns": _columns,
     "limits": _limits,
@@ -147,6 +163,7 @@ _KINDS: dict[str, Callable[[str], Table]] = {
     "commands": _commands,
     "options": _options,
     "server": _server,
+    "simulation": _simulation,
 }
 
 if __name__ == "__main__":

@@ -127,8 +127,10 @@ class BaseJob(ABC):
         if not 0 < more < LONGEST:
             raise UsageError(f"a load is extended by some seconds, above 0 and below {LONGEST:g}; got {seconds!r}")
         before = self.progress
-        if before.duration is None or before.path is None:
+        if before.duration is None:
             raise UsageError("only a load that was given a duration can be extended; this one has none")
+        if before.path is None:
+            raise UsageError("the load has not begun, and so cannot be extended; wait until job.path names its file")
         if not self.done():
             order(Path(before.path), before.run_ids[-1], f"extend {more:.6f}")
         wanted = before.duration + more
@@ -189,7 +191,7 @@ class Job(BaseJob):
 
     def __init__(self, arguments: Arguments, resumed: Resumed | None = None, *, detach: bool = False) -> None:
         self.arguments, self.resumed = arguments, resumed
-        self._progress = Progress(points=len(arguments.points()))
+        self._progress = Progress(points=len(arguments.points()), duration=arguments.duration)
         self._ended: dict[str, Any] | None = None
         self._succeeded: dict[str, int] = {}
         self._done = threading.Event()

@@ -289,6 +289,8 @@ def test_a_load_with_a_duration_is_extended_from_here_and_from_another_process(
     server: Simulated, tmp_path: Path, detached: bool
 ) -> None:
     job = pk.start(server.url, rate=50, duration=3, max_tokens=2, db=f"{tmp_path}/a.db", detach=detached)
+    with pytest.raises(UsageError, match="the load has not begun"):
+        job.extend(1)
     until(lambda: job.progress.sent > 0)
     (attach(job.path) if detached else job).extend("2s")
     runs = job.wait()
