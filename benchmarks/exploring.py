@@ -1,4 +1,4 @@
-"""How fast large files open: a million requests summarised, and a thousand bodies out of a hundred thousand decoded.
+"""How fast large files open: a million requests summarised, a thousand bodies of 100,000 decoded, a report of these.
 
     python benchmarks/exploring.py                                   # 1,000,000 and 100,000 requests; 3 GB of disk
     python benchmarks/exploring.py --requests 10000 --bodies 1000    # a quick look
@@ -51,6 +51,7 @@ def main() -> int:
         print(f"  where(...).decoded() of 1,000: {child('decoded', wide)}")
         print(f"  ids and TTFT of the same rows:  {child('asked', wide)}")
         print(f"  a plain reader for these:       {child('plainly', wide)}")
+        print(f"  a report:                       {child('report', wide)}")
     return 0
 
 
@@ -156,7 +157,16 @@ def threshold(file: Path) -> float:
     return float(found[0]) if found else 0.0
 
 
-STEPS = {"summary": summary, "decoded": decoded, "asked": asked, "plainly": plainly}
+def report(file: Path) -> None:
+    began = time.perf_counter()
+    import perfkit as pk
+
+    written = Path(pk.open(file).report(file.with_suffix(".html")))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"{time.perf_counter() - began:.1f} s, {written.stat().st_size / 1e6:.2f} MB, {peak:.2f} GB of memory")
+
+
+STEPS = {"summary": summary, "decoded": decoded, "asked": asked, "plainly": plainly, "report": report}
 
 if __name__ == "__main__":
     sys.exit(main())

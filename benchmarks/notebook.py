@@ -1,10 +1,10 @@
-"""Does a notebook disturb its own measurement? A kernel redraws a figure each second while a run of 64 users goes on.
+"""Does a notebook disturb its own measurement? A kernel shows a run of 64 users, or draws a figure a second.
 
     python benchmarks/notebook.py --seconds 10
 
 Lateness is a chunk's stored stamp minus the moment at which the server's own log says it was sent, on one clock. The
-quiet run is the same, in the same kind of kernel, while no other cell runs. The exit status is 1 if the busy run's
-p99 is worse than both twice the quiet one's and 5 ms.
+quiet run is the same, in the same kind of kernel, while no other cell runs. The exit status is 1 if the p99 of one
+of the others is worse than both twice the quiet one's and 5 ms.
 """
 
 import argparse
@@ -29,7 +29,8 @@ job = pk.start({url!r}, parallel={users}, duration={seconds}, max_tokens={tokens
                db={db!r})
 """
 CELLS = {
-    "quiet": "job.wait(); drawn = 0",
+    "quiet": "_ = job.wait(); drawn = 0",
+    "panel": "display(job); _ = job.wait(); drawn = 0",
     "busy": """
 import time
 import matplotlib.pyplot as plt
@@ -97,9 +98,9 @@ def executed(client: BlockingKernelClient, cell: str) -> str:
     return "".join(printed)
 
 
-def kept(quiet: Figures, busy: Figures) -> bool:
-    """Tell whether drawing cost no more than it may."""
-    return busy.late.every_p99 <= max(2 * quiet.late.every_p99, BOUND)
+def kept(quiet: Figures, *others: Figures) -> bool:
+    """Tell whether what else the kernel did cost no more than it may."""
+    return all(each.late.every_p99 <= max(2 * quiet.late.every_p99, BOUND) for each in others)
 
 
 HEADS = (
@@ -124,9 +125,9 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each run")
     parser.add_argument("--stamps", nargs="+", default=["user", "auto"], choices=["auto", "kernel", "user"])
     options = parser.parse_args(words)
-    pairs = [[measure(each, kind, options.users, options.seconds) for kind in CELLS] for each in options.stamps]
-    print(table([figures for pair in pairs for figures in pair]))
-    return 0 if all(kept(*pair) for pair in pairs) else 1
+    kinds = [[measure(each, kind, options.users, options.seconds) for kind in CELLS] for each in options.stamps]
+    print(table([figures for each in kinds for figures in each]))
+    return 0 if all(kept(*each) for each in kinds) else 1
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ where one is missing; ``success`` is ``bool``. Times are Unix seconds, durations
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
@@ -45,6 +45,10 @@ gaps of the answers that were under way at its edges, and what the server publis
 
 TYPES = {column.name: column.type for column in RESULT} | DERIVED
 _BATCH = 20_000
+_KEPT = 8_000_000
+"""Values of columns that are kept of a file, at most: 64 MB of numbers."""
+_LONG = frozenset(column.name for column in RESULT if column.wide) | {"crossing_chunks", "crossing_gaps"}
+"""Columns that are read anew each time: texts and blobs."""
 _KINDS = np.array([kind.name.lower() for kind in Kind], dtype=object)
 
 
@@ -64,6 +68,13 @@ class Source:
     """Largest ``rowid`` of ``result``; None for files that keep preflight requests among the others, as once."""
     annotations: Literal["inside", "beside", "nowhere"] = "nowhere"
     """Where what people write about its runs is kept."""
+    loaded: "Loaded" = field(default_factory=lambda: Loaded())
+    """Columns that were read before."""
+
+    @property
+    def version(self) -> object:
+        """What changes when somebody else writes to the file."""
+        return self.connection.execute("PRAGMA data_version").fetchone()
 
     def batches(self, sql: str, parameters: Sequence[Json] = ()) -> Iterator[list[tuple[Json, ...]]]:
         """Yield the rows of a query a batch at a time, so that a million of them never stand in memory as tuples."""
@@ -76,6 +87,32 @@ class Source:
             return cursor.fetchmany(_BATCH)
         except sqlite3.Error as error:
             raise refusal(self.path, error) from None
+
+
+class Loaded:
+    """Columns of a file that were read before: charts and tables of the same rows ask for the same ones.
+
+    They are forgotten when somebody has written to the file since, and the oldest when there are too many.
+    """
+
+    def __init__(self) -> None:
+        self._version: object = None
+        self._columns: dict[tuple[Hashable, ...], Batch] = {}
+
+    def of(self, version: object) -> "dict[tuple[Hashable, ...], Batch]":
+        """Return the columns, each with the index of its rows, that are those of a version of the file."""
+        if version != self._version:
+            self._version = version
+            self._columns.clear()
+        return self._columns
+
+    def keep(self, key: tuple[Hashable, ...], column: "Batch") -> None:
+        """Keep a column, as the last that was asked for."""
+        for array in column:
+            array.flags.writeable = False
+        self._columns[key] = column
+        while sum(len(each[0]) for each in self._columns.values()) > _KEPT:
+            del self._columns[next(iter(self._columns))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +276,9 @@ class Run:
 def requests(runs: Sequence[Run], columns: Sequence[str], part: Part = "load") -> pd.DataFrame:
     """Load columns of requests, one row each."""
     stored = [name for name in dict.fromkeys(columns) if is_stored(name)]
-    return _assembled(runs, [list(_batches(run, stored, part)) for run in runs], columns)
+    read = [_columns(run, stored, part) for run in runs]
+    # A run without rows has no say in the types of columns.
+    return _assembled(runs, [[batch] if len(batch[0]) else [] for batch in read], columns)
 
 
 def request_batches(runs: Sequence[Run], columns: Sequence[str], part: Part = "load") -> Iterator[pd.DataFrame]:
@@ -287,6 +326,34 @@ def _uniform(values: list[Json]) -> npt.NDArray[np.generic]:
     array = np.empty(len(values), dtype=object)
     array[:] = [value if value is None or isinstance(value, (bool, str)) else str(value) for value in values]
     return array
+
+
+def _columns(run: Run, names: list[str], part: Part) -> Batch:
+    """Return the index and the columns of a run's rows; those read before are not read again."""
+    sql, parameters = run.restriction(part)
+    loaded = run.source.loaded.of(run.source.version)
+    keys = {name: (part, sql, *parameters, run.expression(name)) for name in names if name not in _LONG}
+    known = {name: loaded[key] for name, key in keys.items() if key in loaded}
+    missing = [name for name in names if name not in known]
+    if missing or not names:
+        index, *read = _read(run, missing, part)
+        known |= {name: [index, column] for name, column in zip(missing, read, strict=True)}
+    else:
+        index = known[names[0]][0]
+    if not all(other is index or np.array_equal(other, index) for other, _ in known.values()):
+        return _read(run, names, part)  # rows that began at one time came in another order
+    for name, key in keys.items():
+        loaded.pop(key, None)
+        run.source.loaded.keep(key, [index, known[name][1]])
+    return [index, *(known[name][1] for name in names)]
+
+
+def _read(run: Run, columns: list[str], part: Part) -> Batch:
+    """Return the index and the columns of a run's rows."""
+    batches = list(_batches(run, columns, part))
+    if not batches:
+        return [np.empty(0, dtype=np.int64), *map(empty, columns)]
+    return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
 
 
 def _batches(run: Run, columns: list[str], part: Part) -> Iterator[Batch]:

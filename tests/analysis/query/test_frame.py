@@ -54,6 +54,55 @@ def test_what_another_program_put_into_a_column_of_numbers_is_nan(path):
     assert rows["prompt_tokens"].isna().tolist() == [True, False, False]
 
 
+def test_columns_read_again_are_those_of_the_file_as_it_is_now(path):
+    runs = members(path)
+    assert frame.requests(runs, ["seq", "latency"])["latency"].notna().sum() == 2
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE result SET latency = 7 WHERE seq = 0")
+    assert frame.requests(runs, ["latency"])["latency"].tolist()[0] == 7
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM result WHERE seq = 0")
+    assert frame.requests(runs, ["latency", "seq"])["seq"].tolist() == [1, 2]
+
+
+def test_columns_read_again_are_those_of_the_rows_looked_at(path):
+    runs = pk.open(path)
+    for where, seqs in (("seq >= 0", [0, 1, 2]), ("seq > 0", [1, 2]), ("seq > 1", [2]), ("seq > 0", [1, 2])):
+        assert frame.requests(runs.where(where).members, ["seq"])["seq"].tolist() == seqs
+        assert frame.requests(runs.where(where).members, ["t", "seq"])["t"].tolist() == seqs
+
+
+def test_what_somebody_does_to_a_frame_changes_no_later_one(path):
+    runs = members(path)
+    rows = frame.requests(runs, ["seq", "start_time"])
+    rows.loc[:, "seq"] = 99
+    rows["start_time"] += 1
+    assert frame.requests(runs, ["seq", "start_time"]).to_numpy().tolist() == [[i, START + i] for i in range(3)]
+
+
+def test_columns_that_were_read_in_another_order_of_rows_are_not_mixed(path):
+    runs = members(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE result SET start_time = 5")  # all at one time: their order is sqlite's to choose
+    frame.requests(runs, ["seq"])
+    ((_, seqs),) = runs[0].source.loaded.of(runs[0].source.version).values()
+    loaded = runs[0].source.loaded
+    ((key, (index, _)),) = list(loaded.of(runs[0].source.version).items())
+    loaded.keep(key, [index[::-1].copy(), seqs[::-1].copy()])
+    rows = frame.requests(runs, ["seq", "prompt_tokens", "status_code"])
+    assert rows.loc[rows["seq"] == 1, "status_code"].tolist() == [500]
+
+
+def test_only_so_many_values_are_kept(path, monkeypatch):
+    monkeypatch.setattr(frame, "_KEPT", 7)
+    runs = members(path)
+    for name in ("seq", "latency", "t", "worker"):
+        frame.requests(runs, [name])
+    kept = runs[0].source.loaded.of(runs[0].source.version)
+    assert [key[-1] for key in kept][-1] == '"worker"'
+    assert sum(len(index) for index, _ in kept.values()) == 6
+
+
 def test_settings_that_runs_lack_are_missing(tmp_path):
     write_run(tmp_path / "a.db", [request(0)], name="a", parallel=8, tags={"gpu": "H100"})
     write_run(tmp_path / "a.db", [request(0)], name="b", parallel=None, load="open", rate=2.5)
