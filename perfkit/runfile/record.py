@@ -36,6 +36,8 @@ class RunRecord(Mapping[str, Json]):
     tags: Mapping[str, str] = field(default_factory=dict)
     host: Mapping[str, Json] = field(default_factory=dict)
     basis: Mapping[str, Json] = field(default_factory=dict)
+    figures: Mapping[str, float] | None = None
+    """Of a run that is known by a summary alone, its numbers by name, in seconds and tokens; None of any other."""
     reasons: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
@@ -49,6 +51,7 @@ class RunRecord(Mapping[str, Json]):
             tags={str(key): str(value) for key, value in as_object(row.get("tags")).items()},
             host=as_object(row.get("host")),
             basis=as_object(row.get("basis")),
+            figures=_numbers(as_object(row["figures"])) if row.get("figures") is not None else None,
             reasons=tuple(map(str, as_list(row.get("reasons")))),
             remarks=tuple(map(str, as_list(row.get("remarks")))),
         )
@@ -73,6 +76,15 @@ def as_object(cell: Json) -> dict[str, Json]:
     """
     found = _decode(cell)
     return found if isinstance(found, dict) else {}
+
+
+def _numbers(found: Mapping[str, Json]) -> dict[str, float]:
+    """Return those of some values that are finite numbers."""
+    return {
+        name: float(value)
+        for name, value in found.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")
+    }
 
 
 def as_list(cell: Json) -> list[Json]:

@@ -160,6 +160,12 @@ RUN = (
     Column("verdict", "TEXT", "", "VALID, SUSPECT or CLIENT-BOUND"),
     Column("reasons", "TEXT", "", "JSON list of sentences behind the verdict"),
     Column("basis", "TEXT", "", "JSON: what each metric rests on: stamps, recomputed, or stored:DEFINITION"),
+    Column(
+        "figures",
+        "TEXT",
+        "",
+        "JSON: of a run whose requests are not here, what its tool's summary says, such as ttft_p50",
+    ),
     Column("source", "TEXT", "", "tool that measured it: perfkit, evalscope, guidellm, ..."),
     Column("removed", "INTEGER", "", "1: left out when the file is opened, until someone brings it back"),
 )

@@ -23,8 +23,9 @@ from perfkit.analysis.compare.result import (
 from perfkit.analysis.compare.work import COUNTED, unequal
 from perfkit.analysis.metrics import Rate
 from perfkit.analysis.metrics.quantity import quantity
+from perfkit.analysis.metrics.registry import summaries_in, without_summaries
 from perfkit.analysis.query import columns
-from perfkit.analysis.query.frame import Run
+from perfkit.analysis.query.frame import Run, with_summaries
 from perfkit.analysis.stats.distribution import holm
 from perfkit.analysis.stats.estimates import Estimate, log_ratio
 from perfkit.analysis.stats.marks import MARKS
@@ -66,7 +67,7 @@ def compare(
         ["phase", "error_kind", "success", *COUNTED, *(c for each in quantities for c in each.columns)]
     )
     pairings, unmatched = pair_runs(runs, baseline, by, match)
-    loaded = {run: columns.load([run], needed) for pairing in pairings for run in pairing.runs}
+    loaded = {run: with_summaries(columns.load([run], needed), [run]) for pairing in pairings for run in pairing.runs}
     estimates = {each: {run: each.estimate(rows) for run, rows in loaded.items()} for each in quantities}
     results: list[Result] = []
     apart: list[str] = []
@@ -101,11 +102,19 @@ def _steady(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _counts(*sides: Sequence[pd.DataFrame]) -> SideCounts:
-    """Count requests and failures; those cut off by a stop are not asked."""
-    ended = [[rows[rows["error_kind"] != CUT_OFF] for rows in side] for side in sides]
-    ours, theirs = (sum(map(len, side)) for side in ended)
-    failed = [sum(int((~rows["success"]).sum()) for rows in side) for side in ended]
-    return SideCounts((ours, theirs), (failed[0], failed[1]))
+    """Count requests and failures, those that summaries tell of, too; those cut off by a stop are not asked."""
+    ended = [[without_summaries(rows[rows["error_kind"] != CUT_OFF]) for rows in side] for side in sides]
+    told = [[figures for rows in side for figures in summaries_in(rows)] for side in sides]
+    counts = [
+        (
+            sum(map(len, rows)) + int(sum(figures.get("requests", 0) for figures in figures_)),
+            sum(int((~each["success"]).sum()) for each in rows)
+            + int(sum(figures.get("failed", 0) for figures in figures_)),
+        )
+        for rows, figures_ in zip(ended, told, strict=True)
+    ]
+    (ours, lost), (theirs, lost_too) = counts
+    return SideCounts((ours, theirs), (lost, lost_too))
 
 
 @dataclass(frozen=True)
@@ -232,7 +241,7 @@ class Comparison:
             if self.unmatched
             else []
         )
-        faint = any(result.method == "requests" for result in self.results)
+        faint = any(result.method == "requests" and result.ratio.known for result in self.results)
         few = f"{mark}: what the requests of these two runs leave open; what changes from run to run is not in it"
         marked = {result.mark for result in self.results}
         reasons = [f"{mark} {reason}: {words}" for reason, words in MARKS.items() if reason in marked]

@@ -105,6 +105,11 @@ class Result:
         if judgement == "too few":
             return f"{self.pairing.other}'s {words} cannot be compared with {baseline}'s: too few requests."
         measured = f"{self.pairing.other}'s {words} is {self.ratio.value:.2f} times {baseline}'s"
+        if judgement == ONE_RUN and "summary" in (self.baseline.mark, self.other.mark):
+            return (
+                f"{measured}: no interval and no difference can be claimed, as a summary without single requests tells "
+                "nothing of either."
+            )
         if judgement == ONE_RUN:
             return f"{measured}: one run each, so no difference between servers can be claimed."
         interval = f"95 % interval {self.ratio.low:.2f} to {self.ratio.high:.2f}"

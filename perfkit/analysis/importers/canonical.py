@@ -75,7 +75,11 @@ def _store(connection: sqlite3.Connection, imported: ImportedRun, run_id: str, s
     found = connection.execute(f"SELECT {totals} FROM result WHERE run_id = ?", (run_id,)).fetchone()
     sent, succeeded, start, end = found
     filled = {"status": "finished", "start_time": start, "end_time": end, "source": source} | imported.run
-    filled |= {"run_id": run_id, "sent": sent, "succeeded": succeeded, "failed": sent - succeeded}
+    filled |= {"run_id": run_id}
+    if imported.figures is None:
+        filled |= {"sent": sent, "succeeded": succeeded, "failed": sent - succeeded}
+    else:
+        filled["figures"] = dict(imported.figures)
     values = [_cell(filled.get(name)) for name in _RUN_NAMES]
     connection.execute(f"INSERT INTO run ({', '.join(_RUN_NAMES)}) VALUES ({', '.join('?' * len(values))})", values)
     connection.execute("COMMIT")

@@ -1,7 +1,7 @@
 """Which importers there are, and which of them reads a file."""
 
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -27,8 +27,11 @@ class ImportedRun:
 
     run: dict[str, Json]
     """Columns of ``store.schema.RUN``; identity and counts are filled in when left out."""
-    results: Iterable[dict[str, Json]]
+    results: Iterable[dict[str, Json]] = ()
     """Columns of ``store.schema.RESULT``, one dict a request; what is left out is NULL."""
+    figures: Mapping[str, float] | None = None
+    """Of a run of which only a summary is there, in place of ``results``: its numbers, in seconds and tokens, by the
+    names of metrics with ``_mean`` or ``_p50``, and of rates. ``run`` then has ``sent``, ``succeeded``, ``failed``."""
 
 
 class Importer(Protocol):
@@ -57,13 +60,17 @@ class Format:
     reader: Importer
     side_files: tuple[str, ...] = ()
     summaries: tuple[str, ...] = ()
+    tool: str = ""
+    """Whose files they are, where several importers read a tool's."""
 
 
 IMPORTERS: Registry[Format] = Registry("importer", "perfkit.analysis.importers")
 """Every importer by the name of the tool, the users' own too."""
 
 
-def importer(name: str, *, side_files: tuple[str, ...] = (), summaries: tuple[str, ...] = ()) -> Callable[[Kind], Kind]:
+def importer(
+    name: str, *, side_files: tuple[str, ...] = (), summaries: tuple[str, ...] = (), tool: str = ""
+) -> Callable[[Kind], Kind]:
     r"""Register a class that reads another tool's files; ``pk.open`` then opens them.
 
     Parameters
@@ -76,6 +83,9 @@ def importer(name: str, *, side_files: tuple[str, ...] = (), summaries: tuple[st
     summaries : tuple of str
         Names that stand at the top of a JSON file in which the tool sums up a run without its requests, divided by
         spaces; several are alternatives. Whoever opens one is told what it is.
+
+    tool : str
+        The tool, where this is one of several importers of its files; default: the name.
 
     Examples
     --------
@@ -91,7 +101,7 @@ def importer(name: str, *, side_files: tuple[str, ...] = (), summaries: tuple[st
     as_names("importer", name)
 
     def register(cls: Kind) -> Kind:
-        IMPORTERS.register(name, Format(cls(), side_files, summaries), cls.__module__)
+        IMPORTERS.register(name, Format(cls(), side_files, summaries, tool), cls.__module__)
         return cls
 
     return register
@@ -143,7 +153,7 @@ def unknown(path: Path) -> str:
     for tool, kind in IMPORTERS.items():
         if found.has(*kind.summaries):
             return f"{path} holds a summary of {tool} without single requests"
-    known = ", ".join(sorted({*IMPORTERS, "perfkit"}))
+    known = ", ".join(sorted({*(kind.tool or name for name, kind in IMPORTERS.items()), "perfkit"}))
     return f"{path} is not a result file that perfkit knows (known: {known})"
 
 

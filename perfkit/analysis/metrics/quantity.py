@@ -1,6 +1,6 @@
 """What is compared: a metric at a percentile or its mean, or a throughput; and its estimate for one run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, sqrt
 
@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 
 from perfkit.analysis.metrics.rates import with_windows
-from perfkit.analysis.metrics.registry import METRICS, RATES, Metric, Rate, statistic_named
+from perfkit.analysis.metrics.registry import (
+    METRICS,
+    RATES,
+    Metric,
+    Rate,
+    statistic_named,
+    summaries_in,
+    without_summaries,
+)
 from perfkit.analysis.stats.distribution import Floats, percentile, present
 from perfkit.analysis.stats.estimates import UNKNOWN, Estimate, mean_estimate, percentile_estimate
 from perfkit.errors import UsageError, nearest
@@ -48,6 +56,8 @@ class Quantity:
 
     def of(self, rows: pd.DataFrame) -> float:
         """Return the quantity of one run, whose requests of the load these are, with their ``phase``."""
+        if summaries_in(rows):
+            return self.estimate(rows).value
         if isinstance(self.metric, Rate):
             return self.metric.of(rows)
         values = self._values(rows)
@@ -56,7 +66,13 @@ class Quantity:
         return float(values.mean()) if values.size else float("nan")
 
     def estimate(self, rows: pd.DataFrame) -> Estimate:
-        """Return the quantity of one run with the interval that its requests leave; not what changes between runs."""
+        """Return the quantity of one run with the interval that its requests leave; not what changes between runs.
+
+        Where rows stand for runs that are known by summaries, and none is a request, it is what these say.
+        """
+        if (told := summaries_in(rows)) and len(told) == len(rows):
+            return of_repeats([self.stated(figures, rows) for figures in told])
+        rows = without_summaries(rows)
         if isinstance(self.metric, Rate) and self.metric.base:
             return self.metric.estimate(quantity(self.metric.base).estimate(rows), rows)
         if isinstance(self.metric, Rate):
@@ -65,6 +81,30 @@ class Quantity:
             return Estimate(value, n=len(rows)) if counted is None else rate_estimate(value, _brought(rows, counted))
         values = self._values(rows)
         return mean_estimate(values) if self.q is None else percentile_estimate(values, self.q)
+
+    @property
+    def figure(self) -> str:
+        """What it is called among the figures of a summary: ``ttft_p50``, ``ttft_mean``, ``output_throughput``."""
+        if isinstance(self.metric, Rate):
+            return self.metric.name
+        return f"{self.metric.name}_{'mean' if self.q is None else f'p{self.q:g}'}"
+
+    def stated(self, figures: Mapping[str, float], rows: pd.DataFrame) -> Estimate:
+        """Return the quantity as a summary states it, without interval; what follows from a figure and tags follows.
+
+        Parameters
+        ----------
+        figures : mapping of str to float
+            By their names, in seconds and tokens; ``requests`` and ``failed``, too.
+        rows : DataFrame
+            With the tags that a rate is computed from.
+        """
+        n = int(figures.get(f"{self.metric.name}_n", figures.get("requests", 0) - figures.get("failed", 0)))
+        if self.figure in figures:
+            return Estimate(figures[self.figure], n=n, mark="summary")
+        if isinstance(self.metric, Rate) and self.metric.base:
+            return self.metric.estimate(quantity(self.metric.base).stated(figures, rows), rows)
+        return UNKNOWN
 
     def _values(self, rows: pd.DataFrame) -> Floats:
         steady = rows[rows["phase"] == "steady"] if "phase" in rows else rows

@@ -1,7 +1,7 @@
 """What a metric is: a pure function of stored columns, with a name, a unit and a direction."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -94,6 +94,7 @@ class Rate:
 
     def of(self, requests: pd.DataFrame) -> float:
         """Return the rate of the requests of a load; those of other phases are told by the column ``phase``."""
+        requests = without_summaries(requests)
         if self.base:
             return self.derived(_base_value(self.base, requests), requests)
         if "window_start" not in self.columns and "phase" in requests:
@@ -148,6 +149,16 @@ def statistic_named(name: str) -> "tuple[Metric | Rate, float | None] | None":
         return METRICS[metric], None
     is_percentile = statistic[:1] == "p" and statistic[1:].replace(".", "", 1).isdecimal()
     return (METRICS[metric], float(statistic[1:])) if is_percentile else None
+
+
+def summaries_in(rows: pd.DataFrame) -> "list[Mapping[str, float]]":
+    """Return the figures of the runs among some rows that are known by a summary alone."""
+    return list(rows["figures"].dropna()) if "figures" in rows else []
+
+
+def without_summaries(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that are requests: one that stands for a run known by a summary is none."""
+    return rows[rows["figures"].isna()] if "figures" in rows else rows
 
 
 def _base(name: str) -> "tuple[Metric | Rate, float | None]":

@@ -14,7 +14,7 @@ from perfkit.analysis.plots.catalogue import CHARTS, Chart, find
 from perfkit.analysis.plots.intervals import READ
 from perfkit.analysis.plots.quantity import needed, require_name
 from perfkit.analysis.plots.text import plain, shortened
-from perfkit.analysis.query.columns import load_name
+from perfkit.analysis.query.columns import load_name, needs_requests
 from perfkit.analysis.query.server import Levels
 from perfkit.analysis.text_table import listed
 from perfkit.errors import UsageError
@@ -54,8 +54,15 @@ class Drawable(Protocol):
     def by_outcome(self) -> bool:
         """True after a filter on outcomes."""
 
+    @property
+    def summarized(self) -> Sequence[str]:
+        """Labels of the runs that are known by a summary alone."""
+
     def column(self, *names: str) -> DataFrame:
         """Return columns that ``requests`` may lack: arguments of the run."""
+
+    def with_summaries(self, rows: DataFrame) -> DataFrame:
+        """Return rows with one more for each run that is known by a summary, and its ``figures``."""
 
 
 class Plots:
@@ -100,6 +107,8 @@ class Plots:
         metric = metric or found.metric
         rows = rows_for(self._runs, found, metric, *found.named(options), by=options.get("by", "run"))
         if rows.empty and self._runs.column("run").empty:
+            if self._runs.summarized:
+                raise UsageError(needs_requests(f"the chart {chart}", self._runs.summarized))
             raise UsageError("no request is left to draw: widen the filter, or look at runs that have requests")
         if metric in RATES and self._runs.by_outcome:
             raise UsageError(f"{metric} cannot be drawn of requests chosen by their outcome: such a choice has no rate")
@@ -150,6 +159,7 @@ def rows_for(
         rows = runs.column(*dict.fromkeys(["run", "phase", "success", "error_kind", *stored, *named]))
         if server_panels.COLUMN in chart.columns:
             rows[server_panels.COLUMN] = rows["run"].map(runs.published)
+        rows = runs.with_summaries(rows) if chart.summaries and runs.summarized else rows
     if by in tags_read() and rows[by].isna().all():
         raise UsageError(f"no run has a tag {by!r} to group by")
     levels = {label: verdict.level if verdict else None for label, verdict in runs.verdicts.items()}
@@ -158,7 +168,7 @@ def rows_for(
         basis=rows["run"].map(_bases(runs.table, metric)),
         # A chart over loads parts by them.
         pooled=None if chart.is_over_load else _pooled_loads(rows, runs.table, by),
-        absent=_absent(rows, runs.table),
+        absent=_absent(rows, runs.table, runs.summarized),
         run=rows["run"].astype(pd.CategoricalDtype(list(runs.palette))),
     )
 
@@ -171,11 +181,13 @@ def numbers(runs: Drawable, chart: str, metric: str | None = None, **options: An
     return rows if found.table is None else found.table(rows, metric, **options)
 
 
-def _absent(rows: DataFrame, table: DataFrame) -> str | None:
+def _absent(rows: DataFrame, table: DataFrame, summarized: Sequence[str]) -> str | None:
     """Name the runs of which nothing is drawn; None where there are none."""
     there = set(rows["run"].unique())
-    absent = [plain(shortened(str(label))) for label in table.index if label not in there]
-    return f"nothing is drawn of {listed(absent)}" if absent else None
+    absent = [label for label in table.index if label not in there]
+    names = listed([plain(shortened(str(label))) for label in absent])
+    only = ", known by summaries alone" if absent and set(absent) <= set(summarized) else ""
+    return f"nothing is drawn of {names}{only}" if absent else None
 
 
 def _pooled_loads(rows: DataFrame, table: DataFrame, by: str | None) -> str | None:

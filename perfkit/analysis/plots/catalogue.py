@@ -68,6 +68,8 @@ class Chart:
         Whether it draws a metric of which a request has several values.
     named : callable
         ``(options) -> names``: the quantities that its options name.
+    summaries : bool
+        Whether it draws runs that are known by a summary alone: each is a row with ``figures``.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Chart:
     rates: Rates = "none"
     pooled: bool = True
     named: Named = usually_named
+    summaries: bool = False
 
     def draws(self, metric: str) -> bool:
         """Tell whether it can draw a metric or a rate; what needs no metric is drawn whatever is chosen."""
@@ -122,6 +125,7 @@ def chart(
     rates: Rates = "none",
     pooled: bool = True,
     named: Named = usually_named,
+    summaries: bool = False,
 ) -> Callable[[F], F]:
     """Register a function as a chart.
 
@@ -148,6 +152,9 @@ def chart(
     named : callable, optional
         ``(options) -> names``: the quantities that its options name, whose columns it needs; default: ``x``, and those
         of objectives of each request in ``slo``.
+    summaries : bool
+        Whether it draws runs that are known by a tool's summary alone. Each is one more row, whose column ``figures``
+        is a mapping of quantities (``"ttft_p50"``, ``"output_throughput"``) to numbers, and None for requests.
 
     Returns
     -------
@@ -168,7 +175,7 @@ def chart(
     def register(draw: F) -> F:
         describe_parameters(draw, needs)
         read = None if columns is None else tuple(columns)
-        entry = Chart(name, draw, metric, needs, read, table, tuple(usual), rates, pooled, named)
+        entry = Chart(name, draw, metric, needs, read, table, tuple(usual), rates, pooled, named, summaries)
         CHARTS.register(name, entry, draw.__module__)
         return draw
 

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 from pandas import DataFrame, Series
 
+from perfkit.analysis.metrics.registry import summaries_in, without_summaries
 from perfkit.analysis.plots.canvas import MANY, Style, current, figure_of, grow, letter_of, letters_across, lines_down
 from perfkit.analysis.plots.quantity import require_name
 from perfkit.analysis.plots.text import LONGEST, letters, plain, shortened
@@ -51,7 +52,7 @@ class Group:
     @property
     def failures(self) -> int:
         """Requests that failed."""
-        return int(has_failed(self.rows).sum())
+        return failures_of(self.rows)
 
     def label(self, n: int, counted: str = "requests") -> str:
         """Name the group with the number of values drawn, whose kind is said unless it is requests, and of failures."""
@@ -82,6 +83,16 @@ def has_failed(requests: DataFrame) -> "Series[bool]":
         return Series(False, index=requests.index)
     without = requests["success"] == 0
     return without & (requests["error_kind"] != CUT_OFF) if "error_kind" in requests else without
+
+
+def requests_of(rows: DataFrame) -> int:
+    """Count requests, and those that summaries tell of."""
+    return len(without_summaries(rows)) + int(sum(figures.get("requests", 0) for figures in summaries_in(rows)))
+
+
+def failures_of(rows: DataFrame) -> int:
+    """Count requests that failed, and those that summaries tell of."""
+    return int(has_failed(rows).sum()) + int(sum(figures.get("failed", 0) for figures in summaries_in(rows)))
 
 
 def groups(

@@ -11,13 +11,14 @@ from pandas import DataFrame
 from perfkit.analysis.metrics import RATES, Rate
 from perfkit.analysis.metrics.bounds import bound
 from perfkit.analysis.metrics.quantity import Quantity, of_repeats, quantity
+from perfkit.analysis.metrics.registry import summaries_in
 from perfkit.analysis.plots import notes
 from perfkit.analysis.plots.beside import write_beside
 from perfkit.analysis.plots.catalogue import chart
-from perfkit.analysis.plots.groups import Group, groups, has_failed
+from perfkit.analysis.plots.groups import Group, failures_of, groups, requests_of
 from perfkit.analysis.plots.panel import Panel
-from perfkit.analysis.plots.quantity import LOADS, scale, scale_from_zero
-from perfkit.analysis.plots.sweep import hollow, named_runs
+from perfkit.analysis.plots.quantity import LOADS, scale
+from perfkit.analysis.plots.sweep import apart, hollow, named_runs
 from perfkit.analysis.plots.sweep import load_name as short_load
 from perfkit.analysis.stats.distribution import Floats, present
 from perfkit.analysis.stats.estimates import Estimate
@@ -53,7 +54,7 @@ def quantities_named(options: Mapping[str, Any]) -> Iterator[str]:
     yield from _objectives(options.get("slo"))
 
 
-@chart("pareto", metric=None, columns=_READ, usual=(None,), table=pareto_table, named=quantities_named)
+@chart("pareto", metric=None, columns=_READ, usual=(None,), table=pareto_table, named=quantities_named, summaries=True)
 def pareto(
     requests: DataFrame,
     metric: None = None,
@@ -161,7 +162,11 @@ def _loads(rows: DataFrame) -> "pd.Series[str]":
 def _points(group: Group, x: Quantity, y: Quantity, slo: Mapping[str, float]) -> DataFrame:
     rows = group.rows
     same = ["load", *(name for name in ("name", "tags") if name in rows)]
-    loads = [_point(group, str(key[0]), some, x, y, slo) for key, some in rows.groupby(same, sort=False, dropna=False)]
+    loads = [
+        _point(group, str(key[0]), some, x, y, slo)
+        for key, alike in rows.groupby(same, sort=False, dropna=False)
+        for some in apart(alike)
+    ]
     table = DataFrame(loads, columns=_COLUMNS)
     placed = table["x"].notna() & table["y"].notna()
     table["dominated_by"] = dominators(table[placed & (table["misses"] == "")], x, y).reindex(
@@ -190,11 +195,11 @@ def _point(
         "group": group.key,
         "run": ", ".join(map(str, labels)),
         "load": load,
-        "requests": len(steady),
-        "failed": int(has_failed(steady).sum()),
+        "requests": requests_of(steady),
+        "failed": failures_of(steady),
         **_ends("x", at),
         **_ends("y", up),
-        "mark": at.mark or up.mark,
+        "mark": "summary" if summaries_in(rows) else at.mark or up.mark,
         "misses": ", ".join(missed),
     }
 
@@ -305,15 +310,13 @@ def _draw(ax: Axes, group: Group, points: DataFrame, x: Quantity, y: Quantity) -
 
 
 def _scale(ax: Axes, points: DataFrame, x: Quantity, y: Quantity) -> None:
-    ax.margins(0.08)
     for axis, wanted, values in ((ax.xaxis, x, points["x"]), (ax.yaxis, y, points["y"])):
         shown: Floats = present(values) * _factor(wanted)
-        spread = bool(shown.size and 0 < 30 * shown.min() < shown.max())
+        spread = bool(0 < 30 * shown.min() < shown.max())
         scale(axis, _title(wanted), [shown], log=spread)
-    if ax.get_xscale() == "linear":
-        ax.set_xlim(left=0)
-    if ax.get_yscale() == "linear":
-        scale_from_zero(ax)
+        # By the points: the interval of two repeats may be a hundred times as long as all that is drawn.
+        ends = (shown.min() / 1.5, shown.max() * 1.5) if spread else (0.0, 1.12 * shown.max())
+        (ax.set_xlim if axis is ax.xaxis else ax.set_ylim)(*ends)
 
 
 def _shade(ax: Axes, objectives: Mapping[str, float], x: Quantity, y: Quantity) -> None:

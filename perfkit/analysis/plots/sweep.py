@@ -15,10 +15,12 @@ from matplotlib.transforms import ScaledTranslation
 from pandas import DataFrame, Series
 
 from perfkit.analysis.metrics import RATES
+from perfkit.analysis.metrics.quantity import quantity as statistic
+from perfkit.analysis.metrics.registry import summaries_in
 from perfkit.analysis.plots import notes
 from perfkit.analysis.plots.canvas import figure_of, letter_of
 from perfkit.analysis.plots.catalogue import chart
-from perfkit.analysis.plots.groups import Group, groups, has_failed, stacked
+from perfkit.analysis.plots.groups import Group, failures_of, groups, requests_of, stacked
 from perfkit.analysis.plots.panel import Panel, typical
 from perfkit.analysis.plots.quantity import LOADS, Quantity, plain_number, scale, scale_from_zero
 from perfkit.analysis.stats.distribution import present
@@ -45,7 +47,14 @@ def sweep_table(
     return _panel(requests, metric, by, x, percentiles).table
 
 
-@chart("sweep", columns=(*LOADS, "name"), usual=("ttft", "output_throughput"), rates="all", table=sweep_table)
+@chart(
+    "sweep",
+    columns=(*LOADS, "name"),
+    usual=("ttft", "output_throughput"),
+    rates="all",
+    table=sweep_table,
+    summaries=True,
+)
 def sweep(
     requests: DataFrame,
     metric: str = "ttft",
@@ -147,8 +156,20 @@ def over_loads(
 
 def _points(panel: Panel, x: str, percentiles: Sequence[float]) -> Iterator[DataFrame]:
     for group in panel.groups:
-        loads = group.rows.groupby(x, sort=True)
-        yield stacked(_point(group, load, rows, panel.shown, percentiles) for load, rows in loads)
+        points = [
+            _point(group, load, some, panel.shown, percentiles)
+            for load, rows in group.rows.groupby(x, sort=True)
+            for some in apart(rows)
+        ]
+        table = stacked(points)
+        # A summary need not have every percentile.
+        yield table[(table["mark"] != "summary") | table[panel.shown.title].notna()] if len(table) else table
+
+
+def apart(rows: DataFrame) -> list[DataFrame]:
+    """Return requests, and the rows that stand for runs known by summaries, which cannot be pooled with them."""
+    is_told = rows["figures"].notna() if "figures" in rows else Series(False, index=rows.index)
+    return [some for some in (rows[~is_told], rows[is_told]) if len(some)]
 
 
 def sweeps(
@@ -195,7 +216,9 @@ def load_of(requests: DataFrame, x: str | None = None) -> str:
 def _point(group: Group, load: Any, rows: DataFrame, shown: Quantity, percentiles: Sequence[float]) -> DataFrame:
     """Return what is drawn of one group at one load."""
     inside = notes.measured(rows)
-    head = {"group": group.key, "load": load, "requests": len(inside), "failed": int(has_failed(inside).sum())}
+    head = {"group": group.key, "load": load, "requests": requests_of(inside), "failed": failures_of(inside)}
+    if summaries_in(inside):
+        return DataFrame([{**head, **each} for each in _told(inside, shown, percentiles)])
     if shown.name in RATES:
         value = RATES[shown.name].of(rows.assign(success=rows["success"] == 1))
         return DataFrame([{**head, "what": "", shown.title: value, "low": np.nan, "high": np.nan, "mark": ""}])
@@ -216,6 +239,16 @@ def _point(group: Group, load: Any, rows: DataFrame, shown: Quantity, percentile
     )
 
 
+def _told(rows: DataFrame, shown: Quantity, percentiles: Sequence[float]) -> Iterator[dict[str, Any]]:
+    """Yield what the summaries of some runs say of a metric or a rate: of repeats, their geometric mean."""
+    for q in (None,) if shown.name in RATES else percentiles:
+        found = statistic(shown.name if q is None else f"{shown.name}_p{q:g}").estimate(rows)
+        ends = (found.value, found.low, found.high)
+        value, low, high = (end * (1 if q is None else shown.factor) for end in ends)
+        what = "" if q is None else f"p{q:g}"
+        yield {"what": what, shown.title: value, "low": low, "high": high, "mark": found.mark or "summary"}
+
+
 def _places(loads: Series) -> Series:
     """Return where loads stand on the x axis: everything at once is more than the highest."""
     return loads.where(loads != AT_ONCE, 2 * max(loads.max(), 0.5))
@@ -223,7 +256,7 @@ def _places(loads: Series) -> Series:
 
 def _entries(group: Group, kinds: list[str], several: int) -> list[str | None]:
     """Return what the legend calls each line of a group; of more than two groups the percentiles are named apart."""
-    own = group.label(len(group.rows)) if group.rest else group.name
+    own = group.label(requests_of(group.rows)) if group.rest else group.name
     if several > 2:
         return [own, *[None] * (len(kinds) - 1)]
     return [" ".join(part for part in ("" if several == 1 else own, kind) if part) or None for kind in kinds]

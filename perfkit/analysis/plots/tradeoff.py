@@ -32,7 +32,7 @@ def tradeoff_table(
     return _panel(requests, metric, by, rate, percentile).table
 
 
-@chart("tradeoff", columns=_READ, usual=("ttft",), table=tradeoff_table)
+@chart("tradeoff", columns=_READ, usual=("ttft",), table=tradeoff_table, summaries=True)
 def tradeoff(
     requests: DataFrame,
     metric: str = "ttft",
@@ -111,8 +111,9 @@ def _panel(requests: DataFrame, metric: str, by: str | None, rate: str, percenti
 
     def points(panel: Panel) -> Iterator[DataFrame]:
         latency = sweep_table(requests, metric, by=by, percentiles=[percentile])
-        brought = sweep_table(requests, rate, by=by)[["group", "load", quantity(rate).title]]
-        both = pd.merge(latency, brought, on=["group", "load"])
+        told = {"is_told": lambda table: table["mark"] == "summary"}
+        brought = sweep_table(requests, rate, by=by).assign(**told)[["group", "load", "is_told", quantity(rate).title]]
+        both = pd.merge(latency.assign(**told), brought, on=["group", "load", "is_told"]).drop(columns="is_told")
         yield from (both[both["group"] == group.key] for group in panel.groups)
 
     return Panel(inside, metric, by, points, sweeps(inside, by, load_of(inside), metric))

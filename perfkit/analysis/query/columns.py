@@ -15,6 +15,7 @@ from perfkit.analysis.metrics import METRICS, tags_read
 from perfkit.analysis.query.frame import Condition, Part, Run, is_stored, request_batches, requests
 from perfkit.analysis.query.where import Filter, compile_filter, names_in
 from perfkit.analysis.stats.distribution import percentile
+from perfkit.analysis.text_table import listed, plain
 from perfkit.errors import UsageError, nearest
 from perfkit.records import Json
 from perfkit.runfile.schema import NARROW, RESULT, RESULT_NAMES, RUN
@@ -154,6 +155,22 @@ def stored_bases(runs: Sequence[Run], metrics: Iterable[str]) -> list[str]:
         f"{', '.join(names)}: {of}, as {of.removeprefix('stored:')} counted and stored it (see `perfkit lens`)"
         for of, names in by_basis.items()
     ]
+
+
+def needs_requests(what: str, summarized: Sequence[str]) -> str:
+    """Say that something cannot be done with runs that are known by a summary alone, and what can.
+
+    Examples
+    --------
+    >>> needs_requests("lens", ["a"])[:72]
+    'lens needs single requests, and a has none: it is known by a summary, wh'
+    """
+    have, known = ("has", "it is") if len(summarized) == 1 else ("have", "they are")
+    named = listed([plain(label) for label in summarized])
+    return (
+        f"{what} needs single requests, and {named} {have} none: {known} known by a summary, "
+        "which the table, compare and the charts of loads (sweep, tradeoff, pareto) take"
+    )
 
 
 def unread_tags(runs: Sequence[Run], by: Sequence[str]) -> list[str]:

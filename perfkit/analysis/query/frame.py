@@ -184,6 +184,22 @@ class Run:
         return None if found is None else str(found)
 
     @property
+    def is_summary(self) -> bool:
+        """Whether it is known by a tool's summary alone, without single requests."""
+        return self.record.figures is not None
+
+    @property
+    def figures(self) -> Mapping[str, float] | None:
+        """What the summary says of it, with the counts of its requests; None where there are requests.
+
+        A filter or another warm-up cannot be applied to a summary: nothing is left of it then, and this is None, too.
+        """
+        if self.record.figures is None or self.conditions or self.window:
+            return None
+        counts = {"requests": self.record.get("sent"), "failed": self.record.get("failed")}
+        return {**{name: float(n) for name, n in counts.items() if isinstance(n, (int, float))}, **self.record.figures}
+
+    @property
     def phase(self) -> str:
         """The SQL expression of a row's phase."""
         if self.window is None:
@@ -305,6 +321,43 @@ def _assembled(runs: Sequence[Run], loaded: Sequence[Sequence[Batch]], columns: 
     for name in set(columns) - set(stored):
         data[name] = np.repeat(_uniform([run.settings.get(name) for run in runs]), counts)
     return pd.DataFrame({name: pd.Series(data[name], index=index) for name in dict.fromkeys(columns)}, index=index)
+
+
+def with_summaries(frame: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
+    """Return a frame of requests with one more row for each run that is known by a summary: its settings and figures.
+
+    Their column ``figures`` holds what the summary says, and nothing for a request.
+    """
+    told = [run for run in runs if run.figures is not None]
+    count = len(told)
+    data: dict[str, npt.NDArray[np.generic]] = {}
+    for name in frame.columns:
+        own = _uniform([_of_summary(run, name) for run in told]) if count else np.empty(0)
+        there = frame[name].to_numpy()
+        if own.dtype == object and there.dtype != object and count:
+            own = typed_as(there, own)
+        data[name] = np.concatenate([there, own]) if len(there) and count else own if count else there
+    index = np.concatenate([frame.index.to_numpy(), -1 - np.arange(count)])
+    joined = pd.DataFrame({name: pd.Series(values, index=index) for name, values in data.items()}, index=index)
+    figures = np.empty(len(joined), dtype=object)
+    figures[len(frame) :] = [run.figures for run in told]
+    return joined.assign(figures=figures)
+
+
+def _of_summary(run: Run, name: str) -> Json:
+    """Return what stands in a column of requests for a run without any."""
+    return {"phase": "steady", "success": True}.get(name, None if is_stored(name) else run.settings.get(name))
+
+
+def typed_as(like: npt.NDArray[np.generic], values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """Return values that are known or None as numbers, where those beside them are."""
+    if like.dtype == bool:
+        return np.array([value is True for value in values])
+    if np.issubdtype(like.dtype, np.number) and all(
+        value is None or isinstance(value, (int, float)) for value in values
+    ):
+        return np.array(values, dtype=float)
+    return values
 
 
 def is_stored(name: str) -> bool:
@@ -443,7 +496,7 @@ def chunk_arrays(blob: bytes) -> list[npt.NDArray[np.int64]]:
 
 def table(runs: Sequence[Run]) -> pd.DataFrame:
     """Return one row a run: its label (index), the columns of the ``run`` table, its path, and its tags."""
-    names = [column.name for column in RUN if column.name not in ("tags", "removed")]
+    names = [column.name for column in RUN if column.name not in ("tags", "removed", "figures")]
     names.insert(names.index("failed") + 1, "cut_off")
     records = [{**run.record, "cut_off": _cut_off(run.record)} for run in runs]
     rows = [

@@ -1,19 +1,22 @@
 """Requests into numbers per group: percentiles, rates, goodput, failures, and how many rows there are."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from perfkit.analysis.metrics import RATES, metric_named, rates
+from perfkit.analysis.metrics import RATES, Metric, metric_named, rates
 from perfkit.analysis.metrics.bounds import request_bounds
-from perfkit.analysis.query import columns
+from perfkit.analysis.metrics.quantity import Quantity
+from perfkit.analysis.metrics.registry import summaries_in, without_summaries
+from perfkit.analysis.query import columns, frame
 from perfkit.analysis.query.frame import Run
 from perfkit.analysis.stats.distribution import Floats, present
 from perfkit.analysis.stats.estimates import estimates
-from perfkit.analysis.stats.marks import by_mark, marks
+from perfkit.analysis.stats.marks import Mark, by_mark, marks
+from perfkit.analysis.text_table import listed
 from perfkit.records import CUT_OFF, Json
 from perfkit.runfile.schema import SHORT_OF
 
@@ -39,7 +42,7 @@ def rows_for(
     needed += [column for name in rates for column in RATES[name].columns]
     needed += ["parallel", "rate"]
     counted = list(dict.fromkeys([*by, *needed, "phase", "success", "error_kind", "attempts"]))
-    return columns.load(runs, counted, "load" if rates else "steady")
+    return frame.with_summaries(columns.load(runs, counted, "load" if rates else "steady"), runs)
 
 
 def percentiles(
@@ -80,8 +83,15 @@ def percentiles(
     table = []
     for key, group in grouped(rows, by):
         pooled = "" if "run" in by else _pooled(group)
+        is_told = bool(summaries_in(group)) and not len(without_summaries(group))
+        group = group if is_told else without_summaries(group)
         for metric in chosen:
             shown = unit if unit and metric.unit == "s" else metric.unit
+            if is_told:
+                row = {**dict(zip(by, key, strict=True)), "metric": metric.name, "unit": shown}
+                told = _told(metric, group, quantiles, metric.scale(shown))
+                table.append(row | told | ({} if not intervals else _ends(np.empty(0), quantiles)) | {"pooled": pooled})
+                continue
             values = present(metric.compute(group[group["success"]])) * metric.scale(shown)
             effective, marked = marks(values, quantiles)
             row = {**dict(zip(by, key, strict=True)), "metric": metric.name, "unit": shown, "n": values.size}
@@ -93,6 +103,16 @@ def percentiles(
     return pd.DataFrame(table, columns=[*by, "metric", "unit", "n", "effective", *names, *_REMARKS]).set_index(
         [*by, "metric"]
     )
+
+
+def _told(metric: Metric, rows: pd.DataFrame, quantiles: Sequence[float], factor: float) -> dict[str, Any]:
+    """Return the numbers of a metric that stand in the summaries of some runs: of several, their geometric mean."""
+    asked = {"mean": Quantity("", metric), **{f"p{q:g}": Quantity("", metric, q) for q in quantiles}}
+    found = {name: wanted.estimate(rows) for name, wanted in asked.items()}
+    known = {name: each.value * factor for name, each in found.items()}
+    marked: dict[str, Mark] = {name: "summary" for name, value in known.items() if value == value}
+    n = max((found[name].n for name in marked), default=0)
+    return {"n": n, "effective": float("nan"), **known, "marks": by_mark(marked)}
 
 
 def _pooled(group: pd.DataFrame) -> str:
@@ -134,6 +154,10 @@ def run_rates(rows: pd.DataFrame, by: Sequence[str], reason: str | None) -> pd.D
         steady = group[group["phase"] == "steady"]
         if steady.empty:
             continue
+        if (told := summaries_in(steady)) and len(told) == len(steady):
+            table.append({**dict(zip(by, key, strict=True)), **_told_rates(told, steady, reason)})
+            continue
+        group, steady = without_summaries(group), without_summaries(steady)
         cut_off = steady["error_kind"] == CUT_OFF
         counts = {"requests": len(steady), "failed": int((~steady["success"] & ~cut_off).sum())}
         counts["cut_off"] = int(cut_off.sum())
@@ -143,10 +167,64 @@ def run_rates(rows: pd.DataFrame, by: Sequence[str], reason: str | None) -> pd.D
     return pd.DataFrame(table, columns=[*by, "requests", "failed", "cut_off", "resent", *RATES]).set_index(list(by))
 
 
+def _told_rates(told: Sequence[Mapping[str, float]], rows: pd.DataFrame, reason: str | None) -> dict[str, Any]:
+    """Return the counts of runs that are known by summaries, and their rates: of several, their geometric mean."""
+    counts = {name: int(sum(figures.get(name, 0) for figures in told)) for name in ("requests", "failed")}
+    values = {name: Quantity(name, rate).estimate(rows).value for name, rate in RATES.items()}
+    return {**counts, "cut_off": 0, "resent": 0, **({name: float("nan") for name in values} if reason else values)}
+
+
+def figures(runs: Sequence[Run]) -> pd.DataFrame:
+    """Return what summaries say, a row a number; see ``Runs.figures``."""
+    counts = ("requests", "failed")
+    rows = [
+        {"run": run.label, "quantity": name, "value": value, "n": found.get("requests"), "basis": _basis(run, name)}
+        for run in runs
+        if (found := run.figures) is not None
+        for name, value in found.items()
+        if name not in counts and not name.endswith("_n")
+    ]
+    return pd.DataFrame(rows, columns=["run", "quantity", "value", "n", "basis"])
+
+
+def _basis(run: Run, name: str) -> str | None:
+    # itl_p50 is the median of all gaps here, and not the metric of that name.
+    return run.basis(name if name in run.record.basis else name.rpartition("_")[0])
+
+
+def told_notes(runs: Sequence[Run], by: Sequence[str]) -> list[str]:
+    """Say which runs are known by summaries alone, what their numbers are, and where they are left out of a group."""
+    told = [run for run in runs if run.is_summary]
+    by_tool: dict[str, list[str]] = {}
+    for run in told:
+        by_tool.setdefault(str(run.record.get("source")), []).append(run.label)
+    said = [
+        f"{listed(labels)}: {'a summary' if len(labels) == 1 else 'summaries'} of {tool} without single requests; the "
+        f"numbers are as {tool} counted them, rates those of the whole run, and nothing tells how far they are to be "
+        "relied on"
+        for tool, labels in by_tool.items()
+    ]
+    empty = [run.label for run in told if run.figures is None]
+    if empty:
+        said.append(f"nothing is left of {listed(empty)}: no filter or warm-up can be applied to a summary")
+    groups: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        groups.setdefault(tuple(str(run.settings.get(name)) for name in by), []).append(run)
+    for group, members in groups.items():
+        summed = [run.label for run in members if run.is_summary]
+        if summed and len(summed) < len(members):
+            said.append(
+                f"{listed(summed)}: left out of {', '.join(group)}, as a summary cannot be pooled with requests"
+            )
+        elif len(summed) > 1:
+            said.append(f"{', '.join(group)}: geometric means of {len(summed)} summaries, which cannot be pooled")
+    return said
+
+
 def goodput(runs: Sequence[Run], slo: Any, by: Sequence[str], reason: str | None) -> pd.Series:
     """Return goodput per group; NaN where a reason says that there can be no rates."""
     bounds = request_bounds(slo)
-    rows = rows_for(runs, by, bounds, ["request_throughput"])
+    rows = without_summaries(rows_for(runs, by, bounds, ["request_throughput"]))
     values = {key: float("nan") if reason else rates.goodput(group, bounds) for key, group in grouped(rows, by)}
     index = pd.DataFrame(list(values), columns=list(by)).set_index(list(by)).index
     return pd.Series(list(values.values()), index=index, name="goodput", dtype=float)
@@ -273,7 +351,11 @@ def head(runs: Sequence[Run]) -> str:
             failed += count if phase == "steady" and not (success or stopped) else 0
     steady = counts.pop("steady", 0)
     left_out = ", ".join(f"{counts[phase]:,} {words}" for phase, words in _LEFT_OUT.items() if counts[phase])
+    told = sum(run.is_summary for run in runs)
     parts = [f"{len(runs):,} run{'s' * (len(runs) != 1)}, {steady:,} request{'s' * (steady != 1)}"]
+    parts += (
+        [f"{told:,} of the runs {'is a summary' if told == 1 else 'are summaries'} without requests"] if told else []
+    )
     parts += [f"{failed:,} failed"] if failed else []
     parts += [f"{cut_off:,} cut off when it was stopped"] if cut_off else []
     return ", ".join(parts) + (f" (left out: {left_out})" if left_out else "")

@@ -181,7 +181,7 @@ def plan(
     """
     names = [quantities] if isinstance(quantities, str) else list(quantities)
     apart = None if noise is None else share("noise", noise)
-    return plan_runs(like.members, names, effect, apart, number, share("power", power))
+    return plan_runs(like._with_requests("plan"), names, effect, apart, number, share("power", power))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -258,6 +258,13 @@ class Runs:
         if not self.members:
             raise UsageError(f"there are no runs to look at{self._were_removed}")
         return self.members
+
+    def _with_requests(self, what: str) -> tuple[Run, ...]:
+        """Return the runs whose requests are there, of which there must be one."""
+        found = tuple(run for run in self._some if not run.is_summary)
+        if not found:
+            raise UsageError(columns.needs_requests(what, self.summarized))
+        return found
 
     @property
     def _were_removed(self) -> str:
@@ -558,6 +565,24 @@ class Runs:
         return {run.label: server.levels(run) for run in self.members}
 
     @property
+    def summarized(self) -> list[str]:
+        """What those runs are called that are known by a tool's summary alone, without single requests."""
+        return [run.label for run in self.members if run.is_summary]
+
+    @property
+    def figures(self) -> pd.DataFrame:
+        """What summaries say of the runs that are known by them alone: one row a number.
+
+        ``run``, ``quantity`` (``"ttft_p50"``, ``"output_throughput"``), ``value`` in seconds and tokens, ``n``
+        (requests), ``basis``: whose definition it is, such as ``"summary:vllm"``; see ``docs/definitions.md``.
+        """
+        return aggregates.figures(self.members)
+
+    def with_summaries(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return rows of requests with one more for each run that is known by a summary, which has its ``figures``."""
+        return frame.with_summaries(rows, self.members)
+
+    @property
     def table(self) -> pd.DataFrame:
         """One row a run: its settings, counts, verdict, and tags."""
         return frame.table(self.members)
@@ -639,7 +664,9 @@ class Runs:
         rows = aggregates.rows_for(self.members, by, [*metrics, "ttft", "lag"], RATES)
         reason = self._no_rates(by)
         whose = () if definition else (columns.mixed_bases, columns.stored_bases)
-        bases = [sentence for say in whose for sentence in say(self.members, metrics)]
+        full = [run for run in self.members if not run.is_summary]
+        bases = [sentence for say in whose for sentence in say(full, metrics)]
+        bases += aggregates.told_notes(self.members, by)
         bases += [*columns.coarse_windows(self.members), *columns.pooled_loads(self.members, by)]
         bases += columns.unread_tags(self.members, by)
         unread = [f"not opened: {problem.reason}" for problem in self.problems]
@@ -651,8 +678,8 @@ class Runs:
             if (status := run.record.get("status")) in ("running", "interrupted")
         ]
         rates = aggregates.run_rates(rows, by, reason)
-        if slo:
-            rates["goodput"] = self.goodput(slo, by=by).to_numpy()
+        if slo and full:
+            rates["goodput"] = self.goodput(slo, by=by).reindex(rates.index)
         failures = aggregates.failures(self.members)
         summary = Summary(
             aggregates.head(self.members),
@@ -673,6 +700,7 @@ class Runs:
             ),
             failures=failures,
             why_failed=tuple(aggregates.failure_sentences(failures)),
+            summarized=tuple(self.summarized),
         )
         return self._defined(summary, definition, unit) if definition else summary
 
@@ -703,7 +731,7 @@ class Runs:
         UsageError
             No definition has that metric.
         """
-        tables = {run.label: definitions.lens(run, metric) for run in self._some}
+        tables = {run.label: definitions.lens(run, metric) for run in self._with_requests("lens")}
         return definitions.Lens(metric, pd.concat(tables, names=["run"]))
 
     def percentiles(
@@ -757,7 +785,8 @@ class Runs:
         Series of float, requests/s
             NaN after a filter on outcomes.
         """
-        return aggregates.goodput(self.members, slo, _names(by), self._no_rates(_names(by)))
+        members = self._with_requests("goodput") if self.members else ()
+        return aggregates.goodput(members, slo, _names(by), self._no_rates(_names(by)))
 
     def pareto(
         self,
@@ -826,7 +855,7 @@ class Runs:
         UsageError
             The question cannot be read, or too few requests lie on one side.
         """
-        return why_slow(self.members, question)
+        return why_slow(self._with_requests("why_slow"), question)
 
     def answers(self) -> pd.DataFrame:
         """Describe what came back in each run, so that "fast because it says less" is seen.
@@ -837,7 +866,7 @@ class Runs:
             Shares of answers that were truncated, empty, looping or identical, and their length against the least
             loaded run; see ``perfkit.analysis.results.response_quality``.
         """
-        return answers(self._some)
+        return answers(self._with_requests("answers"))
 
     @cached_property
     def verdicts(self) -> dict[str, Verdict | None]:
@@ -981,7 +1010,7 @@ class Runs:
         Shown
             Prints itself; ``frame`` has the requests decoded.
         """
-        return show.show(self.members, which, count, metric)
+        return show.show(self._with_requests("show"), which, count, metric)
 
     def export(
         self,

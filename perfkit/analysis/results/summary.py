@@ -42,6 +42,8 @@ class Summary:
     why_failed: tuple[str, ...] = ()
     """The same as sentences."""
     shown: tuple[str, ...] = METRICS_FIRST
+    summarized: tuple[str, ...] = ()
+    """Runs that are known by a summary alone."""
 
     def __str__(self) -> str:
         tables = [as_text(*table) for table in self.tables]
@@ -96,11 +98,14 @@ class Summary:
                 *_groups(self.rates.index.names, key if isinstance(key, tuple) else (key,)),
                 *(Cell(number(int(row[name]))) for name in counts),
                 *(Cell(number(row[name])) for name in [*(rate.name for rate in rates_shown), *goodput]),
-                *([label(_level(self.verdicts.get(str(key))))] if judged else []),
+                *([label(self._verdict(str(key)))] if judged else []),
             ]
             for key, row in self.rates.iterrows()
         ]
         return [*head, *(["verdict"] if judged else [])], rows
+
+    def _verdict(self, run: str) -> str:
+        return "summary" if run in self.summarized else _level(self.verdicts.get(run))
 
     def _has(self, rate: Rate) -> bool:
         """Tell whether a rate has a column: one of the tagged has where a run has tags for any of them."""

@@ -98,7 +98,11 @@ def trimmed_as_asked(runs: Sequence[Run]) -> tuple[Run, ...]:
 def _as_asked(run: Run) -> Run:
     given = run.arguments.get("warmup")
     try:
-        if run.record.get("source") == "perfkit" and amount("warmup", given, auto=True).kind in ("share", "auto"):
+        if (
+            not run.is_summary
+            and run.record.get("source") == "perfkit"
+            and amount("warmup", given, auto=True).kind in ("share", "auto")
+        ):
             return replace(run, window=_window(run, given, None))
     except PerfkitError:
         pass  # a run that broke off may have no request after it: its phases stay as they are stored

@@ -12,7 +12,7 @@ import numpy as np
 
 from perfkit.analysis.stats.distribution import Floats, Numbers, present, thin
 
-Mark = Literal["", "too few", "few episodes", "dependent"]
+Mark = Literal["", "too few", "few episodes", "dependent", "summary"]
 """Why a number and its interval are not to be relied on."""
 MARKS: dict[Mark, str] = {
     "too few": "fewer than 10 samples lie beyond this percentile, or fewer than 100 are there at all (200 for a mean; "
@@ -20,6 +20,8 @@ MARKS: dict[Mark, str] = {
     "few episodes": "a few slow requests make this mean: it depends on how many of them came",
     "dependent": "neighbouring requests were slow together (a queue, a stall, a drift): all say no more than a few "
     "independent ones",
+    "summary": "stands in a summary without single requests, as its tool counted it: nothing tells how far it is to be "
+    "relied on",
 }
 
 ENOUGH = 200

@@ -162,10 +162,12 @@ def test_each_line_of_sglangs_file_is_a_run(tmp_path):
     assert table(path, "count(*), count(DISTINCT run_id), min(rate)", "run") == [(2, 2, 4.0)]
 
 
-def test_a_summary_without_requests_is_refused_with_advice(tmp_path):
+@pytest.mark.parametrize("settings", [{"backend": "vllm", "model_id": "m", "tokenizer_id": "m", "date": ""}, SGLANG])
+def test_an_object_without_requests_and_without_a_summary_is_refused(tmp_path, settings):
     path = tmp_path / "result.json"
-    path.write_text(json.dumps({name: value for name, value in DETAILED.items() if not isinstance(value, list)}))
-    with pytest.raises(UnsafeFile, match="without single requests; save it with --save-detailed"):
+    left_out = ("ttfts", "itls", "duration", "completed")
+    path.write_text(json.dumps({name: value for name, value in settings.items() if name not in left_out}))
+    with pytest.raises(UnsafeFile, match="without requests and without a summary"):
         open_imported(path)
 
 

@@ -35,6 +35,15 @@ class Columns:
         return pd.DataFrame({name: self._loaded[name] for name in names}, copy=False)
 
     @property
+    def summarized(self) -> Sequence[str]:
+        """Labels of the runs that are known by a summary alone."""
+        return self.runs.summarized
+
+    def with_summaries(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return rows with one more for each run that is known by a summary."""
+        return self.runs.with_summaries(rows)
+
+    @property
     def requests(self) -> pd.DataFrame:
         """All columns, for charts that do not say which they read."""
         return self.runs.requests
