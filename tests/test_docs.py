@@ -67,6 +67,18 @@ def test_the_readme_reads_results_as_it_says(tmp_path, monkeypatch):
     assert (tmp_path / "report.html").stat().st_size > 0
 
 
+@pytest.mark.processes
+def test_the_readme_begins_with_cells_that_run_without_a_server(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks(ROOT / "README.md", "python")[:4]:
+        shorter = block.replace("[10, 60, 160]", "[2, 2, 40]").replace("400ms", "40ms").replace("tokens=32", "tokens=4")
+        exec(shorter, names)
+    names["server"].stop()
+    assert len(names["runs"]) == 3
+    assert (tmp_path / "outputs/first.db").exists()
+
+
 @pytest.mark.slow
 def test_examples_of_plugins_run(tmp_path):
     names = {"pk": pk, "runs": pk.open(RUNS), "stopwatch": tmp_path / "times.txt"}

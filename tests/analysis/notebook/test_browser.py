@@ -1,25 +1,16 @@
 """A person at JupyterLab: opens a notebook, runs all cells, turns the knobs of the explorer, stops a job."""
 
 import os
-import secrets
-import shutil
-import socket
-import subprocess
-import sys
-import urllib.error
-import urllib.request
-from contextlib import suppress
 from importlib.util import find_spec
-from pathlib import Path
 from time import monotonic
 
 import nbformat
 import pytest
 
 from perfkit.runner.attach import attach
+from tests.analysis.notebook.lab import CHROMIUM, PATIENCE, opened, run_all
 from tests.run_files import request, write_run
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 MISSING = [name for name in ("playwright", "jupyterlab") if find_spec(name) is None]
 pytestmark = [
     pytest.mark.browser,
@@ -27,13 +18,6 @@ pytestmark = [
     pytest.mark.skipif(not CHROMIUM or bool(MISSING), reason=f"needs Chromium, Playwright and JupyterLab: {MISSING}"),
     pytest.mark.processes,
 ]
-
-QUIET = [
-    "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-PATIENCE = 90_000
-"""Milliseconds: a loaded machine starts a kernel slowly."""
 
 
 @pytest.fixture(scope="module")
@@ -56,74 +40,12 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def lab(folder, tmp_path_factory):
-    """The address of a JupyterLab of its own, which leaves nothing in the person's home."""
-    home, token = tmp_path_factory.mktemp("home"), secrets.token_hex(16)
-    settings = home / "settings" / "@jupyterlab" / "apputils-extension"
-    settings.mkdir(parents=True)
-    # Lab asks on its first start whether it may fetch news; the question would cover the notebook.
-    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
-    names = {"CONFIG": "config", "DATA": "data", "RUNTIME": "runtime"}
-    places = {f"JUPYTER_{name}_DIR": str(home / place) for name, place in names.items()}
-    places |= {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces")}
-    places |= {"IPYTHONDIR": str(home / "ipython"), "PYTHONPATH": str(Path(__file__).parents[3])}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
-    command += [f"--IdentityProvider.token={token}", "--LabApp.news_url=", "--ServerApp.terminals_enabled=False"]
-    with (home / "lab.log").open("w") as log:
-        server = subprocess.Popen(command, cwd=folder, env={**os.environ, **places}, stdout=log, stderr=log)
-    try:
-        _wait_until_up(f"http://127.0.0.1:{port}/api/status?token={token}", server)
-        yield f"http://127.0.0.1:{port}/lab/tree/look.ipynb?token={token}&reset"
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def _wait_until_up(address, server):
-    until = monotonic() + PATIENCE / 1000
-    while server.poll() is None and monotonic() < until:
-        try:
-            with urllib.request.urlopen(address, timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            pass
-    pytest.fail("JupyterLab did not start")
-
-
-@pytest.fixture(scope="module")
-def page(lab, tmp_path_factory):
+def page(folder, tmp_path_factory):
     """The notebook in a browser, all its cells run."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        profile = str(tmp_path_factory.mktemp("profile"))
-        browser = playwright.chromium.launch_persistent_context(
-            profile, executable_path=CHROMIUM, headless=True, args=QUIET, viewport={"width": 1300, "height": 1400}
-        )
-        page = browser.pages[0]
-        page.set_default_timeout(PATIENCE)
-        page.goto(lab)
-        _run_all(page)
+    with opened(folder / "look.ipynb", tmp_path_factory.mktemp("home")) as page:
+        run_all(page)
         page.locator(".jp-OutputArea-output pre").filter(has_text="the last cell ran").last.wait_for()
         yield page
-        browser.close()
-
-
-def _run_all(page):
-    """Run all cells; Lab forgets the click when its session is not ready, whatever it shows, so look and repeat."""
-    from playwright.sync_api import Error
-
-    page.get_by_text("Python 3 (ipykernel) | Idle").first.wait_for()
-    started = "[...document.querySelectorAll('.jp-InputPrompt')].some(prompt => /\\[[*0-9]/.test(prompt.innerText))"
-    for _ in range(5):
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        with suppress(Error):
-            page.wait_for_function(started, timeout=5000)
-            return
 
 
 def control(page, name):
