@@ -123,6 +123,13 @@ SECTIONS = (
         "notebook.py",
     ),
     Section(
+        "scraping",
+        "256 users, with `scrape` and without, in turns, ten runs of each: the server's own page and one of 1,000 "
+        "series that all change, once a second. The mean of the runs' p99 of chunk lateness is no larger with it than "
+        "without, or by less than the standard deviation of the runs without.",
+        "scraping.py",
+    ),
+    Section(
         "workers",
         "Two local processes and two Dask workers measure what one worker measures at the same load: TTFT by a "
         "two-sample Kolmogorov-Smirnov test, ITL by the same distance with whole requests permuted, p > 0.01. Of Dask "
