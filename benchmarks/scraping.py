@@ -76,13 +76,16 @@ def rounds(options: argparse.Namespace, stamps: str, page: str) -> dict[str, lis
     return found
 
 
-HEADS = "stamps | scraping | runs | looks | chunk late p50 [ms] | p99, mean [ms] | p99, SD [ms] | TTFT error, mean [ms]"
+HEADS = (
+    "stamps | scraping | runs | looks | chunk late p50 [ms] | p99: mean [ms] | median [ms] | SD [ms] | "
+    "TTFT error, mean [ms]"
+)
 
 
 def row(stamps: str, kind: str, found: list[tuple[Lateness, int]]) -> str:
     """Return the figures of the runs of one kind."""
     p50, p99, ttft = ([getattr(late, name) for late, _ in found] for name in ("every_p50", "every_p99", "ttft_error"))
-    times = (statistics.mean(p50), statistics.mean(p99), spread(p99), statistics.mean(ttft))
+    times = (statistics.mean(p50), statistics.mean(p99), statistics.median(p99), spread(p99), statistics.mean(ttft))
     cells = (stamps, kind, len(found), sum(looks for _, looks in found), *(f"{time * 1e3:.3f}" for time in times))
     return " | ".join(map(str, cells))
 

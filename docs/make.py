@@ -135,8 +135,8 @@ def _server(_: str) -> Table:
 def _published(one: Published) -> str:
     label = f'{{{one.where[0]}="{one.where[1]}"}}' if one.where else ""
     scale = {1.0: "", 0.01: " / 100", 2.0**20: " MiB"}[one.scale]
-    whole = f" / `{one.of}`" if one.of else ""
-    return f"{one.server} `{one.name}{label}`{whole}{scale}"
+    whole = " + ".join(f"`{name}`" for name in one.of)
+    return f"{one.server} `{one.name}{label}`{f' / ({whole})' if whole else ''}{scale}"
 
 
 def _simulation(group: str) -> Table:

@@ -78,6 +78,7 @@ def main() -> None:
     settings.port = port
     settings.n_ctx = CONTEXT
     settings.n_parallel = 1
+    settings.endpoint_metrics = True
     settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1
     server = xllamacpp.Server(settings)
     print(server.listening_address, flush=True)

@@ -64,6 +64,8 @@ def add_options(
     >>> add_options(parser)
     >>> given(parser.parse_args(["--parallel", "1", "8", "--headers", "A=b=c", "--no-stream"]))
     {'headers': ['A=b=c'], 'parallel': [1, 8], 'stream': False}
+    >>> [given(parser.parse_args(words)) for words in (["--scrape"], ["--scrape", "gpu:9400/metrics"])]
+    [{'scrape': True}, {'scrape': ['gpu:9400/metrics']}]
     """
     hints = get_type_hints(declared)
     chosen = titles if groups is None else groups

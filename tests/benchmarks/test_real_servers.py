@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 
+import perfkit as pk
+
 pytestmark = [pytest.mark.realserver, pytest.mark.processes]
 
 PYTHON = Path(sys.executable)
@@ -36,6 +38,15 @@ def assert_read_alike(program: ModuleType, url: str, way: str) -> None:
 @pytest.mark.parametrize("way", ["stream", "whole", "llama_cpp"])
 def test_llama_cpp_is_read_as_the_official_client_reads_it(program: ModuleType, port: int, way: str) -> None:
     assert_read_alike(program, f"http://127.0.0.1:{port}", way)
+
+
+def test_llama_cpp_publishes_the_queue_that_its_one_slot_has(port: int, tmp_path: Path) -> None:
+    given = {"parallel": 4, "duration": 3.0, "max_tokens": 64, "scrape": True, "db": str(tmp_path / "a.db")}
+    runs = pk.start(f"http://127.0.0.1:{port}", **given).wait()
+    looks = runs.server[runs.server["t"].between(0.5, 2.9)]
+    assert looks["running"].max() == 1
+    assert looks["waiting"].max() == 3
+    assert looks["prefix_cache_hits"].dropna().between(0, 1).all()
 
 
 @pytest.mark.parametrize("index", range(4))

@@ -52,6 +52,14 @@ def test_lists_make_a_sweep_and_tags_are_kept(server, tmp_path):
     ]
 
 
+def test_scrape_reads_the_page_beside_the_endpoint_and_the_summary_says_what_it_tells(server, tmp_path):
+    words = ("-n", 3, "--max-tokens", 2, "--db", "s.db", "--scrape")
+    done = perfkit("run", "--url", server.url, *words, folder=tmp_path)
+    assert done.returncode == 0
+    assert "agrees with ours" in done.stdout
+    assert rows(tmp_path / "s.db", "SELECT DISTINCT page FROM server_series") == [(f"{server.url}/metrics",)]
+
+
 def test_json_goes_to_stdout_and_nothing_else_does(server, tmp_path):
     words = ("-n", 3, "--max-tokens", 4, "--db", "j.db", "--json", "--log-every-n-query", 1, "--debug")
     done = perfkit("run", "--url", server.url, *words, folder=tmp_path)

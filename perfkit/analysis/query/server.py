@@ -93,13 +93,13 @@ class Page:
 
     def has(self, one: Published) -> bool:
         """Tell whether it has a published name."""
-        return bool(self.chosen(one)) and (one.of is None or one.of in self.lines)
+        return bool(self.chosen(one)) and all(name in self.lines for name in one.of)
 
     def of(self, quantity: Quantity, one: Published) -> Floats:
         """Return a quantity at each of the times."""
         lines = self.chosen(one)
-        if one.of is not None:
-            return _share(self._growth(lines), self._growth(self.lines.get(one.of, ())))
+        if one.of:
+            return _share(self._growth(lines), self._growth([line for name in one.of for line in self.lines[name]]))
         if quantity.is_rate:
             took = np.diff(self.times, prepend=np.nan)
             return self._growth(lines) / np.where(took > 0, took, np.nan)
@@ -141,8 +141,7 @@ def _page(url: str, found: Mapping[tuple[str, str, str, int], list[tuple[float, 
 
 def table(runs: "Sequence[Run]") -> pd.DataFrame:
     """Return a row for each look at each page, with what it told by its common names; see ``Runs.server``."""
-    names = {one.name for quantity in QUANTITIES.values() for one in quantity.names}
-    names |= {one.of for quantity in QUANTITIES.values() for one in quantity.names if one.of}
+    names = {name for quantity in QUANTITIES.values() for one in quantity.names for name in (one.name, *one.of)}
     frames = [_frame(run, page) for run in runs for page in pages(run, names)]
     if frames:
         return pd.concat(frames, ignore_index=True)
@@ -161,13 +160,29 @@ def _frame(run: "Run", page: Page) -> pd.DataFrame:
     return frame
 
 
+def missed(runs: "Sequence[Run]") -> list[str]:
+    """Say which looks at pages were in vain, and of which runs nothing is there that was asked for."""
+    said = []
+    for run in runs:
+        every = pages(run, ())
+        if not every and run.arguments.get("scrape"):
+            said.append(f"{run.label}: nothing is stored of what its server published, though scrape asked for it")
+        for page in every:
+            failed = int((~page.is_up).sum())
+            many = f"{failed:,} of {page.looks.size:,} looks" if failed < page.looks.size else "every look"
+            said += (
+                [f"{run.label}: {many} at {page.url} failed, and what it published then is not known"] if failed else []
+            )
+    return said
+
+
 def over_all_pages(run: "Run", name: str) -> tuple[Floats, Floats]:
     """Return the times and values of a quantity: several replicas' or GPUs' pages together.
 
     The pages that have the first of its names count. A page's value holds until its next look, at most ``STALE``.
     """
     quantity = QUANTITIES[name]
-    every = pages(run, [each for one in quantity.names for each in (one.name, one.of) if each])
+    every = pages(run, [each for one in quantity.names for each in (one.name, *one.of)])
     one = next((one for one in quantity.names if any(page.has(one) for page in every)), None)
     told = [(page.looks, _with_gaps(page, page.of(quantity, one))) for page in every if one and page.has(one)]
     if not told:

@@ -19,8 +19,8 @@ class Published(NamedTuple):
     """The label, and its value, that a series must have."""
     scale: float = 1.0
     """What a published value is multiplied by."""
-    of: str | None = None
-    """A counter: then the growth of ``name`` is taken as a share of the growth of this one."""
+    of: tuple[str, ...] = ()
+    """Counters: then the growth of ``name`` is taken as a share of the growth of these together."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ _MIB = 2.0**20
 _VLLM, _SGLANG, _TGI, _LLAMA = "vLLM", "SGLang", "TGI", "llama.cpp"
 _TRITON, _TRTLLM = "TensorRT-LLM (Triton)", "TensorRT-LLM (trtllm-serve)"
 _DYNAMO, _LITELLM, _DCGM = "Dynamo", "LiteLLM", "DCGM exporter"
+_CACHED = "llamacpp:prompt_tokens_cached_total"
 _REQUESTS, _BLOCKS = "nv_trt_llm_request_metrics", "nv_trt_llm_kv_cache_block_metrics"
 
 QUANTITIES = {
@@ -93,10 +94,13 @@ QUANTITIES = {
         "of the prompts' tokens that its prefix cache held; of counters: since the look before",
         "mean",
         (
-            Published(_VLLM, "vllm:prefix_cache_hits_total", of="vllm:prefix_cache_queries_total"),
-            Published(f"{_VLLM}, to 0.9", "vllm:gpu_prefix_cache_hits_total", of="vllm:gpu_prefix_cache_queries_total"),
+            Published(_VLLM, "vllm:prefix_cache_hits_total", of=("vllm:prefix_cache_queries_total",)),
+            Published(
+                f"{_VLLM}, to 0.9", "vllm:gpu_prefix_cache_hits_total", of=("vllm:gpu_prefix_cache_queries_total",)
+            ),
             Published(f"{_VLLM} V0", "vllm:gpu_prefix_cache_hit_rate"),
             Published(_SGLANG, "sglang:cache_hit_rate"),
+            Published(_LLAMA, _CACHED, of=(_CACHED, "llamacpp:prompt_tokens_total")),
             Published(_TRTLLM, "trtllm_kv_cache_hit_rate"),
             Published(_DYNAMO, "dynamo_component_kvstats_gpu_prefix_cache_hit_rate"),
         ),

@@ -691,6 +691,7 @@ class Runs:
                 *said_of_removed(self.removed),
                 *aggregates.nothing_left(self.members),
                 *([reason] if reason else window_notes(self.members, rows)),
+                *server.missed(self.members),
                 *server_ttft.sentences(self.members),
                 *_remarks(self.members),
                 *unfinished,

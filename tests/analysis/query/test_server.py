@@ -91,8 +91,34 @@ def test_of_counters_what_they_grew_by_since_the_look_before_is_told(path):
     assert table["preemptions"].tolist() == pytest.approx([NAN, 0, 2, NAN, 1], nan_ok=True)
 
 
+def test_what_llama_cpp_had_cached_is_a_share_of_all_tokens_of_prompts(path):
+    def counted(cached, processed):
+        names = {"prompt_tokens_cached_total": cached, "prompt_tokens_total": processed}
+        return "".join(f"# TYPE llamacpp:{name} counter\nllamacpp:{name} {value}\n" for name, value in names.items())
+
+    table = told(path, (0.0, counted(100, 50)), (1.0, counted(130, 60)))
+    assert table["prefix_cache_hits"].iloc[-1] == pytest.approx(0.75)
+
+
 def test_a_share_below_zero_is_unknown(path):
     assert np.isnan(told(path, (0.0, page("vllm-0.6")))["prefix_cache_hits"].iloc[0])
+
+
+def test_a_summary_says_which_looks_were_in_vain(tmp_path):
+    def notes(name, *looks, **record):
+        path = write_run(tmp_path / f"{name}.db", [request(seq, 2.0 * seq) for seq in range(4)], name=name, **record)
+        return [note for note in pk.open(publish(path, *looks) if looks else path).summary().notes if "publish" in note]
+
+    assert notes("a", (0.0, page("tgi")), (1.0, None), (2.0, page("tgi"))) == [
+        "a: 1 of 3 looks at http://h/metrics failed, and what it published then is not known"
+    ]
+    assert notes("b", (0.0, None), (1.0, None)) == [
+        "b: every look at http://h/metrics failed, and what it published then is not known"
+    ]
+    assert notes("c", arguments={"scrape": True}) == [
+        "c: nothing is stored of what its server published, though scrape asked for it"
+    ]
+    assert notes("d") == notes("e", (0.0, page("tgi"))) == []
 
 
 def test_what_is_published_no_more_is_unknown(path):
