@@ -1,4 +1,4 @@
-"""A JupyterLab of its own, and a browser that looks at a notebook in it."""
+"""A server of notebooks of its own, and a browser that looks at a notebook in it."""
 
 import os
 import secrets
@@ -6,11 +6,9 @@ import shutil
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = [
@@ -21,13 +19,26 @@ PATIENCE = 90_000
 """Milliseconds: a loaded machine starts a kernel slowly."""
 
 
+_ONE = ["--no-browser", "--allow-root", "--ip=127.0.0.1", "--port={port}", "--IdentityProvider.token={token}"]
+_QUIET = ["--ServerApp.terminals_enabled=False"]
+PROGRAMS = {
+    "jupyterlab": ([*_ONE, *_QUIET, "--LabApp.news_url="], "/lab/tree/{name}?token={token}&reset"),
+    "notebook": ([*_ONE, *_QUIET], "/notebooks/{name}?token={token}"),
+    "voila": (
+        ["{name}", "--no-browser", "--port={port}", "--Voila.ip=127.0.0.1", "--token={token}"],
+        "/?token={token}",
+    ),
+}
+"""What they are told, and where they show a notebook."""
+
+
 @contextmanager
-def opened(notebook, home, **viewed):
-    """Yield a notebook as a page of a browser; ``home`` takes what Lab and the browser keep of their own."""
+def opened(notebook, home, program="jupyterlab", **viewed):
+    """Yield a notebook as a page of a browser; ``home`` takes what the server and the browser keep of their own."""
     from playwright.sync_api import sync_playwright
 
     viewed = {"viewport": {"width": 1300, "height": 1400}, **viewed}
-    with _lab(notebook, home) as address, sync_playwright() as playwright:
+    with _served(notebook, home, program) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch_persistent_context(
             str(home / "profile"), executable_path=CHROMIUM, headless=True, args=QUIET, **viewed
         )
@@ -39,9 +50,8 @@ def opened(notebook, home, **viewed):
 
 
 @contextmanager
-def _lab(notebook, home):
-    """Yield the address of a notebook in a Lab that leaves nothing in the person's home."""
-    token = secrets.token_hex(16)
+def _served(notebook, home, program):
+    """Yield the address of a notebook at a server that leaves nothing in the person's home."""
     settings = home / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     # Lab asks on its first start whether it may fetch news; the question would cover the notebook.
@@ -53,34 +63,35 @@ def _lab(notebook, home):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
-    command += [f"--IdentityProvider.token={token}", "--LabApp.news_url=", "--ServerApp.terminals_enabled=False"]
-    with (home / "lab.log").open("w") as log:
+    given = {"port": port, "token": secrets.token_hex(16), "name": notebook.name}
+    words, path = PROGRAMS[program]
+    command = [sys.executable, "-m", program, *(word.format(**given) for word in words)]
+    with (home / "server.log").open("w") as log:
         server = subprocess.Popen(command, cwd=notebook.parent, env={**os.environ, **places}, stdout=log, stderr=log)
     try:
-        _wait_until_up(f"http://127.0.0.1:{port}/api/status?token={token}", server)
-        yield f"http://127.0.0.1:{port}/lab/tree/{notebook.name}?token={token}&reset"
+        _wait_until_up(port, server)
+        yield f"http://127.0.0.1:{port}{path.format(**given)}"
     finally:
         server.terminate()
         server.wait(20)
 
 
-def _wait_until_up(address, server):
+def _wait_until_up(port, server):
     until = monotonic() + PATIENCE / 1000
     while server.poll() is None and monotonic() < until:
-        try:
-            with urllib.request.urlopen(address, timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            pass
-    raise RuntimeError("JupyterLab did not start")
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), timeout=2).close()
+            return
+        sleep(0.05)
+    raise RuntimeError(f"{server.args[2]} did not start")
 
 
 def run_all(page):
     """Run all cells; Lab forgets the click when its session is not ready, whatever it shows, so look and repeat."""
     from playwright.sync_api import Error
 
-    page.get_by_text("Python 3 (ipykernel) | Idle").first.wait_for()
+    page.get_by_text("Python 3 (ipykernel)").first.wait_for()
+    page.locator("[data-status='idle']").first.wait_for()
     started = "[...document.querySelectorAll('.jp-InputPrompt')].some(prompt => /\\[[*0-9]/.test(prompt.innerText))"
     for _ in range(5):
         page.get_by_role("menuitem", name="Run", exact=True).click()
