@@ -87,7 +87,11 @@ def compare(
         ]
     # In the order of the pairings, and corrected for everything that is said of one group.
     results.sort(key=lambda result: pairings.index(result.pairing))
-    results = [result for result in results if result.baseline.n and result.other.n]
+    results = [
+        result
+        for result in results
+        if all(side.n or side.mark == "summary" for side in (result.baseline, result.other))
+    ]
     corrected: list[Result] = []
     for group in dict.fromkeys(result.pairing.other for result in results):
         own = [result for result in results if result.pairing.other == group]

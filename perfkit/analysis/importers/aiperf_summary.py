@@ -16,8 +16,8 @@ from perfkit.analysis.importers.text import read_json, section, unix, without_se
 from perfkit.errors import UnsafeFile
 from perfkit.records import Json
 
-_PER_UNIT: Final = {"ns": 1e9, "us": 1e6, "µs": 1e6, "ms": 1e3, "sec": 1.0, "s": 1.0}
-_METRICS: Final = {
+PER_UNIT: Final = {"ns": 1e9, "us": 1e6, "µs": 1e6, "ms": 1e3, "sec": 1.0, "s": 1.0}
+METRICS: Final = {
     "time_to_first_token": "ttft",
     "time_to_first_output_token": "ttfat",
     "inter_token_latency": "tpot",
@@ -27,7 +27,7 @@ _METRICS: Final = {
     "output_sequence_length": "output_tokens",
     "input_sequence_length": "prompt_tokens",
 }
-_RATES: Final = {
+RATES: Final = {
     "request_throughput": "request_throughput",
     "output_token_throughput": "output_throughput",
     "total_token_throughput": "total_throughput",
@@ -51,15 +51,15 @@ class AiperfSummary:
         if not isinstance(found, dict):
             raise UnsafeFile(f"{path} is not a summary of aiperf: it holds no object")
         tool = "aiperf" if "aiperf_version" in found or "phases" in section(found, "input_config") else "genai-perf"
-        figures = dict(rates(**{ours: section(found, theirs).get("avg") for theirs, ours in _RATES.items()}))
-        for theirs, ours in _METRICS.items():
+        figures = dict(rates(**{ours: section(found, theirs).get("avg") for theirs, ours in RATES.items()}))
+        for theirs, ours in METRICS.items():
             told = section(found, theirs)
-            figures |= statistics(ours, told, _PER_UNIT.get(str(told.get("unit")), 1.0))
+            figures |= statistics(ours, told, PER_UNIT.get(str(told.get("unit")), 1.0))
             if (count := whole(told.get("count"))) is not None:
                 figures[f"{ours}_n"] = float(count)
         succeeded = section(found, "request_count").get("avg") or section(found, "request_latency").get("count")
         failed = section(found, "error_request_count").get("avg") or _errors(found)
-        yield summary(tool, _run(found), figures, succeeded=_count(succeeded), failed=_count(failed))
+        yield summary(tool, _run(found), figures, succeeded=_count(succeeded), failed=_count(failed) or 0)
 
 
 def _records(path: Path) -> tuple[str, ...]:

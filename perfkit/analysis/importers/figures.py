@@ -56,7 +56,7 @@ def rates(**values: Json) -> Iterator[tuple[str, float]]:
 
 
 def summary(
-    tool: str, run: Mapping[str, Json], figures: Mapping[str, float], *, succeeded: Json, failed: Json = 0
+    tool: str, run: Mapping[str, Json], figures: Mapping[str, float], *, succeeded: Json, failed: Json
 ) -> ImportedRun:
     """Return a run that is known by a summary of a tool.
 
@@ -69,12 +69,13 @@ def summary(
     figures : mapping of str to float
         In seconds and tokens.
     succeeded, failed : int or None
-        Requests.
+        Requests; None where the file does not say.
     """
-    good, bad = whole(succeeded), whole(failed) or 0
-    counts = {"sent": None if good is None else good + bad, "succeeded": good, "failed": bad}
-    if good is not None and good + bad:
-        figures = {**figures, "success_rate": good / (good + bad)}
+    good, bad = whole(succeeded), whole(failed)
+    sent = None if good is None else good + (bad or 0)
+    counts = {"sent": sent, "succeeded": good, "failed": bad}
+    if good is not None and bad is not None and sent:
+        figures = {**figures, "success_rate": good / sent}
     basis = {_measured(name): f"summary:{tool}" for name in figures}
     return ImportedRun({**run, "source": tool, "basis": basis, **counts}, (), figures)
 

@@ -169,7 +169,7 @@ def run_rates(rows: pd.DataFrame, by: Sequence[str], reason: str | None) -> pd.D
 
 def _told_rates(told: Sequence[Mapping[str, float]], rows: pd.DataFrame, reason: str | None) -> dict[str, Any]:
     """Return the counts of runs that are known by summaries, and their rates: of several, their geometric mean."""
-    counts = {name: int(sum(figures.get(name, 0) for figures in told)) for name in ("requests", "failed")}
+    counts = {name: sum(figures.get(name, float("nan")) for figures in told) for name in ("requests", "failed")}
     values = {name: Quantity(name, rate).estimate(rows).value for name, rate in RATES.items()}
     return {**counts, "cut_off": 0, "resent": 0, **({name: float("nan") for name in values} if reason else values)}
 
@@ -200,8 +200,7 @@ def told_notes(runs: Sequence[Run], by: Sequence[str]) -> list[str]:
         by_tool.setdefault(str(run.record.get("source")), []).append(run.label)
     said = [
         f"{listed(labels)}: {'a summary' if len(labels) == 1 else 'summaries'} of {tool} without single requests; the "
-        f"numbers are as {tool} counted them, rates those of the whole run, and nothing tells how far they are to be "
-        "relied on"
+        f"numbers are as {tool} counted them, and nothing tells how far they are to be relied on"
         for tool, labels in by_tool.items()
     ]
     empty = [run.label for run in told if run.figures is None]

@@ -702,6 +702,7 @@ class Runs:
             failures=failures,
             why_failed=tuple(aggregates.failure_sentences(failures)),
             summarized=tuple(self.summarized),
+            runs=tuple(map(_asked, self.members)) if by == ["run"] else (),
         )
         return self._defined(summary, definition, unit) if definition else summary
 
@@ -1088,6 +1089,27 @@ class Runs:
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_() if self.members else escape(plain(f"no runs{self._were_removed}"))
+
+
+_ASKED = (
+    "model",
+    "api",
+    "dataset",
+    "load",
+    "parallel",
+    "rate",
+    "number",
+    "duration",
+    "start_time",
+    "end_time",
+    "source",
+)
+
+
+def _asked(run: Run) -> dict[str, Json]:
+    """Return what a run was asked to do, as a summary in JSON has it."""
+    known = {name: run.record.get(name) for name in _ASKED}
+    return {"run": run.label, "name": run.name, **known, "tags": dict(run.tags)}
 
 
 def _renamed(run: Run, renamed: Mapping[str, str]) -> Run:

@@ -44,6 +44,8 @@ class Summary:
     shown: tuple[str, ...] = METRICS_FIRST
     summarized: tuple[str, ...] = ()
     """Runs that are known by a summary alone."""
+    runs: tuple[Mapping[str, Json], ...] = ()
+    """What each run was asked to do, and its tags: with it, ``to_dict`` says all that a summary needs to be opened."""
 
     def __str__(self) -> str:
         tables = [as_text(*table) for table in self.tables]
@@ -62,6 +64,7 @@ class Summary:
         """Return everything as plain data for JSON; what cannot be computed is None."""
         return {
             "head": self.head,
+            "runs": [dict(run) for run in self.runs],
             "rates": _records(self.rates),
             "metrics": [{**row, "marks": marks_of(str(row["marks"]))} for row in _records(self.frame)],
             "verdicts": {run: _verdict_record(verdict) for run, verdict in self.verdicts.items()},
@@ -96,7 +99,7 @@ class Summary:
         rows = [
             [
                 *_groups(self.rates.index.names, key if isinstance(key, tuple) else (key,)),
-                *(Cell(number(int(row[name]))) for name in counts),
+                *(_count(row[name]) for name in counts),
                 *(Cell(number(row[name])) for name in [*(rate.name for rate in rates_shown), *goodput]),
                 *([label(self._verdict(str(key)))] if judged else []),
             ]
@@ -114,7 +117,8 @@ class Summary:
         return rate.shown != "tagged" or is_known
 
     def _latency_table(self) -> tuple[list[str], list[list[Cell]]]:
-        measured = self.frame[self.frame["n"] > 0]
+        # A summary need not say how many requests it is of.
+        measured = self.frame[(self.frame["n"] > 0) | (self.frame["marks"] != "")]
         numbers = [name for name in measured.columns if name not in ("unit", "n", "effective", "marks", "pooled")]
         rows = [
             [*_groups(measured.index.names, key[:-1]), *_latency_row(str(key[-1]), row, numbers)]
@@ -203,7 +207,11 @@ def _latency_row(name: str, row: pd.Series, numbers: Sequence[str]) -> list[Cell
     scale = metric.scale(shown) / metric.scale(row["unit"])
     marked = marks_of(row["marks"])
     cells = [Cell(number(row[column] * scale), faint=column in marked) for column in numbers]
-    return [label(f"{metric.label} [{shown}]"), Cell(number(int(row["n"]))), *cells]
+    return [label(f"{metric.label} [{shown}]"), _count(row["n"] or float("nan")), *cells]
+
+
+def _count(n: float) -> Cell:
+    return Cell("–" if n != n else number(int(n)))
 
 
 def mark_notes(frame: pd.DataFrame, mark: str) -> list[str]:

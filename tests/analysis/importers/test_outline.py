@@ -94,7 +94,6 @@ def test_a_report_without_runs_is_refused(tmp_path):
     [
         ("genai-bench", {"aggregated_metrics": {"run_duration": 3.0}}),
         ("inference-perf", {"load_summary": {}, "successes": {}, "failures": {}}),
-        ("llmperf", {"model": "m", "results_ttft_s_mean": 0.1}),
         ("llmeter", {"total_requests": 8, "clients": 4, "n_requests": 2, "total_test_time": 1.5}),
     ],
 )

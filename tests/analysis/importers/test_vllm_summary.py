@@ -79,7 +79,6 @@ def test_the_summary_of_sglang_has_its_concurrency_and_latency(tmp_path):
         "concurrency": 2.0,
         "e2e_mean": 0.5,
         "itl_p99": 0.03,
-        "success_rate": 1.0,
     }
 
 
