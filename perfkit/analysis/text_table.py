@@ -15,11 +15,12 @@ from perfkit.printable import plain as plain
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A text in a table. ``faint`` marks a number that rests on too little."""
+    """A text in a table. ``faint`` marks a number that rests on too little; ``strong`` makes a text bold in HTML."""
 
     text: str
     faint: bool = False
     number: bool = True
+    strong: bool = False
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -133,6 +134,8 @@ def _html_cell(cell: Cell) -> str:
     style = f"padding:0 .6em;white-space:nowrap;text-align:{_side(cell.number)}"
     if cell.faint:
         style += ";color:#999"
+    if cell.strong:
+        style += ";font-weight:bold"
     return f'<td style="{style}">{escape(cell.text)}</td>'
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from perfkit.analysis.compare.grid import grid, load_of, several_loads
 from perfkit.analysis.compare.pairing import Pairing, pair_runs
 from perfkit.analysis.compare.result import (
     ONE_RUN,
@@ -168,11 +169,20 @@ class Comparison:
         return pd.DataFrame([_record(result) for result in self.results])
 
     def plot(self, *, ax: "Axes | None" = None) -> "Axes":
-        """Draw every ratio with its interval, the baseline as a line at 1."""
+        """Draw every ratio with its interval, the baseline as a line at 1; those of a load together."""
         from perfkit.analysis.plots.ratios import ratios
 
-        names = [f"{row.quantity.words}, {row.pairing.other}{at_load(row.pairing.load)}" for row in self.results]
-        return ratios(self.table, self.baseline, names, ax=ax)
+        loads = several_loads(self.results)
+        if not loads:
+            names = [f"{row.quantity.words}, {row.pairing.other}{at_load(row.pairing.load)}" for row in self.results]
+            return ratios(self.table, self.baseline, names, ax=ax)
+        quantities = list(dict.fromkeys(row.quantity for row in self.results))
+        rows = sorted(self.results, key=lambda row: (loads.index(load_of(row)), quantities.index(row.quantity)))
+        several = len({row.pairing.other for row in rows}) > 1
+        names = [f"{row.quantity.words}{f', {row.pairing.other}' if several else ''}" for row in rows]
+        table = pd.DataFrame([_record(row) for row in rows])
+        other = "" if several else rows[0].pairing.other
+        return ratios(table, self.baseline, names, list(map(load_of, rows)), other=other, ax=ax)
 
     def to_dict(self) -> dict[str, Json]:
         """Return everything as plain data for JSON; what is unknown is None."""
@@ -189,14 +199,18 @@ class Comparison:
 
     def __str__(self) -> str:
         above = [*map(plain, self.conclusion.splitlines()), ""]
-        return "\n".join([*above, as_text(*self._shown()), "", *map(plain, self._footnotes("*"))])
+        return "\n".join([*above, as_text(*self._shown()), "", *map(plain, self._footnotes("*", self.sentences))])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         above = "".join(f"<div><b>{escape(plain(line))}</b></div>" for line in self.conclusion.splitlines())
-        beneath = "".join(f"<div>{escape(plain(line))}</div>" for line in self._footnotes("grey"))
-        return f"{above}{as_html(*self._shown())}{beneath}"
+        every = as_html(*self._shown())
+        if not several_loads(self.results):
+            return f"{above}{every}{_lines(self._footnotes('grey', self.sentences))}"
+        head, rows = grid(self.results, self.baseline)
+        folded = f"<details><summary>every number</summary>{every}{_lines(self.sentences)}</details>"
+        return f"{above}{as_html([plain(name) for name in head], rows)}{_lines(self._footnotes('grey', []))}{folded}"
 
     def _advice(self) -> list[str]:
         """Say what would decide: repeats, and how many of them."""
@@ -239,7 +253,7 @@ class Comparison:
             said.append(f"{' and '.join(lost)}, and only answers are timed")
         return [f"Keep in mind: {'; '.join(said)}."] if said else []
 
-    def _footnotes(self, mark: str) -> list[str]:
+    def _footnotes(self, mark: str, sentences: Sequence[str]) -> list[str]:
         alone = (
             [f"left out, as nothing of equal load and settings is on the other side: {', '.join(self.unmatched)}"]
             if self.unmatched
@@ -249,11 +263,15 @@ class Comparison:
         few = f"{mark}: what the requests of these two runs leave open; what changes from run to run is not in it"
         marked = {result.mark for result in self.results}
         reasons = [f"{mark} {reason}: {words}" for reason, words in MARKS.items() if reason in marked]
-        return [*([few] if faint else []), *reasons, *self.sentences, *alone, *self.notes]
+        return [*([few] if faint else []), *reasons, *sentences, *alone, *self.notes]
 
     def _shown(self) -> tuple[list[str], list[list[Cell]]]:
         head = [f"against {self.baseline}", "load", "quantity", self.baseline, "value", "ratio", "95 % interval"]
         return [plain(name) for name in [*head, "runs", "n", ""]], [_cells(result) for result in self.results]
+
+
+def _lines(texts: Iterable[str]) -> str:
+    return "".join(f"<div>{escape(plain(text))}</div>" for text in texts)
 
 
 def _conclude(baseline: str, rows: Sequence[Result], levels: Mapping[str, str | None]) -> str:

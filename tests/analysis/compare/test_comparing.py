@@ -5,6 +5,7 @@ import pytest
 
 import perfkit as pk
 from perfkit.analysis.compare import quantity
+from perfkit.analysis.compare.grid import grid
 from perfkit.analysis.results.runs import plan
 from perfkit.errors import Slower, UsageError
 from tests.run_files import request, write_run
@@ -240,6 +241,43 @@ def test_the_chart_has_an_interval_a_row_and_names_the_baseline(tmp_path):
     assert [line.get_gid() for line in ax.lines].count("interval") == 2
     assert ax.get_xlabel() == "ratio to a"
     assert ax.get_yticklabels()[0].get_text().startswith("p50 TTFT, b")
+
+
+def two_loads(tmp_path):
+    """Three repeats a side at 1 and 8 users: at 1 user b is as fast, at 8 its TTFT is twice as long."""
+    repeated = {
+        f"{name}__{users}{repeat}": (rows(repeat + 10 * users, factor, noise=0.1), {"parallel": users})
+        for name in "ab"
+        for users, factor in ((1, 1.0), (8, 2.0 if name == "b" else 1.0))
+        for repeat in range(3)
+    }
+    return file(tmp_path, **repeated).compare("a", quantities=["e2e_p50", "ttft_p50"])
+
+
+def test_several_loads_are_columns_of_ratios_and_what_is_clear_is_said(tmp_path):
+    found = two_loads(tmp_path)
+    head, (e2e, ttft) = grid(found.results, found.baseline)
+    assert head == ["against a", "ratio of", "1 user", "8 users"]
+    assert [cell.text for cell in e2e[:2]] == ["b", "p50 E2E"]
+    assert [cell.text for cell in ttft[:2]] == ["", "p50 TTFT"]
+    ratio = found.table.set_index(["quantity", "parallel"])["ratio"]
+    assert e2e[3].text.startswith(f"{ratio['e2e_p50', 8]:.2f} (")
+    assert (e2e[2].strong, e2e[3].strong) == (False, True)
+    assert e2e[3].text.endswith(" slower")
+    shown = found._repr_html_()
+    assert shown.index("8 users</th>") < shown.index("<details>") < shown.index("95 % interval</th>")
+
+
+def test_the_chart_of_several_loads_has_the_rows_of_each_under_its_name(tmp_path):
+    ax = two_loads(tmp_path).plot()
+    labels = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert labels == ["1 user", "p50 E2E", "p50 TTFT", "8 users", "p50 E2E", "p50 TTFT"]
+    assert [tick.get_text() for tick in ax.get_yticklabels() if tick.get_fontweight() == "bold"] == [
+        "1 user",
+        "8 users",
+    ]
+    assert [line.get_ydata()[0] for line in ax.lines if line.get_gid() == "interval"] == [1, 2, 4, 5]
+    assert ax.get_xlabel() == "ratio of b to a"
 
 
 def test_a_gate_fails_on_what_was_not_measured(tmp_path):

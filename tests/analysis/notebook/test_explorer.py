@@ -392,14 +392,64 @@ def test_the_other_tabs_show_what_their_code_gives(panel, tab, said):
     assert "<b>tp4" not in shown.table.value + shown.trouble.value
 
 
-def test_a_comparison_shows_its_table_and_its_ratios(tmp_path):
-    for name, ttft in (("a", 0.1), ("b", 0.2)):
-        write_run(tmp_path / f"{name}.db", [request(i, i, ttft=ttft + 0.001 * i) for i in range(60)], name=name)
-    panel = explore(tmp_path)
-    panel.bench.change(tab="compare", baseline="b")
-    assert panel.code.endswith('.compare("b")')
-    assert "ttft" in panel.tabs["compare"].table.value.lower()
-    assert bytes(panel.tabs["compare"].below.value).startswith(b"\x89PNG")
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory):
+    """Three engines at two loads, each half as fast as the one before."""
+    path = tmp_path_factory.mktemp("engines") / "runs.db"
+    for number, gpu in enumerate(("B200", "H100", "A100")):
+        for users in (1, 8):
+            rows = [request(i, i, ttft=0.1 * 2**number + 0.001 * i) for i in range(60)]
+            write_run(path, rows, name=f"on {gpu}", parallel=users, tags={"gpu": gpu}, run_id=f"{gpu}-{users}")
+    return pk.open(path)
+
+
+def compared(panel):
+    """What the tab shows, and what its code gives."""
+    tab, found = panel.tabs["compare"], eval(panel.code, {"runs": panel.bench.runs})
+    assert tab.trouble.value == ""
+    assert tab.table.value == found._repr_html_()
+    assert (pixels(tab.picture.value) == pixels(render(found.plot(), "png", dpi=120))).all()
+    return panel.code
+
+
+def test_a_baseline_is_compared_with_all_sides_or_with_candidates(engines):
+    panel = explore(engines)
+    panel.bench.change(tab="compare", baseline="on H100")
+    assert compared(panel) == 'runs.compare("on H100")'
+    tab = panel.tabs["compare"]
+    assert tab.controls["candidates"].options == ("on B200", "on A100")
+    tab.controls["candidates"].value = ("on A100",)
+    assert compared(panel) == 'runs.pick(name=["on H100", "on A100"]).compare("on H100")'
+    tab.controls["sides"].value = "gpu"
+    tab.controls["baseline"].value = "H100"
+    tab.controls["candidates"].value = ("B200",)
+    assert compared(panel) == 'runs.pick(gpu=["H100", "B200"]).compare("H100", by="gpu")'
+    tab.controls["candidates"].value = ("B200", "A100")
+    assert compared(panel) == 'runs.compare("H100", by="gpu")'
+
+
+def test_candidates_are_restored_from_their_code(engines):
+    panel = explore(engines, 'runs.where("seq > 4").pick(gpu=["H100", "B200"]).compare("H100", by="gpu")')
+    assert panel.tabs["compare"].controls["candidates"].value == ("B200",)
+    assert compared(panel) == 'runs.where("seq > 4").pick(gpu=["H100", "B200"]).compare("H100", by="gpu")'
+    one = 'runs.pick("on A100 parallel=1", "on A100 parallel=8")'
+    panel.restore(f'{one}.pick("on A100 parallel=1", "on A100 parallel=8").compare("on A100 parallel=1")')
+    assert panel.state.candidates == ("on A100 parallel=8",)
+    with pytest.raises(UsageError, match="picks runs by their labels"):
+        panel.restore('runs.pick(gpu="H100").plot.ecdf("ttft")')
+
+
+def test_a_comparison_that_one_comes_back_to_has_its_own_chart(engines):
+    panel = explore(engines)
+    for baseline in ("on H100", "on A100", "on H100"):
+        panel.bench.change(tab="compare", baseline=baseline)
+        compared(panel)
+    panel.bench.change(runs=("on H100 parallel=1",))
+    assert "only one side" in panel.tabs["compare"].trouble.value
+    assert panel.tabs["compare"].picture.layout.display == "none"
+    panel.bench.change(runs=())
+    compared(panel)
+    assert panel.tabs["compare"].picture.layout.display is None
 
 
 def test_a_chart_is_exported_and_offered(panel, tmp_path):

@@ -46,6 +46,8 @@ class State:
         The request whose text is shown: its run and its ``seq``.
     baseline, sides : str
         What others are compared with, and what tells the sides apart.
+    candidates : tuple of str
+        Sides that are compared with it; empty: all others.
     question : str
         What ``why_slow`` is asked.
     definition : str
@@ -69,6 +71,7 @@ class State:
     request: tuple[str, int] | None = None
     baseline: str = ""
     sides: str = "run"
+    candidates: tuple[str, ...] = ()
     question: str = ""
     definition: str = ""
     export: tuple[tuple[str, Any], ...] = (("folder", "charts/"),)
@@ -179,6 +182,8 @@ def read(code: str, first: str = "ttft") -> State:
             found |= _plot(name.removeprefix("plot."), given, named)
         else:
             found |= _READERS[name](found, given, named)
+    if found.get("candidates") and found.get("tab") != "compare":
+        raise UsageError("the explorer picks runs by their labels; by a setting it picks the sides of .compare() alone")
     return State(**found)
 
 
@@ -244,8 +249,19 @@ def _where(found: dict[str, Any], given: list[Any], named: dict[str, Any]) -> di
     return {"picked" if "where" in found else "where": given[0]}
 
 
+def _pick(found: dict[str, Any], given: list[Any], named: dict[str, Any]) -> dict[str, Any]:
+    """Read which runs are looked at, or, if that stands there already or by a setting, which sides are compared."""
+    sides = [side for values in named.values() for side in ([values] if isinstance(values, str) else values)]
+    return {"candidates": (*given, *sides)} if named or "runs" in found else {"runs": tuple(given)}
+
+
+def _compare(found: dict[str, Any], given: list[Any], named: dict[str, Any]) -> dict[str, Any]:
+    others = tuple(side for side in found.get("candidates", ()) if side != given[0])
+    return {"tab": "compare", "baseline": given[0], "sides": named.get("by", "run"), "candidates": others}
+
+
 _READERS: dict[str, Any] = {
-    "pick": lambda found, given, named: {"runs": tuple(given)},
+    "pick": _pick,
     "rename": lambda found, given, named: {"renamed": tuple(named.items())},
     "trim": lambda found, given, named: {"warmup": str(given[0])},
     "where": _where,
@@ -253,7 +269,7 @@ _READERS: dict[str, Any] = {
     "column": lambda found, given, named: {"tab": "requests"},
     "table": lambda found, given, named: {"tab": "runs"},
     "why_slow": lambda found, given, named: {"tab": "requests", "question": given[0]},
-    "compare": lambda found, given, named: {"tab": "compare", "baseline": given[0], "sides": named.get("by", "run")},
+    "compare": _compare,
     "summary": lambda found, given, named: {"tab": "summary", **named},
     "failures": lambda found, given, named: {"tab": "failures"},
     "lens": lambda found, given, named: {"tab": "lens", "metric": given[0]},

@@ -1,4 +1,4 @@
-"""The tabs that show what a method of runs returns: compare, summary, failures, lens."""
+"""The tabs that show a table which a method of runs returns: summary, failures, lens."""
 
 from abc import abstractmethod
 from typing import Any
@@ -7,10 +7,9 @@ import ipywidgets as widgets
 
 from perfkit.analysis.definitions import DEFINITIONS
 from perfkit.analysis.notebook.explorer.state import call
-from perfkit.analysis.notebook.explorer.tab import Tab, narrow, offer
-from perfkit.analysis.plots import render
+from perfkit.analysis.notebook.explorer.tab import Tab, narrow
 from perfkit.analysis.text_table import Cell, as_html, label, number
-from perfkit.errors import PerfkitError, UsageError
+from perfkit.errors import PerfkitError
 
 LENSES = ("ttft", "ttfat", "itl", "tpot", "e2e")
 
@@ -22,9 +21,8 @@ class TableTab(Tab):
         """Make the controls above the table."""
         self.table = widgets.HTML()
         self.table.add_class("perfkit-html")
-        self.below = widgets.Image(format="png", layout={"max_width": "860px", "display": "none"})
         above = [widgets.HBox([*self.controls.values()])] if self.arrange() else []
-        return widgets.VBox([*above, self.trouble, self.table, self.below], layout={"overflow": "auto"})
+        return widgets.VBox([*above, self.trouble, self.table], layout={"overflow": "auto"})
 
     def arrange(self) -> bool:
         """Make the controls, if there are any."""
@@ -45,53 +43,7 @@ class TableTab(Tab):
             self.refuse("")
         except PerfkitError as error:
             self.table.value = ""
-            self.below.layout.display = "none"
             self.refuse(str(error))
-
-
-class CompareTab(TableTab):
-    """One side against the others."""
-
-    name = "compare"
-
-    def arrange(self) -> bool:
-        """Offer what tells the sides apart, and the baseline."""
-        self.control("sides", widgets.Dropdown(options=["run"], description="sides by", layout=narrow()),
-                     lambda sides: {"sides": sides, "baseline": ""})  # fmt: skip
-        self.control("baseline", widgets.Dropdown(description="baseline", layout=narrow()))
-        return True
-
-    def sync(self) -> None:
-        """Offer the sides that there are."""
-        runs, state = self.bench.chosen, self.bench.state
-        tags = [name for run in runs.members for name in run.tags]
-        offer(self.controls["sides"], ["run", *dict.fromkeys(["model", *tags])], state.sides)
-        offer(self.controls["baseline"], self._sides(), state.baseline)
-
-    def _sides(self) -> list[str]:
-        by = self.bench.state.sides
-        runs = self.bench.chosen.members
-        names = dict.fromkeys(run.name if by == "run" else str(run.settings.get(by)) for run in runs)
-        return list(names) if len(names) > 1 else list(dict.fromkeys([*names, *(run.label for run in runs)]))
-
-    @property
-    def code(self) -> str:
-        """The line that compares."""
-        sides = self._sides()
-        baseline = self.bench.state.baseline if self.bench.state.baseline in sides else (sides or [""])[0]
-        by = {} if self.bench.state.sides == "run" else {"by": self.bench.state.sides}
-        return f"{self.bench.spelled}.compare({call((baseline,), by)})"
-
-    def html(self) -> str:
-        """Compare, and draw the ratios."""
-        if len(self._sides()) < 2:
-            raise UsageError("there is only one side: mark runs of two names, or choose another grouping")
-        state, sides = self.bench.state, self._sides()
-        baseline = state.baseline if state.baseline in sides else sides[0]
-        found = self.bench.chosen.compare(baseline, by=state.sides)
-        self.below.value = render(found.plot(), "png", dpi=120)
-        self.below.layout.display = None
-        return found._repr_html_()
 
 
 class SummaryTab(TableTab):

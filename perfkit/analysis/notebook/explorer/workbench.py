@@ -15,12 +15,13 @@ from perfkit.analysis.notebook.explorer import state as states
 from perfkit.analysis.notebook.explorer.busy import LOCK, answer_while_busy
 from perfkit.analysis.notebook.explorer.chart_tab import ChartTab, groupings, stops
 from perfkit.analysis.notebook.explorer.columns import Columns
+from perfkit.analysis.notebook.explorer.compare_tab import CompareTab
 from perfkit.analysis.notebook.explorer.export_tab import ExportTab
 from perfkit.analysis.notebook.explorer.requests_tab import RequestsTab
 from perfkit.analysis.notebook.explorer.runs_tab import RunsTab
 from perfkit.analysis.notebook.explorer.state import TABS, State
 from perfkit.analysis.notebook.explorer.tab import Tab, sentence, showing
-from perfkit.analysis.notebook.explorer.table_tabs import CompareTab, FailuresTab, LensTab, SummaryTab
+from perfkit.analysis.notebook.explorer.table_tabs import FailuresTab, LensTab, SummaryTab
 from perfkit.analysis.results.runs import Runs
 from perfkit.analysis.text_table import number, plain
 from perfkit.errors import PerfkitError
