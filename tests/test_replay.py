@@ -98,6 +98,38 @@ def test_resume_measures_only_what_is_missing(server, tmp_path):
     assert len(sweeps) == 1
 
 
+def test_a_removed_point_counts_as_measured_when_a_sweep_goes_on(server, tmp_path):
+    db = tmp_path / "sweep.db"
+    pk.start(server.url, parallel=[1, 2, 3], number=3, max_tokens=2, workers=0, db=str(db)).wait()
+    with sqlite3.connect(db) as file:
+        file.execute("UPDATE run SET status = 'interrupted' WHERE point = 1")
+    first = pk.open(db)
+    first.annotate(first.labels[0], removed=True)
+    again = pk.resume(db, workers=0)
+    assert again.resumed.left == "parallel=1; parallel=3"
+    assert [run.settings["parallel"] for run in again.wait().members] == [2]
+
+
+def test_a_sweep_whose_every_run_was_removed_is_still_a_complete_sweep(server, tmp_path):
+    db = tmp_path / "sweep.db"
+    pk.start(server.url, parallel=[1, 2], number=2, max_tokens=2, workers=0, db=str(db)).wait()
+    pk.open(db).annotate(removed=True)
+    with pytest.raises(UsageError, match="nothing is missing: all 2 points of the sweep finished"):
+        pk.resume(db)
+
+
+def test_a_resumed_sweep_numbers_its_points_as_the_sweep_does(server, tmp_path):
+    db = tmp_path / "sweep.db"
+    pk.start(server.url, parallel=[1, 2, 3], number=3, max_tokens=2, workers=0, db=str(db)).wait()
+    with sqlite3.connect(db) as file:
+        file.execute("UPDATE run SET status = 'interrupted' WHERE point = 1")
+    job = pk.resume(db, workers=0)
+    job.wait()
+    assert (job.progress.point, job.progress.points) == (1, 3)
+    attached = pk.attach(db)
+    assert (attached.progress.point, attached.progress.points, attached.interrupted) == (1, 3, False)
+
+
 def test_a_sweep_over_a_list_is_resumed_with_that_list_and_nothing_else(server, tmp_path):
     db, prompts = tmp_path / "sweep.db", ["q0", "q1"]
     pk.start(server.url, dataset=prompts, parallel=[1, 2], max_tokens=2, workers=0, db=str(db)).wait()

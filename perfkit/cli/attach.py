@@ -1,8 +1,9 @@
 """``perfkit attach``: follow a job that runs in the background or on another terminal."""
 
 import argparse
+import sys
 
-from perfkit.cli.interruption import interruptible
+from perfkit.cli.interruption import Interrupted, interruptible
 from perfkit.cli.jobs import conclude
 from perfkit.cli.json_output import add_json
 from perfkit.cli.watching import watched
@@ -21,6 +22,12 @@ def run(options: argparse.Namespace) -> int:
     from perfkit.runner.attach import attach
 
     job = attach(options.file)
-    with interruptible(), watched(job):
-        job.wait()
+    with interruptible():
+        try:
+            with watched(job):
+                job.wait()
+        except Interrupted as interruption:
+            again = f"follow it again with: perfkit attach {job.path}, end it with: perfkit stop {job.path}"
+            print(f"the job goes on; {again}", file=sys.stderr)
+            return interruption.status
     return conclude(job, as_json=options.json)

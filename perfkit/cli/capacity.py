@@ -6,7 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from perfkit.cli.interruption import interruptible
-from perfkit.cli.parser import add_config, add_options, given
+from perfkit.cli.parser import Several, add_config, add_options, add_url, given
 from perfkit.cli.watching import watched
 from perfkit.options.units import share
 
@@ -18,13 +18,14 @@ DESCRIPTION = (
     "Find the largest load that meets all objectives: each load is a run, measured where it is least "
     "certain, and the answer is a bracket with a stated confidence."
 )
-USAGE = "%(prog)s --slo 'p95 ttft < 500ms' ... [--axis rate|parallel] [--low X] [--high X] [options]"
+USAGE = "%(prog)s [URL] --slo 'p95 ttft < 500ms' ... [--axis rate|parallel] [--low X] [--high X] [options]"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``capacity`` takes."""
+    add_url(parser)
     wanted = "an objective such as 'p95 ttft < 500ms', 'mean e2e < 2s' or 'failures < 1%%'; several may be given"
-    parser.add_argument("--slo", metavar="SLO", nargs="+", required=True, help=wanted)
+    parser.add_argument("--slo", metavar="SLO", nargs="+", action=Several, required=True, help=wanted)
     parser.add_argument("--axis", choices=("rate", "parallel"), default="rate", help="what grows [rate]")
     parser.add_argument("--low", type=float, default=1.0, metavar="X", help="least load, measured first [1]")
     parser.add_argument("--high", type=float, default=inf, metavar="X", help="largest load to try [none]")

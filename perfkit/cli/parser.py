@@ -8,8 +8,9 @@ from types import NoneType
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 from perfkit.errors import UsageError
-from perfkit.options.arguments import Arguments
+from perfkit.options.arguments import OPTIONS, Arguments
 from perfkit.options.coercion import read_settings
+from perfkit.options.names import as_fields, said_here
 
 TITLES = {
     "target": "the endpoint",
@@ -44,7 +45,8 @@ def read(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
     # Compared without their dashes, which would make any two of them alike.
     bare = {option.lstrip("-"): option for option in known}
     close = get_close_matches(word.lstrip("-"), bare, n=1, cutoff=0.7)
-    hint = f"did you mean {bare[close[0]]!r}?" if close else f"see {parser.prog} {options.command} --help"
+    hint = said_here(word) if "--url" in known else None
+    hint = hint or (f"did you mean {bare[close[0]]!r}?" if close else f"see {parser.prog} {options.command} --help")
     raise UsageError(f"{options.command} has no option {word}; {hint}")
 
 
@@ -82,11 +84,35 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_url(parser: argparse.ArgumentParser) -> None:
+    """Add the endpoint as a word of its own, beside ``--url``.
+
+    Examples
+    --------
+    >>> parser = Parser()
+    >>> add_url(parser)
+    >>> add_options(parser)
+    >>> for words in (["host:8000"], ["--url", "host:8000"], ["--parallel", "1", "8", "http://host:8000"]):
+    ...     print(given(parser.parse_args(words))["url"])
+    host:8000
+    host:8000
+    http://host:8000
+    """
+    meaning = "the endpoint, as --url; a base URL gains the API's path"
+    parser.add_argument("bare_url", nargs="?", metavar="URL", action=_Url, default=argparse.SUPPRESS, help=meaning)
+
+
 def given(options: argparse.Namespace, declared: type = Arguments) -> dict[str, Any]:
     """Return the fields of a dataclass that a command line gave, those of its ``--config`` file beneath."""
     names = [field.name for field in dataclasses.fields(declared)]
     words = {name: getattr(options, name) for name in names if hasattr(options, name)}
-    return {**(read_settings(options.config) if getattr(options, "config", None) else {}), **words}
+    for bare in getattr(options, "bare_url", ()):
+        if not any(mark in bare for mark in ":./") and bare != "localhost":
+            raise UsageError(f"{bare!r} belongs to no option, and is not a URL such as http://localhost:8000")
+        if words.setdefault("url", bare) != bare:
+            raise UsageError(f"the URL is given twice, as {words['url']!r} and as {bare!r}")
+    config = as_fields(read_settings(options.config), OPTIONS) if getattr(options, "config", None) else {}
+    return {**config, **words}
 
 
 def _add(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]", hint: Any) -> None:
@@ -103,14 +129,44 @@ def _add(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]", hint
         keywords |= {"type": _read_number if numeric else str, "metavar": _metavar(field, numeric)}
         keywords |= {"nargs": "?", "const": True} if bool in kinds else {}
         keywords |= {"nargs": "+"} if field.metadata.get("many") else {}
+        keywords |= {"action": Several} if field.metadata.get("many") and (numeric or Any in kinds) else {}
         keywords |= {"nargs": "*", "action": _TrueOrSome} if bool in kinds and field.metadata.get("many") else {}
     group.add_argument(*flags, **keywords)
+
+
+class _Url(argparse.Action):
+    """Keep bare words that may be the endpoint; they are checked when no option is unknown, whose value one may be."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest, []), values])
+
+
+class Several(argparse.Action):
+    """Collect the values of an option that takes many; a URL after them is the command's own."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        """Keep them."""
+        setattr(namespace, self.dest, _without_url(parser, namespace, values))
+
+
+def _without_url(parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: list[Any]) -> list[Any]:
+    """Return the values of an option without a URL that was written behind them.
+
+    ``--parallel 1 8 http://host`` gives the endpoint to a command that takes it as a bare word.
+    """
+    positional = next((each for each in parser._actions if isinstance(each, _Url)), None)
+    last = values[-1]
+    if positional is None or len(values) == 1 or not str(last).startswith(("http://", "https://", "unix:")):
+        return values
+    positional(parser, namespace, last)
+    return values[:-1]
 
 
 class _Extend(argparse.Action):
     """Collect the values of an option that may be repeated; JSON stays one text."""
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        values = _without_url(parser, namespace, values) if self.metavar == "KEY=VALUE" else values
         if len(values) == 1 and values[0].lstrip().startswith("{"):
             setattr(namespace, self.dest, values[0])
         else:

@@ -5,16 +5,17 @@ import argparse
 from perfkit.cli.interruption import interruptible
 from perfkit.cli.jobs import advise, finish
 from perfkit.cli.json_output import add_json
-from perfkit.cli.parser import add_options, given
+from perfkit.cli.parser import add_options, add_url, given
 from perfkit.errors import UsageError
 
 DESCRIPTION = "Send one earlier run's requests again: the same bodies, at the same times, in the same order."
-USAGE = "%(prog)s FILE [--run LABEL] [--url URL] [--speed X] [options]"
+USAGE = "%(prog)s FILE [URL] [--run LABEL] [--speed X] [options]"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``replay`` takes."""
     parser.add_argument("file", help="the run file")
+    add_url(parser)
     parser.add_argument("--run", metavar="LABEL", help="which run of the file, by label or pattern")
     add_json(parser, "the summary")
     add_options(parser, ("target", "transport", "record"))

@@ -8,7 +8,7 @@ from perfkit.analysis.notebook.live import Remarked
 from perfkit.cli.interruption import interruptible
 from perfkit.cli.jobs import advise, finish, require_success
 from perfkit.cli.json_output import add_json, to_json
-from perfkit.cli.parser import add_config, add_options, given
+from perfkit.cli.parser import add_config, add_options, add_url, given
 from perfkit.cli.watching import watched
 from perfkit.errors import UsageError
 from perfkit.options.arguments import Arguments
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from perfkit.runner.start import Job
 
 DESCRIPTION = "Measure an endpoint, keep every request and chunk in a run file, and print the summary."
-USAGE = "%(prog)s [--url URL] [--model NAME] [--parallel N ... | --rate R ...] [-n N] [options]"
+USAGE = "%(prog)s [URL] [--model NAME] [--parallel N ... | --rate R ...] [-n N] [options]"
 LOOK_EVERY = 0.05
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``run`` takes."""
+    add_url(parser)
     add_config(parser)
     add_json(parser, "the summary")
     parser.add_argument(

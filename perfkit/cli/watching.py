@@ -49,7 +49,7 @@ class Begun:
 
     def paint(self, text: str, share: float, *, over: bool) -> None:
         """Pass it on."""
-        if self._job.progress.sent or self._job.progress.point:
+        if self._job.progress.sent or len(self._job.progress.run_ids) > 1:
             self._painter.paint(text, share, over=over)
 
     def look(self, figures: "Figures", verdict: Sequence[str]) -> None:
@@ -76,13 +76,13 @@ class Plain:
 
     def __init__(self, job: "Job | AttachedJob") -> None:
         self._job = job
-        self._due = (0, 1.0)
+        self._due = (1, 1.0)
         self._latest = self._printed = ""
 
     def paint(self, text: str, share: float, *, over: bool) -> None:
         """Print the line if one is due."""
         progress = self._job.progress
-        now = (progress.point, progress.elapsed // QUIET_SECONDS)
+        now = (len(progress.run_ids), progress.elapsed // QUIET_SECONDS)
         if over or now >= self._due:
             # A point that has ended is told by the last that was heard of it.
             line = self._latest if now[0] > self._due[0] else text

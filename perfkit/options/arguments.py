@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypedDict, Unpack
 from urllib.parse import urlsplit
 
-from perfkit.errors import UsageError, nearest
+from perfkit.errors import UsageError
 from perfkit.options.coercion import read_settings
 from perfkit.options.described import default_value, described, with_section
+from perfkit.options.names import as_fields, unknown
 from perfkit.options.validation import as_tuple, check, normalised
 from perfkit.records import Arrival, Json, ListedModel, RampShape
 from perfkit.secrets import Secret, masked, read_text, shown_headers, shown_url, without_prompts
@@ -363,22 +364,21 @@ class Arguments:
         Traceback (most recent call last):
         perfkit.errors.UsageError: no argument is called 'modle'; did you mean 'model'?
         """
-        known = {field.name for field in dataclasses.fields(cls)}
         for key in given:
-            if key not in known:
-                raise UsageError(f"no argument is called {key!r}{nearest(key, known).split(' (known')[0]}")
+            if key not in OPTIONS:
+                raise unknown(key, OPTIONS)
         return cls(**given)
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
-        """Read Arguments from a TOML, YAML or JSON file.
+        """Read Arguments from a TOML, YAML or JSON file; dashes and short names are those of the command line.
 
         Raises
         ------
         UsageError
             The file cannot be read or holds no table of arguments.
         """
-        return cls.from_mapping(read_settings(path))
+        return cls.from_mapping(as_fields(read_settings(path), OPTIONS))
 
 
 OPTIONS: Mapping[str, "dataclasses.Field[Any]"] = {field.name: field for field in dataclasses.fields(Arguments)}

@@ -51,7 +51,7 @@ class AttachedJob(BaseJob):
         running = record["status"] == "running"
         in_flight = int(in_flight) if running else 0
         return Progress(
-            point=len(points) - 1,
+            point=points[-1][1] or 0,
             points=_planned(record),
             sent=stored.sent + in_flight,
             done=stored.done,
@@ -117,7 +117,8 @@ class AttachedJob(BaseJob):
     @property
     def interrupted(self) -> bool:
         """True when it was stopped, or killed, before its end."""
-        return self.done() and any(status != "finished" for _, _, status in self._points())
+        last = {point: status for _, point, status in self._points()}  # a point that was resumed has several runs
+        return self.done() and list(last.values()).count("finished") < _planned(self._record())
 
     @property
     def problem(self) -> str | None:
@@ -147,7 +148,7 @@ class AttachedJob(BaseJob):
         record = dict(self._rows(_RECORD, {"job": self._job})[0])
         return {**record, "status": status(record)}
 
-    def _points(self) -> list[tuple[str, int, str]]:
+    def _points(self) -> list[tuple[str, int | None, str]]:
         return [tuple(row) for row in self._rows(_POINTS, {"job": self._job})]
 
     def _one(self, query: str, values: Any) -> tuple[Any, ...]:

@@ -191,7 +191,8 @@ class Job(BaseJob):
 
     def __init__(self, arguments: Arguments, resumed: Resumed | None = None, *, detach: bool = False) -> None:
         self.arguments, self.resumed = arguments, resumed
-        self._progress = Progress(points=len(arguments.points()), duration=arguments.duration)
+        first = resumed.points[0] if resumed else 0
+        self._progress = Progress(point=first, points=len(arguments.points()), duration=arguments.duration)
         self._ended: dict[str, Any] | None = None
         self._succeeded: dict[str, int] = {}
         self._done = threading.Event()
@@ -390,7 +391,7 @@ class Job(BaseJob):
             runs = tuple(dict.fromkeys([*self._progress.run_ids, event["run_id"]]))
             counts = {name: event[name] for name in ("sent", "done", "failed", "in_flight", "elapsed")}
             limits = {name: event[name] for name in ("expected", "duration")}
-            self._change(run_ids=runs, point=len(runs) - 1, **counts, **limits)
+            self._change(run_ids=runs, point=self._run_ids.index(event["run_id"]), **counts, **limits)
             self._succeeded[event["run_id"]] = event["done"] - event["failed"]
 
     def _count_anew(self) -> None:

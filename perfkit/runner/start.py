@@ -225,8 +225,8 @@ class _Recording:
 def resume(path: str | Path, **given: Any) -> Job:
     """Go on with a sweep that was interrupted: measure the points that are missing.
 
-    Points that finished are kept as they are, whatever failed in them: ``job.resumed.left`` names them. What a
-    half-done point has stored stays in the file as its own, interrupted run.
+    Points that finished are kept as they are, whatever failed in them and even if their runs were removed since:
+    ``job.resumed.left`` names them. What a half-done point has stored stays in the file as its own, interrupted run.
 
     Parameters
     ----------
@@ -257,7 +257,10 @@ def resume(path: str | Path, **given: Any) -> Job:
     """
     from perfkit.analysis.results.runs import open as open_runs
 
-    records = [run.record for run in open_runs(path).members]
+    opened = open_runs(path)
+    # Runs that someone removed were measured all the same.
+    every = [*opened.members, *opened.left_out]
+    records = sorted((run.record for run in every), key=lambda record: record.get("start_time") or 0.0)
     sweeps = [record["sweep_id"] for record in records if record.get("sweep_id")]
     if not sweeps:
         raise UsageError(f"{path} holds no sweep; a sweep is a run with several values of parallel or rate")

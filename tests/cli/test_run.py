@@ -202,6 +202,19 @@ def test_a_detached_run_says_where_it_is_and_how_to_follow_and_end_it(server, tm
     assert (watching.returncode, "time to first token [ms]" in out) == (0, True)
 
 
+def test_an_interrupted_attach_says_that_the_job_goes_on(server, tmp_path):
+    words = (server.url, "--parallel", 2, "--max-tokens", 4, "--prompt", "hi", "--db", "d.db")
+    perfkit("run", *words, "-n", 1_000_000, "--detach", folder=tmp_path)
+    watching = begun("attach", "d.db", folder=tmp_path)
+    assert "requests" in watching.stderr.readline()
+    watching.send_signal(signal.SIGINT)
+    _, err = watching.communicate(timeout=300)
+    assert watching.returncode == 130
+    goes_on = "the job goes on; follow it again with: perfkit attach d.db, end it with: perfkit stop d.db"
+    assert err.splitlines()[-1] == goes_on
+    assert perfkit("stop", "d.db", folder=tmp_path).returncode == 0
+
+
 def test_a_detached_run_that_cannot_begin_fails_as_any_other(tmp_path):
     words = ("--url", "http://127.0.0.1:9", "--model", "m", "--prompt", "hi", "--detach")
     done = perfkit("run", *words, folder=tmp_path)
