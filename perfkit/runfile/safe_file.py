@@ -27,6 +27,8 @@ _ROW_LIMIT: Final = 160 << 20
 _STEPS: Final = 30_000_000
 _STEPS_PER_BYTE: Final = 50
 _STRETCH: Final = 20_000
+_LOGGED: Final = b"\x02\x02"
+"""Bytes 18 and 19 of a database with a write-ahead log."""
 _JOURNALS: Final = ("-journal", "-wal")
 PATIENCE = 5.0
 """Seconds that whoever changes a file waits for others who write it."""
@@ -86,7 +88,7 @@ def open_readonly(path: str | Path) -> sqlite3.Connection:
     if journals := _journals(path):
         return _prepared(path, *_private_copy(path, size, journals))
     # A finished file in WAL mode has no log; read-only sqlite would want to make one, unless told nobody writes.
-    mode = "mode=ro&immutable=1" if header[18:20] == b"\x02\x02" else "mode=ro"
+    mode = "mode=ro&immutable=1" if header[18:20] == _LOGGED else "mode=ro"
     return _prepared(path, path, mode, None)
 
 
@@ -116,9 +118,16 @@ def reading(path: str | Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
+def is_logged(path: str | Path) -> bool:
+    """Tell whether a database has a write-ahead log, as that of a run under way, where the file system can."""
+    return _header(Path(path))[18:20] == _LOGGED
+
+
 @contextmanager
-def writing(path: str | Path) -> Iterator[sqlite3.Connection]:
+def writing(path: str | Path, patience: float = PATIENCE) -> Iterator[sqlite3.Connection]:
     """Change a run file in one short transaction, the ``with`` block, for which others who write it wait, as we do.
+
+    We wait for ``patience`` seconds.
 
     A file that would run something of its own, a trigger, is refused, as is one that is marked as read-only.
     """
@@ -134,7 +143,7 @@ def writing(path: str | Path) -> Iterator[sqlite3.Connection]:
     try:
         # Folding the log of a live run waits for the disk: that is left to its writer.
         for pragma in (
-            f"busy_timeout = {1e3 * PATIENCE:.0f}",
+            f"busy_timeout = {1e3 * patience:.0f}",
             "wal_autocheckpoint = 0",
             "synchronous = NORMAL",
             "query_only = OFF",

@@ -13,15 +13,17 @@ from collections.abc import Callable
 from time import monotonic, time
 from typing import Any
 
-from perfkit.errors import PerfkitError
-from perfkit.runfile.published import TOOK, UP, ServerSample, add_samples
-from perfkit.runfile.safe_file import writing
+from perfkit.errors import PerfkitError, StorageError
+from perfkit.runfile.published import TOOK, UP, ServerSample, add_samples, write_apart
+from perfkit.runfile.safe_file import is_logged, writing
 from perfkit.runner.published import MOST_SERIES, NothingPublished, Page, PublishedAt, Series
 
 EVERY = 1.0
 """Seconds between two looks at a page."""
 LONGEST_PAUSE = 16.0
 """Seconds between two looks at one that cannot be read; the pause doubles up to it."""
+PATIENCE = 0.5
+"""Seconds that a look waits for others who write the file; the next one tries again."""
 PARTING = 1.0
 """Seconds that the last look may hold up the end of a job."""
 
@@ -48,6 +50,7 @@ class Scraper:
         self._run_id: str | None = None
         self._begun: set[str] = set()
         self._pending: list[ServerSample] = []
+        self._is_logged = False
         self._numbers: dict[tuple[str, ...], int] = {}
         self._readers = [PageReader(page, self._take, tell) for page in pages]
 
@@ -65,11 +68,16 @@ class Scraper:
         elif "run_id" in event and event["run_id"] not in self._begun:  # a slow worker's last word of an earlier run
             self._run_id = event["run_id"]
             self._begun.add(self._run_id)
-            for reader in self._readers:
-                reader.look_now()
+            self._look_now()
+        elif event["event"] == "run":  # a run has ended
+            self._look_now()
+
+    def _look_now(self) -> None:
+        for reader in self._readers:
+            reader.look_now()
 
     def _finish(self) -> None:
-        """Look a last time, and store the rest."""
+        """Wait for the looks that are wanted, and store the rest."""
         until = monotonic() + PARTING
         for reader in self._readers:
             reader.end()
@@ -77,29 +85,33 @@ class Scraper:
             if reader.is_alive():
                 reader.join(max(0.0, until - monotonic()))
         with self._lock:
-            problem = self._write()
-            lost, self._pending = len(self._pending), []
-        if problem is not None and lost:
-            self._tell(f"{lost:,} values that the server published were not stored: {problem}")
+            rest, self._pending = self._pending, []
+        if rest and self._path is not None:
+            try:
+                write_apart(self._path, rest)
+            except StorageError as error:
+                self._tell(f"{len(rest):,} values that the server published were not stored: {error}")
 
     def _take(self, reader: "PageReader", page: Page | None) -> None:
         with self._lock:
             self._pending += reader.samples(self._run_id, page)
-            self._write()  # what cannot be written now is tried again with the next page
+            self._write()
 
-    def _write(self) -> str | None:
-        """Write what is pending; return why it could not be."""
+    def _write(self) -> None:
+        """Write what is pending, unless the job has ended; what cannot be written is tried again with the next page."""
         if self._path is None or not self._pending:
-            return None
+            return
         new: dict[tuple[str, ...], int] = {}
         try:
-            with writing(self._path) as file:
+            was_logged, self._is_logged = self._is_logged, is_logged(self._path)
+            if was_logged and not self._is_logged:
+                return  # its journal is folded: see write_apart
+            with writing(self._path, PATIENCE) as file:
                 later = add_samples(file, self._pending, ChainMap(new, self._numbers))
-        except (PerfkitError, sqlite3.Error) as error:
-            return str(error)
+        except (PerfkitError, sqlite3.Error):
+            return
         self._numbers |= new
         self._pending = later
-        return "their run is not in the file" if later else None
 
 
 class PageReader(threading.Thread):
@@ -112,17 +124,20 @@ class PageReader(threading.Thread):
         self._page, self._take, self._tell = page, take, tell
         self._wake = threading.Event()
         self._over = self._told = self._full = False
+        self._is_up = self._wanted = True
         self._run_id: str | None = None
         self._last: Page | None = None
         self._written: dict[str, dict[Series, float | None]] = {}
         """What was last written of each series: of the run under way, and of the one before."""
 
     def look_now(self) -> None:
-        """Do not wait for the next second."""
-        self._wake.set()
+        """Do not wait for the next second, if there is anything to see."""
+        if self._is_up:
+            self._wanted = True
+            self._wake.set()
 
     def end(self) -> None:
-        """Look a last time, if there is anything to see, and end."""
+        """End after the look that is wanted, if one is."""
         self._over = True
         self._wake.set()
 
@@ -131,17 +146,17 @@ class PageReader(threading.Thread):
         if sys.platform == "linux":
             # Of this thread alone, so that a load on a small machine is not disturbed by it.
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-        pause, is_last = EVERY, False
-        while not is_last:
-            is_last, begun = self._over, monotonic()
+        pause = EVERY
+        while True:
             self._wake.clear()
+            if self._over and not self._wanted:
+                return
+            begun, self._wanted = monotonic(), False
             page = self._read()
+            self._is_up = page is not None
             self._take(self, page)
-            pause = EVERY if page else min(2 * pause, LONGEST_PAUSE)
-            is_last = is_last or (self._over and page is None)
-            if not is_last:
-                self._wake.wait(max(0.0, begun + pause - monotonic()))
-                is_last = self._over and page is None
+            pause = EVERY if self._is_up else min(2 * pause, LONGEST_PAUSE)
+            self._wake.wait(max(0.0, begun + pause - monotonic()))
 
     def _read(self) -> Page | None:
         try:

@@ -12,9 +12,12 @@ import pandas as pd
 import pytest
 
 import perfkit as pk
+from perfkit.runfile.published import ServerSample, write_apart
 from perfkit.runner.published import Page, PublishedAt, Series
 from perfkit.runner.scrape import PageReader, Scraper
+from tests.loadgen.workers.processes import until
 from tests.recording import recording
+from tests.run_files import request, write_run
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"number": 4, "parallel": 2, "max_tokens": 2, "preflight": False}
@@ -176,6 +179,37 @@ def test_a_server_that_stops_publishing_is_told_once_and_leaves_what_it_had(tmp_
     stored = [(name, value) for _, _, name, _, _, _, value in rows(tmp_path / "a.db", STORED)]
     assert ("a", 1.0) in stored
     assert ("up", 0.0) in stored
+
+
+@pytest.mark.processes
+def test_runs_that_are_looked_at_meanwhile_do_not_keep_the_last_look_from_being_stored(tmp_path):
+    with pk.simulate(ttft=0.01, itl=0.001) as server:
+        given = {**SMALL, "number": None, "duration": 1.5}
+        job = pk.start(server.url, db=str(tmp_path / "a.db"), scrape=True, **given)
+        until(lambda: job.progress.done > 0)
+        held = [job.runs, job.runs]  # connections from before the journal is folded
+        runs = job.wait()
+    assert job.progress.remarks == ()
+    counted = [
+        value for _, _, name, *_, value in rows(tmp_path / "a.db", STORED) if name.endswith("first_token_seconds_count")
+    ]
+    assert counted[-1] == len(runs.requests)
+    assert len(held) == 2
+
+
+@pytest.mark.processes
+def test_samples_are_written_by_another_process_too_and_its_series_are_the_same(tmp_path):
+    path = tmp_path / "a.db"
+    write_run(path, [request(0)], run_id="r")
+    sample = ServerSample("r", "http://h/m", "a", (("b", "c"),), "gauge", 1.5, 2.0)
+    write_apart(str(path), [sample, sample._replace(time=2.5, value=None)])
+    write_apart(str(path), [sample._replace(time=3.5, value=4.0), sample._replace(run_id="gone")])
+    assert rows(path, STORED) == [
+        ("r", "http://h/m", "a", '{"b": "c"}', "gauge", time, value)
+        for time, value in ((1.5, 2.0), (2.5, None), (3.5, 4.0))
+    ]
+    with pytest.raises(pk.PerfkitError, match="No such file"):
+        write_apart(str(tmp_path / "no.db"), [sample])
 
 
 @pytest.mark.processes
