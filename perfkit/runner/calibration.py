@@ -235,7 +235,9 @@ class Calibration:
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw lateness against the event rate, a line per token interval, points of the server's limit hollow."""
+        from perfkit.analysis.plots import notes
         from perfkit.analysis.plots.canvas import canvas
+        from perfkit.analysis.plots.groups import legend
 
         with canvas(ax) as ax:
             for itl, marker in zip(sorted({point.itl for point in self.points}), "os^Dv*", strict=False):
@@ -245,7 +247,8 @@ class Calibration:
                 ax.plot(*_dots(hollow), marker, color="white", markeredgecolor=drawn.get_color())
             ax.axhline(LATE_LIMIT * 1e3, color="0.5", linestyle=":")
             ax.set(xscale="log", yscale="log", xlabel="events [1/s]", ylabel="stamps late, p99 [ms]")
-            ax.legend(title="hollow: the simulator was late")
+            legend(ax, None)
+            notes.write(ax, ["hollow: the simulator was late"], [])
         return ax
 
     def save(self, path: str | Path | None = None) -> Path:

@@ -200,7 +200,9 @@ class Capacity:
         """
         from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+        from perfkit.analysis.plots import notes
         from perfkit.analysis.plots.canvas import canvas
+        from perfkit.analysis.plots.groups import legend
 
         with canvas(ax) as ax:
             for objective in self.objectives:
@@ -229,5 +231,6 @@ class Capacity:
                 axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
                 axis.set_major_formatter(StrMethodFormatter("{x:g}"))
                 axis.set_minor_formatter(NullFormatter())
-            ax.legend(title=f"bands: {self.confidence:.0%}; shaded: where they stop to hold")
+            legend(ax, None)
+            notes.write(ax, [f"bands: {self.confidence:.0%}", "shaded: where the objectives stop to hold"], [])
         return ax

@@ -1,8 +1,10 @@
 """What a chart must say about itself: runs that are not VALID, numbers of different origin, tails of few requests."""
 
+from math import ceil
+
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedFormatter
+from matplotlib.ticker import FixedLocator
 from pandas import DataFrame
 
 from perfkit.analysis.plots.canvas import grow, letter_of, letters_across
@@ -11,6 +13,8 @@ from perfkit.analysis.plots.text import letters, plain, shortened, wrapped
 from perfkit.analysis.stats.distribution import BEYOND
 from perfkit.analysis.text_table import listed
 
+SMALL = 0.85
+"""The letters of notes, as a share of others."""
 OUTSIDE = ("preflight", "warmup", "ramp", "cooldown")
 """Phases that charts leave out unless they show time."""
 
@@ -82,16 +86,30 @@ def _one_line(sentences: list[str], room: float) -> str:
     rest = "; … (see the summary)"
     kept = [sentences[:n] for n in range(len(sentences), 0, -1)]
     fitting = ("; ".join(some) for some in kept if letters("; ".join(some) + rest) <= room)
-    return next(fitting, shortened(sentences[0], room - letters(rest))) + rest
+    return next(fitting, _beginning(sentences[0], room - letters(rest))) + rest
+
+
+def _beginning(sentence: str, room: float) -> str:
+    """Return what fits of the parts that a sentence lists, or what they are, or else both its ends.
+
+    Examples
+    --------
+    >>> [_beginning("not measured alike: recomputed (a), stored (b)", room) for room in (36, 20, 12)]
+    ['not measured alike: recomputed (a)', 'not measured alike', 'not m…ed (b)']
+    """
+    parts = sentence.split(", ")
+    shorter = [*(", ".join(parts[:n]) for n in range(len(parts), 0, -1)), sentence.partition(":")[0]]
+    return next((text for text in shorter if letters(text) <= room), None) or shortened(sentence, room)
 
 
 def write(ax: Axes, legend: list[str], trust: list[str]) -> None:
     """Write beneath the axes, small: how to read the signs, and a line on what to trust."""
     if _has_crosses(ax):
         legend = [*legend, "crosses: failed requests"]
-    size, room = 0.85 * letter_of(ax), letters_across(ax, 0.85)
-    if isinstance(ax.yaxis.get_major_formatter(), FixedFormatter):  # names at rows take room from the axes
-        room -= int(max((letters(name.get_text()) for name in ax.get_yticklabels()), default=0))
+    size, room = SMALL * letter_of(ax), letters_across(ax, SMALL)
+    if isinstance(ax.yaxis.get_major_locator(), FixedLocator):  # names at rows take room from the axes
+        names = [letters(name.get_text()) * float(name.get_fontsize()) for name in ax.get_yticklabels()]
+        room -= ceil(max(names, default=0) / size)
     lines = wrapped("; ".join(legend), room).splitlines() + ([_one_line(trust, room)] if trust else [])
     if not lines:
         return

@@ -3,7 +3,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import perfkit as pk
-from perfkit.analysis.plots import ecdf
+from perfkit.analysis.plots import CHARTS, ecdf
 
 
 def requests(**columns):
@@ -55,3 +55,18 @@ def test_names_of_any_letters_stay_within_the_figure(name, width):
     (note,) = (text for text in ax.texts if text.get_gid() == "notes")
     for drawn in (note, ax.get_legend()):
         assert drawn.get_window_extent(canvas.get_renderer()).x1 <= ax.figure.bbox.width
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chart", ["box", "ecdf"])
+def test_notes_beneath_names_at_rows_stay_within_the_figure_and_begin_with_what_they_say(chart):
+    runs = [f"llama-3-70b-instruct-{number}" for number in range(4)]
+    rows = pd.DataFrame({"run": runs, "success": 1, "ttft": 0.1})
+    rows["basis_ttft"] = ["stamps", "recomputed", "stored:evalscope-1.10", "stored:guidellm"]
+    ax = CHARTS[chart].draw(rows)
+    canvas = FigureCanvasAgg(ax.figure)
+    canvas.draw()
+    (note,) = (text for text in ax.texts if text.get_gid() == "notes")
+    assert note.get_window_extent(canvas.get_renderer()).x1 <= ax.figure.bbox.width
+    assert "not measured the same way" in beneath(ax)
+    assert ax.get_position().x1 > 0.95
