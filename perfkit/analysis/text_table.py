@@ -39,6 +39,18 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:,.{min(decimals, 9)}f}"
 
 
+def change(ratio: float) -> str:
+    """Return a ratio as a change in percent.
+
+    Examples
+    --------
+    >>> change(0.88), change(1.012), change(12.5)
+    ('-12 %', '+1.2 %', '+1,150 %')
+    """
+    percent = 100 * (ratio - 1)
+    return f"{percent:+,.{0 if abs(percent) >= 9.95 else 1}f} %"
+
+
 def listed(names: Sequence[str], most: int = 3) -> str:
     """Name the first few of several.
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "compare": "compare runs with a baseline at equal load",
     "ab": "compare two servers by interleaved rounds",
     "plan": "say how many runs a comparison needs",
+    "trend": "follow a quantity over nights or commits, and say where it changed",
     "lens": "one metric as every tool would have counted it",
     "save": "write chosen runs of any files to one new run file",
     "scrub": "copy result files without the secrets in them",

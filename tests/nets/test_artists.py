@@ -20,7 +20,7 @@ matplotlib.use("Agg")
 
 CHARTS = (
     *("box", "ecdf", "failures", "goodput", "heatmap", "hist", "latency_split", "over_time", "pareto", "percentiles"),
-    *("raster", "scatter", "shift", "sweep", "timeline", "tradeoff"),
+    *("raster", "scatter", "shift", "sweep", "timeline", "tradeoff", "trend"),
 )
 
 

@@ -31,7 +31,7 @@ from perfkit.analysis.stats.distribution import holm
 from perfkit.analysis.stats.estimates import Estimate, log_ratio
 from perfkit.analysis.stats.marks import MARKS
 from perfkit.analysis.stats.power import runs_needed
-from perfkit.analysis.text_table import Cell, as_html, as_text, label, number, plain
+from perfkit.analysis.text_table import Cell, as_html, as_text, change, label, number, plain
 from perfkit.errors import UsageError, nearest
 from perfkit.records import CUT_OFF, Json
 
@@ -329,7 +329,7 @@ def _is_client_bound(pairing: Pairing, levels: Mapping[str, str | None]) -> bool
 
 def _changes(rows: Sequence[Result]) -> str:
     values = [row.ratio.value for row in rows if row.ratio.value > 0]
-    ends = dict.fromkeys(_change(value) for value in (min(values), max(values))) if values else ()
+    ends = dict.fromkeys(change(value) for value in (min(values), max(values))) if values else ()
     return " to ".join(ends)
 
 
@@ -339,7 +339,7 @@ def _average(rows: Sequence[Result]) -> str:
     if not known:
         return ""
     average = average_ratio(known)
-    return f"{rows[0].quantity.words} {_change(average.value)} ({_change(average.low)} to {_change(average.high)})"
+    return f"{rows[0].quantity.words} {change(average.value)} ({change(average.low)} to {change(average.high)})"
 
 
 def average_ratio(rows: Sequence[Result]) -> Estimate:
@@ -349,18 +349,6 @@ def average_ratio(rows: Sequence[Result]) -> Estimate:
     spread = sum(square**2 / row.freedom for square, row in zip(squares, rows, strict=True))
     freedom = sum(squares) ** 2 / spread if spread else float("inf")
     return log_ratio(value, sqrt(sum(squares)) / len(rows), freedom)[0]
-
-
-def _change(ratio: float) -> str:
-    """Return a ratio as a change in percent.
-
-    Examples
-    --------
-    >>> _change(0.88), _change(1.012), _change(12.5)
-    ('-12 %', '+1.2 %', '+1,150 %')
-    """
-    change = 100 * (ratio - 1)
-    return f"{change:+,.{0 if abs(change) >= 9.95 else 1}f} %"
 
 
 def _record(result: Result) -> dict[str, Json]:

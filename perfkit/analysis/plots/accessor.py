@@ -15,12 +15,17 @@ from perfkit.analysis.plots.intervals import READ
 from perfkit.analysis.plots.quantity import needed, require_name
 from perfkit.analysis.plots.text import plain, shortened
 from perfkit.analysis.query.columns import load_name, needs_requests
+from perfkit.analysis.query.labels import SINCE_2001
 from perfkit.analysis.query.server import Levels
 from perfkit.analysis.text_table import listed
 from perfkit.errors import UsageError
+from perfkit.options.objectives import read_quantity
 from perfkit.records import Json
 from perfkit.runfile.record import as_object
 from perfkit.validity.verdict import Verdict
+
+STARTED = "started"
+"""The column of a chart that asks when each run started, Unix seconds; NaN where that is unknown."""
 
 
 class Drawable(Protocol):
@@ -105,7 +110,9 @@ class Plots:
         """
         found = find(chart)
         metric = metric or found.metric
-        rows = rows_for(self._runs, found, metric, *found.named(options), by=options.get("by", "run"))
+        rows = rows_for(
+            self._runs, found, metric, *found.named({**options, "metric": metric}), by=options.get("by", "run")
+        )
         if rows.empty and self._runs.column("run").empty:
             if self._runs.summarized:
                 raise UsageError(needs_requests(f"the chart {chart}", self._runs.summarized))
@@ -154,12 +161,15 @@ def rows_for(
     elif chart.columns is None:
         rows = runs.requests
     else:
+        others = others or tuple(chart.named({"metric": metric}))
         named = [name for each in (metric, by, *others) if each is not None for name in _loadable(each)]
-        stored = [name for name in chart.columns if name != server_panels.COLUMN]
+        stored = [name for name in chart.columns if name not in (server_panels.COLUMN, STARTED)]
         rows = runs.column(*dict.fromkeys(["run", "phase", "success", "error_kind", *stored, *named]))
         if server_panels.COLUMN in chart.columns:
             rows[server_panels.COLUMN] = rows["run"].map(runs.published)
         rows = runs.with_summaries(rows) if chart.summaries and runs.summarized else rows
+        if STARTED in chart.columns:
+            rows[STARTED] = rows["run"].map(_dates(runs.table)).astype(float)
     if by in tags_read() and rows[by].isna().all():
         raise UsageError(f"no run has a tag {by!r} to group by")
     levels = {label: verdict.level if verdict else None for label, verdict in runs.verdicts.items()}
@@ -177,8 +187,15 @@ def numbers(runs: Drawable, chart: str, metric: str | None = None, **options: An
     """Return the numbers behind a chart, by its name and with its options."""
     found = find(chart)
     metric = metric or found.metric
-    rows = rows_for(runs, found, metric, *found.named(options), by=options.get("by", "run"))
+    rows = rows_for(runs, found, metric, *found.named({**options, "metric": metric}), by=options.get("by", "run"))
     return rows if found.table is None else found.table(rows, metric, **options)
+
+
+def _dates(table: DataFrame) -> dict[Hashable, float]:
+    """Return when each run started, Unix seconds; NaN where a tool counts from a machine's boot, or does not say."""
+    return {
+        label: start if start and start > SINCE_2001 else float("nan") for label, start in table["start_time"].items()
+    }
 
 
 def _absent(rows: DataFrame, table: DataFrame, summarized: Sequence[str]) -> str | None:
@@ -203,9 +220,9 @@ def _pooled_loads(rows: DataFrame, table: DataFrame, by: str | None) -> str | No
 
 def _loadable(name: str) -> tuple[str, ...]:
     """Return the columns behind a name: a quantity with one value per request is a column of its own."""
-    if isinstance(name, str) and name not in METRICS and name not in RATES and (found := statistic_named(name)):
-        return found[0].columns
     require_name(name)
+    if name not in METRICS and name not in RATES and (found := statistic_named(read_quantity(name).name)):
+        return found[0].columns
     if name in RATES:
         return (*needed(name), *READ)
     several = name in METRICS and METRICS[name].pooled

@@ -18,8 +18,7 @@ from perfkit.analysis.plots.catalogue import chart
 from perfkit.analysis.plots.groups import Group, failures_of, groups, requests_of
 from perfkit.analysis.plots.panel import Panel
 from perfkit.analysis.plots.quantity import LOADS, scale
-from perfkit.analysis.plots.sweep import apart, hollow, named_runs
-from perfkit.analysis.plots.sweep import load_name as short_load
+from perfkit.analysis.plots.sweep import apart, hollow, load_names, named_runs
 from perfkit.analysis.stats.distribution import Floats, present
 from perfkit.analysis.stats.estimates import Estimate
 from perfkit.errors import UsageError
@@ -139,7 +138,7 @@ def _usual(requests: DataFrame) -> str:
 
 def _panel(requests: DataFrame, by: str | None, x: Quantity, y: Quantity, slo: Mapping[str, float]) -> Panel:
     rows = notes.loaded(requests)
-    rows = rows.assign(success=rows["success"] == 1, load=_loads(rows))
+    rows = rows.assign(success=rows["success"] == 1, load=load_names(rows))
     slots = None
     if by == "run":
         rows, by, slots = named_runs(rows, "load")
@@ -149,14 +148,6 @@ def _panel(requests: DataFrame, by: str | None, x: Quantity, y: Quantity, slo: M
         yield from (_points(group, x, y, slo) for group in parted)
 
     return Panel(rows, None, by, tabulate, parted, about=notes.measured(requests))
-
-
-def _loads(rows: DataFrame) -> "pd.Series[str]":
-    """Name the load of each request: ``8 users``, ``2.5 requests/s``."""
-    users, rates = (rows.get(name, pd.Series(np.nan, rows.index)) for name in LOADS)
-    named = users.map(lambda n: f"{short_load(n)} user{'s' * (n != 1)}", na_action="ignore").astype(object)
-    others = rates.map(lambda rate: f"{short_load(rate)} requests/s", na_action="ignore").astype(object)
-    return named.where(users.notna(), others).fillna("unknown")
 
 
 def _points(group: Group, x: Quantity, y: Quantity, slo: Mapping[str, float]) -> DataFrame:

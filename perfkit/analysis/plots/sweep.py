@@ -316,6 +316,14 @@ def load_name(load: float) -> str:
     return "all at once" if load == AT_ONCE else plain_number(load)
 
 
+def load_names(rows: DataFrame) -> "Series[str]":
+    """Name the load of each request: ``8 users``, ``2.5 requests/s``, ``unknown``."""
+    users, rates = (rows.get(name, Series(np.nan, rows.index)) for name in LOADS)
+    named = users.map(lambda n: f"{load_name(n)} user{'s' * (n != 1)}", na_action="ignore").astype(object)
+    others = rates.map(lambda rate: f"{load_name(rate)} requests/s", na_action="ignore").astype(object)
+    return named.where(users.notna(), others).fillna("unknown")
+
+
 def pooled(parts: list[Group], x: str) -> list[str]:
     """Say that points hold more than one run: two deployments at equal load would look like one."""
     runs = [group.rows.groupby(x)["run"].nunique().max() for group in parts if "run" in group.rows]

@@ -169,7 +169,7 @@ def needs_requests(what: str, summarized: Sequence[str]) -> str:
     named = listed([plain(label) for label in summarized])
     return (
         f"{what} needs single requests, and {named} {have} none: {known} known by a summary, "
-        "which the table, compare and the charts of loads (sweep, tradeoff, pareto) take"
+        "which the table, compare and the charts sweep, tradeoff, pareto and trend take"
     )
 
 

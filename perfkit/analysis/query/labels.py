@@ -12,7 +12,7 @@ from perfkit.records import Json
 _TELLING = ("parallel", "rate", "model", "dataset", "number", "max_tokens", "api", "target")
 """Settings that make runs of one name differ, the likeliest first."""
 
-_SINCE_2001 = 1e9
+SINCE_2001 = 1e9
 """Older start times count from the boot of a machine and are no date."""
 
 
@@ -129,6 +129,6 @@ def _suffixes(settings: Sequence[Mapping[str, Json]]) -> list[str]:
 
 def _date(settings: Mapping[str, Json]) -> str:
     start = settings.get("start_time")
-    if not isinstance(start, (int, float)) or start < _SINCE_2001:
+    if not isinstance(start, (int, float)) or start < SINCE_2001:
         return str(settings.get("run_id", ""))[-6:]
     return datetime.fromtimestamp(start).strftime("%Y-%m-%d %H:%M:%S")

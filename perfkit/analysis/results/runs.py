@@ -32,6 +32,7 @@ from perfkit.analysis.results.from_frame import runs_of_frame
 from perfkit.analysis.results.response_quality import answers
 from perfkit.analysis.results.show import Shown
 from perfkit.analysis.results.summary import Summary, metrics_shown, window_notes
+from perfkit.analysis.results.trend import Trend
 from perfkit.analysis.results.warmup import Amount, trim, trimmed_as_asked
 from perfkit.analysis.text_table import listed, plain
 from perfkit.errors import NotComparable, Slower, UsageError, nearest
@@ -833,6 +834,46 @@ class Runs:
 
         points = numbers(self, "pareto", by=by, x=x, y=y, slo=slo)
         return points if dominated else points[points["frontier"]].reset_index(drop=True)
+
+    def trend(
+        self, quantity: str = "ttft", *, over: str = "night", by: str | None = "run", percentile: float = 95
+    ) -> Trend:
+        """Follow a quantity over nights or commits, and say where it changed, or that no change is shown.
+
+        Parameters
+        ----------
+        quantity : str
+            A metric, of which the percentile is taken; a statistic such as ``"mean tpot"``; or a rate.
+        over : str
+            ``"night"``: the day (UTC) on which a run started; or a tag or setting such as ``"commit"``.
+        by : str or None
+            What tells series apart, beside the load.
+        percentile : float
+            0 to 100, of a metric.
+
+        Returns
+        -------
+        Trend
+            ``sentences``, ``changes``, ``plot()``, and ``table``: a row per series and point with ``group``,
+            ``point``, ``started``, ``runs``, ``requests``, ``value``, ``low``, ``high`` (in seconds where it is a
+            duration), ``mark``, ``level``, ``change`` (the ratio to the level before), ``change_low``,
+            ``change_high``, ``p``. The rule is in ``perfkit.analysis.stats.changes``.
+
+        Raises
+        ------
+        UsageError
+            No run is dated or has such a tag, or there is no such quantity.
+
+        Examples
+        --------
+        >>> runs.trend("p95 ttft", over="commit", by="gpu")  # doctest: +SKIP
+        """
+        from perfkit.analysis.plots.accessor import numbers
+        from perfkit.analysis.plots.trend import wanted_of
+
+        options = {"over": over, "by": by, "percentile": percentile}
+        table = numbers(self, "trend", quantity, **options)
+        return Trend(wanted_of(quantity, percentile), over, table, lambda: self.plot.trend(quantity, **options))
 
     def failures(self) -> pd.DataFrame:
         """Return what went wrong: one row per run, kind of error and status, with a count, a share and an example."""
