@@ -4,9 +4,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from perfkit.loadgen.scraping.page import Page, PublishedAt, parse
+from perfkit.loadgen.scraping.scraper import PageReader
 from perfkit.runfile.writer import Writer
-from perfkit.runner.published import Page, PublishedAt, parse
-from perfkit.runner.scrape import PageReader
 from perfkit.secrets import Scrubber
 from tests.run_files import START
 

@@ -92,7 +92,7 @@ def findings(runs: "Runs") -> dict[str, Json]:
 def published(arguments: Arguments) -> dict[str, Json]:
     """Look at the page that a server may publish beside an endpoint: what it tells, or why there is none."""
     from perfkit.analysis.query.server import told_by
-    from perfkit.runner.published import NothingPublished, PublishedAt, beside
+    from perfkit.loadgen.scraping.page import NothingPublished, PublishedAt, beside
 
     page = PublishedAt.of(arguments, beside(arguments.url))
     try:

@@ -19,6 +19,7 @@ from perfkit import errors
 from perfkit.errors import NothingSucceeded, PerfkitError, StorageError, UsageError, explain
 from perfkit.loadgen.datasets import name_models, open_dataset, reading
 from perfkit.loadgen.recorder.run_record import new_run_id
+from perfkit.loadgen.scraping import scraper_of
 from perfkit.loadgen.workers.framing import carry_by_value
 from perfkit.loadgen.workers.group import Hosts, WorkerGroup
 from perfkit.loadgen.workers.local import LocalHosts, ProcessWorker
@@ -31,8 +32,6 @@ from perfkit.records import Pumped
 from perfkit.registry import APIS, DATASETS
 from perfkit.runfile.record import count_requests
 from perfkit.runfile.writer import order
-from perfkit.runner.published import pages_of
-from perfkit.runner.scrape import Scraper
 
 if TYPE_CHECKING:
     from perfkit.analysis.results.runs import Runs
@@ -200,8 +199,8 @@ class Job(BaseJob):
         self._hearing = threading.Lock()
         if urlsplit(arguments.url).scheme in ("https", "wss"):
             run_context(arguments)  # refuses certificates and keys that cannot be used, before anything is started
-        pages = pages_of(arguments)
-        self._scraper = Scraper(pages, self._remark) if pages else None
+        # What is detached outlives this process, and does it itself.
+        self._scraper = None if detach else scraper_of(arguments, self._remark)
         self._worker: Worker = self._start(arguments, resumed, detach)
         if self._scraper is not None:
             self._scraper.start()
@@ -305,11 +304,6 @@ class Job(BaseJob):
         pumped = _pumped(arguments.dataset)
         if detach:
             _require_alone(arguments, pumped is not None)
-            if self._scraper is not None:
-                raise UsageError(
-                    "scrape reads what the server publishes from this process, which a detached job outlives; give one "
-                    "of scrape and detach"
-                )
         prompts: ReadPrompts | None = None
         bodies_name_models = pumped == "again" and arguments.model is None and name_models(arguments)
         if pumped is not None:

@@ -4,7 +4,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from perfkit.runner.published import parse
+from perfkit.loadgen.scraping.page import parse
 from perfkit.secrets import Scrubber
 from perfkit.simulator import Simulation, simulate
 from perfkit.simulator.model import SECOND, Work, make_schedule

@@ -30,6 +30,7 @@ from perfkit.apis.places import is_own
 from perfkit.errors import BrokenOff, PerfkitError, UsageError, WorkerLost
 from perfkit.loadgen.arrivals import WHOLE
 from perfkit.loadgen.plugin_watch import Patience, PluginWatch, place_at
+from perfkit.loadgen.scraping import scraper_of
 from perfkit.loadgen.workers import framing
 from perfkit.loadgen.workers.group import Hosts, WorkerGroup
 from perfkit.loadgen.workers.local import LocalHosts
@@ -155,8 +156,9 @@ def _work(work: Work, around: WorkerContext, detached: bool) -> None:
             framing.tell(around.events, event)
 
     workers = work.arguments.workers
-    if isinstance(workers, int) and workers > 1 and work.share == WHOLE:
-        _lead(work, LocalHosts(workers), around, report, mailbox)
+    scrapes = detached and work.arguments.scrape is not False  # never where requests are measured
+    if isinstance(workers, int) and (workers > 1 or scrapes) and work.share == WHOLE:
+        _lead(work, LocalHosts(workers), around, report, mailbox, scrapes=scrapes)
         return
     try:
         with _broken_off_if_held(around.orders, max(LOADING, work.arguments.read_timeout)):
@@ -204,16 +206,21 @@ def _broken_off_if_held(orders: BinaryIO, limit: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _lead(work: Work, hosts: Hosts, around: WorkerContext, report: Report, mailbox: Mailbox) -> None:
-    """Drive several workers from here, whether or not this process's own driver stays."""
+def _lead(work: Work, hosts: Hosts, around: WorkerContext, report: Report, mailbox: Mailbox, *, scrapes: bool) -> None:
+    """Drive workers from here, and read what the server publishes, whether or not this process's own driver stays."""
     ended = threading.Event()
+    scraper = scraper_of(work.arguments, lambda said: report({"event": "remark", "text": said})) if scrapes else None
 
     def listen(event: dict[str, Any]) -> None:
+        if scraper is not None:
+            scraper.hear(event)
         report(event)
         if event["event"] == "ended":
             ended.set()
 
     mailbox.on_stop(WorkerGroup(work, hosts, listen).stop)
+    if scraper is not None:
+        scraper.start()
     signal.signal(signal.SIGTERM, lambda *_: mailbox.stop())
     _listen(read_orders, around.orders, mailbox, True)
     ended.wait()

@@ -1,7 +1,7 @@
 """Reads what servers publish while a job runs, once a second, and stores it beside the requests.
 
-A thread a page, in the driver's process: never in one that measures or records. A page that cannot be read is told
-once, asked for less and less often, and costs the run nothing.
+A thread a page, in the driver's process, or in one that stands for it: never in one that measures or records. A page
+that cannot be read is told once, asked for less and less often, and costs the run nothing.
 """
 
 import os
@@ -14,9 +14,9 @@ from time import monotonic, time
 from typing import Any
 
 from perfkit.errors import PerfkitError, StorageError
+from perfkit.loadgen.scraping.page import MOST_SERIES, NothingPublished, Page, PublishedAt, Series
 from perfkit.runfile.published import TOOK, UP, ServerSample, add_samples, write_apart
 from perfkit.runfile.safe_file import is_logged, writing
-from perfkit.runner.published import MOST_SERIES, NothingPublished, Page, PublishedAt, Series
 
 EVERY = 1.0
 """Seconds between two looks at a page."""

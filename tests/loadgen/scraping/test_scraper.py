@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 
 import perfkit as pk
+from perfkit.loadgen.scraping.page import Page, PublishedAt, Series
+from perfkit.loadgen.scraping.scraper import PageReader, Scraper
 from perfkit.runfile.published import ServerSample, write_apart
-from perfkit.runner.published import Page, PublishedAt, Series
-from perfkit.runner.scrape import PageReader, Scraper
-from tests.loadgen.workers.processes import until
+from tests.loadgen.workers.processes import children, until
 from tests.recording import recording
 from tests.run_files import request, write_run
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SMALL = {"number": 4, "parallel": 2, "max_tokens": 2, "preflight": False}
 
 
@@ -221,9 +221,21 @@ def test_a_mistaken_run_leaves_no_rows_of_its_server(tmp_path):
     assert not (tmp_path / "a.db").exists() or rows(tmp_path / "a.db", STORED) == []
 
 
-def test_a_detached_job_refuses_to_scrape(tmp_path):
-    with pytest.raises(pk.PerfkitError, match="give one of scrape and detach"):
-        pk.start("http://127.0.0.1:9", db=str(tmp_path / "a.db"), scrape=True, detach=True)
+@pytest.mark.processes
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_detached_job_reads_pages_from_a_process_that_measures_nothing(tmp_path, workers):
+    with pk.simulate(ttft=0.01, itl=0.001) as server:
+        given = {**SMALL, "workers": workers, "scrape": True}
+        job = pk.start(server.url, db=str(tmp_path / "a.db"), detach=True, **given)
+        runs = job.wait()
+        until(lambda: not list(children(job._worker.pid)))
+    assert job.problem is None
+    counted = [
+        value for _, _, name, *_, value in rows(tmp_path / "a.db", STORED) if name.endswith("first_token_seconds_count")
+    ]
+    assert (counted[0], counted[-1]) == (0, len(runs.requests)) == (0, 4)
+    (pid,) = rows(tmp_path / "a.db", "SELECT pid FROM run")
+    assert pid != (job._worker.pid,)  # the first worker's, not that of the process which drives it
 
 
 @pytest.mark.processes
