@@ -43,12 +43,19 @@ ErrorKind = Literal[
     "too_large",
     "plugin",  # the user's own code raised
     "interrupted",  # we gave it up: the run was stopped
+    "cancelled",  # its client closed the connection, as ``cancel`` has it
 ]
 UNCONNECTED: tuple[ErrorKind, ...] = ("connect", "connect_timeout", "tls")
 """Kinds of a request that got no connection."""
 
 CUT_OFF: ErrorKind = "interrupted"
 """The kind of a request that has not failed: the order to stop came first."""
+
+CANCELLED: ErrorKind = "cancelled"
+"""The kind of a request that has not failed: its client was to close the connection, and did."""
+
+NOT_FAILED = (CUT_OFF, CANCELLED)
+"""Kinds of a request without a whole answer that nobody failed to give."""
 
 
 class Kind(IntEnum):

@@ -23,7 +23,7 @@ from perfkit.decoding.clock import TIMESPEC, RunClock, kernel_stamps
 from perfkit.decoding.exchange import Exchange, Reported
 from perfkit.decoding.templates import Alike, NotFramed, Other, framed_stretches, stretches
 from perfkit.plugins import BoundApi
-from perfkit.records import TOKEN_KINDS, Answer, Json, Kind, joined
+from perfkit.records import NOT_FAILED, TOKEN_KINDS, Answer, Json, Kind, joined
 from perfkit.runfile import chunks
 from perfkit.runfile.writer import Row
 
@@ -33,7 +33,7 @@ _ANSWERS = _TOKENS - {Kind.REASONING}
 _CHOICE = itemgetter(1)
 _FIRST, _LAST = itemgetter(0), itemgetter(-1)
 _WRITTEN = frozenset({Kind.CONTENT, Kind.REASONING})
-_CONNECTION_ENDS = ("reset", "read_timeout", "total_timeout", "interrupted", "incomplete")
+_CONNECTION_ENDS = ("reset", "read_timeout", "total_timeout", "incomplete", *NOT_FAILED)
 """How a connection may end, or be given up: no failure of an answer that was complete before."""
 Piece = tuple[Kind, int, str, int]
 """Kind, choice, text, and index of the message that carried it."""

@@ -353,6 +353,8 @@ class Session:
     def _spare(self, load: Load) -> int:
         """Return how many idle connections an open model keeps ready just now."""
         arguments, rate = self.arguments, self.arguments.rate
+        if arguments.load == "closed" and not load.stopping:  # whoever cancelled needs a new one for the next request
+            return math.ceil(self._users() * arguments.cancel)
         if arguments.load == "closed" or not isinstance(rate, (int, float)) or load.stopping:
             return 0
         wanted = min(max(FEWEST_SPARE, load.in_flight // 2), MOST_SPARE)

@@ -147,6 +147,18 @@ class Arguments:
         many=True,
         work=True,
     )
+    cancel: float = option(
+        0.0,
+        "share of the requests, drawn from arrival_seed, whose client closes the connection after cancel_after",
+        "share",
+        group="load",
+        ge=0,
+        le=1,
+        work=True,
+    )
+    cancel_after: float | None = option(
+        None, "how long such a client waits for the end of the answer", "s", group="load", gt=0, work=True
+    )
     max_error_rate: float = option(
         0.99,
         "end a run when more than this share of 100 or more requests has failed, or none succeeds for 10 s; 1: never",
@@ -164,7 +176,7 @@ class Arguments:
     )
     preflight: bool = option(True, "send one request first, of its own phase", group="load")
     prompt_seed: int = option(0, "seed of the order of prompts", group="load", work="noted")
-    arrival_seed: int = option(0, "seed of the arrival process", group="load")
+    arrival_seed: int = option(0, "seed of the arrival process, and of who cancels", group="load")
     speed: float = option(
         1.0, "time scale of a recorded trace: 2 plays it twice as fast", group="load", gt=0, work=True
     )

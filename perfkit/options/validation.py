@@ -267,6 +267,11 @@ def _check_load(arguments: Any) -> None:
     )
     _require(highest is None or not arguments.ramp, "steps and ramp exclude each other; begin with lower steps")
     amount("warmup", arguments.warmup, auto=True)
+    _require(
+        bool(arguments.cancel) == (arguments.cancel_after is not None),
+        "cancel is the share of the clients that leave, cancel_after when they do: give both, such as cancel=0.05 and "
+        f"cancel_after=2; got cancel={arguments.cancel} and cancel_after={arguments.cancel_after}",
+    )
 
 
 def check_types(arguments: Any) -> None:

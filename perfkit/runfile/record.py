@@ -12,6 +12,7 @@ from typing import NamedTuple
 from perfkit.errors import UnsafePickle
 from perfkit.records import CUT_OFF, Json
 from perfkit.runfile.safe_pickle import decode_cell
+from perfkit.runfile.schema import FAILED
 from perfkit.validity.verdict import LEVELS
 
 Row = dict[str, str | bytes | int | float | None]
@@ -115,7 +116,7 @@ def merge(known: Row, said: Row) -> Row:
     record = dict(said)
     if known.get("end_time") is None:
         return record
-    for name in {"sent", "succeeded", "failed"} & said.keys():
+    for name in {"sent", "succeeded", "failed", "cancelled"} & said.keys():
         record[name] = sum(value for value in (known[name], said[name]) if isinstance(value, int))
     for name, choose in (("start_time", min), ("end_time", max)):
         values = [value for value in (known[name], said.get(name)) if isinstance(value, float)]
@@ -152,7 +153,7 @@ def _merge_verdicts(known: Row, said: Row) -> Row:
 # Counts ------------------------------------------------------------------------------------------------------------
 
 _COUNT = f"""
-    SELECT count(*), total(error_kind IS NOT '{CUT_OFF}'), total(NOT success AND error_kind IS NOT '{CUT_OFF}')
+    SELECT count(*), total(error_kind IS NOT '{CUT_OFF}'), total({FAILED})
     FROM result WHERE run_id = ? AND phase IS NOT 'preflight'"""
 
 

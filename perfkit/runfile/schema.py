@@ -7,6 +7,7 @@ What failed or is unknown is NULL.
 
 from typing import NamedTuple
 
+from perfkit.records import NOT_FAILED
 from perfkit.runfile.percentile import percentile_sql
 
 SCHEMA_VERSION = 1
@@ -19,6 +20,8 @@ SUFFIXES = (".db", ".sqlite", ".sqlite3")
 
 SHORT_OF = "short_of_"
 """Begins the flag of an answer that had fewer tokens than the server was told to write; their number follows."""
+FAILED = f"(NOT success AND coalesce(error_kind, '') NOT IN {NOT_FAILED})"
+"""SQL that holds of a request that failed: not of one that was cut off or cancelled."""
 
 
 class Column(NamedTuple):
@@ -156,7 +159,7 @@ RUN = (
     Column("heartbeat", "REAL", "s", "when the writer was last seen alive: once a second"),
     Column("sent", "INTEGER", "", "requests sent, preflight left out"),
     Column("succeeded", "INTEGER", "", "of these"),
-    Column("failed", "INTEGER", "", "of these; neither: cut off when the run was stopped"),
+    Column("failed", "INTEGER", "", "of these; neither: cancelled, or cut off when the run was stopped"),
     Column("verdict", "TEXT", "", "VALID, SUSPECT or CLIENT-BOUND"),
     Column("reasons", "TEXT", "", "JSON list of sentences behind the verdict"),
     Column("basis", "TEXT", "", "JSON: what each metric rests on: stamps, recomputed, or stored:DEFINITION"),
@@ -168,6 +171,7 @@ RUN = (
     ),
     Column("source", "TEXT", "", "tool that measured it: perfkit, evalscope, guidellm, ..."),
     Column("removed", "INTEGER", "", "1: left out when the file is opened, until someone brings it back"),
+    Column("cancelled", "INTEGER", "", "of the requests sent: their client closed the connection, as it was to"),
 )
 
 CLOCK = (

@@ -15,12 +15,13 @@ from types import NoneType
 from typing import Any
 
 from perfkit.errors import StorageError
-from perfkit.records import CUT_OFF
+from perfkit.records import CANCELLED
 from perfkit.runfile.published import ServerSample, add_samples
 from perfkit.runfile.record import merge
 from perfkit.runfile.repeats import Repeats, cached_repeats
 from perfkit.runfile.schema import (
     APPLICATION_ID,
+    FAILED,
     REQUEST_METRICS,
     RESULT,
     RESULT_NAMES,
@@ -53,7 +54,8 @@ _SETTLE = f"""
     UPDATE run SET status = 'interrupted', end_time = coalesce(end_time, :now),
                    sent = max(coalesce(sent, 0), ({_COUNTED})),
                    succeeded = ({_COUNTED} AND success),
-                   failed = ({_COUNTED} AND NOT success AND error_kind IS NOT '{CUT_OFF}')
+                   failed = ({_COUNTED} AND {FAILED}),
+                   cancelled = ({_COUNTED} AND error_kind = '{CANCELLED}')
     WHERE run_id = :run_id AND status IS NOT 'finished'"""
 _ENDED = "SELECT count(*), min(value) FROM sample WHERE run_id = ? AND name = 'ended'"
 _LARGEST = 2**63

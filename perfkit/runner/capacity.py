@@ -11,6 +11,7 @@ from perfkit.analysis.capacity.curve import LOADS, Axis, Capacity, Point, Seen
 from perfkit.analysis.capacity.objective import FAILURES, Objective
 from perfkit.analysis.capacity.search import Belief, plan_next
 from perfkit.analysis.metrics.bounds import bound
+from perfkit.analysis.metrics.rates import not_cancelled
 from perfkit.analysis.notebook.live import Several
 from perfkit.errors import UsageError
 from perfkit.loadgen.recorder.run_record import default_name, new_run_id
@@ -218,7 +219,7 @@ class _Search:
 
 
 def _point(load: float, runs: "Runs", objectives: tuple[Objective, ...], verdict: str) -> Point:
-    rows = runs.steady.sort_values("start_time")
+    rows = not_cancelled(runs.steady).sort_values("start_time")
     return Point(load, tuple(_seen(rows, objective, load) for objective in objectives), verdict)
 
 

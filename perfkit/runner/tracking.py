@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from perfkit.errors import PerfkitError
-from perfkit.records import CUT_OFF, Json
+from perfkit.records import Json
+from perfkit.runfile.schema import FAILED
 
 if TYPE_CHECKING:
     from perfkit.analysis.results.runs import Runs
@@ -26,7 +27,7 @@ LOOK = 0.5
 """Seconds between two looks at the job."""
 
 _SINCE = f"""
-SELECT count(*), coalesce(sum(NOT success AND error_kind IS NOT '{CUT_OFF}'), 0), avg(first_chunk_latency),
+SELECT count(*), coalesce(sum({FAILED}), 0), avg(first_chunk_latency),
        avg(time_per_output_token), avg(latency),
        coalesce(max(rowid), :after)
 FROM result WHERE rowid > :after AND phase != 'preflight' AND run_id IN (SELECT value FROM json_each(:runs))

@@ -33,7 +33,7 @@ from perfkit.analysis.stats.marks import MARKS
 from perfkit.analysis.stats.power import runs_needed
 from perfkit.analysis.text_table import Cell, as_html, as_text, change, label, number, plain
 from perfkit.errors import UsageError, nearest
-from perfkit.records import CUT_OFF, Json
+from perfkit.records import NOT_FAILED, Json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,8 +107,8 @@ def _steady(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _counts(*sides: Sequence[pd.DataFrame]) -> SideCounts:
-    """Count requests and failures, those that summaries tell of, too; those cut off by a stop are not asked."""
-    ended = [[without_summaries(rows[rows["error_kind"] != CUT_OFF]) for rows in side] for side in sides]
+    """Count requests and failures, those that summaries tell of, too; those cancelled or cut off are not asked."""
+    ended = [[without_summaries(rows[~rows["error_kind"].isin(NOT_FAILED)]) for rows in side] for side in sides]
     told = [[figures for rows in side for figures in summaries_in(rows)] for side in sides]
     counts = [
         (

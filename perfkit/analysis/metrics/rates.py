@@ -17,7 +17,7 @@ import pandas as pd
 from perfkit.analysis.metrics.registry import METRICS, rate
 from perfkit.analysis.metrics.tokens import read_gaps
 from perfkit.errors import CorruptPickle
-from perfkit.records import TOKEN_KINDS
+from perfkit.records import CANCELLED, TOKEN_KINDS
 from perfkit.runfile.chunks import unpack
 
 Floats = npt.NDArray[np.float64]
@@ -406,16 +406,21 @@ def _peak(run: pd.DataFrame) -> float:
     return float(steps[order].cumsum().max()) if len(inside) else float("nan")
 
 
-@rate("success rate", unit="share", better="higher", columns=("success",), shown=False)
+@rate("success rate", unit="share", better="higher", columns=("success", "error_kind"), shown=False)
 def success_rate(requests: pd.DataFrame) -> float:
-    """Share of the requests that succeeded.
+    """Share of the requests that succeeded, among those that their clients did not cancel.
 
     Examples
     --------
     >>> success_rate(pd.DataFrame({"success": [True, True, True, False]}))
     0.75
     """
-    return float(requests["success"].mean())
+    return float(not_cancelled(requests)["success"].mean())
+
+
+def not_cancelled(requests: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the requests whose clients closed the connection: what they would have become is unknown."""
+    return requests[requests["error_kind"] != CANCELLED] if "error_kind" in requests else requests
 
 
 def meets(requests: pd.DataFrame, slo: Mapping[str, float]) -> pd.Series:

@@ -22,7 +22,7 @@ from perfkit.analysis.plots.text import LONGEST, letters, plain, shortened
 from perfkit.analysis.stats.distribution import present
 from perfkit.analysis.text_table import group_name
 from perfkit.errors import UsageError, nearest
-from perfkit.records import CUT_OFF
+from perfkit.records import NOT_FAILED
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 NAMED = 8
@@ -78,11 +78,11 @@ class Group:
 
 
 def has_failed(requests: DataFrame) -> "Series[bool]":
-    """Tell of each request whether it failed; one that was under way when the run was stopped has not."""
+    """Tell of each request whether it failed; one that was cancelled, or cut off by a stop, has not."""
     if "success" not in requests:
         return Series(False, index=requests.index)
     without = requests["success"] == 0
-    return without & (requests["error_kind"] != CUT_OFF) if "error_kind" in requests else without
+    return without & ~requests["error_kind"].isin(NOT_FAILED) if "error_kind" in requests else without
 
 
 def requests_of(rows: DataFrame) -> int:

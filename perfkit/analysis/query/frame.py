@@ -496,8 +496,8 @@ def chunk_arrays(blob: bytes) -> list[npt.NDArray[np.int64]]:
 
 def table(runs: Sequence[Run]) -> pd.DataFrame:
     """Return one row a run: its label (index), the columns of the ``run`` table, its path, and its tags."""
-    names = [column.name for column in RUN if column.name not in ("tags", "removed", "figures")]
-    names.insert(names.index("failed") + 1, "cut_off")
+    names = [column.name for column in RUN if column.name not in ("tags", "removed", "figures", "cancelled")]
+    names[names.index("failed") + 1 : 0] = ["cancelled", "cut_off"]
     records = [{**run.record, "cut_off": _cut_off(run.record)} for run in runs]
     rows = [
         {**{name: record.get(name) for name in names}, "path": run.source.path, **run.tags}
@@ -510,5 +510,5 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
 def _cut_off(record: Mapping[str, Json]) -> int | None:
     match [record.get(name) for name in ("sent", "succeeded", "failed")]:
         case [int(sent), int(succeeded), int(failed)]:
-            return max(0, sent - succeeded - failed)
+            return max(0, sent - succeeded - failed - (record.get("cancelled") or 0))
     return None

@@ -14,11 +14,11 @@ from perfkit.analysis.query import annotations
 from perfkit.analysis.query.frame import Run, Source
 from perfkit.analysis.query.labels import Candidate, labels
 from perfkit.errors import PerfkitError, UnsafeFile, UsageError
-from perfkit.records import CUT_OFF, Json
+from perfkit.records import Json
 from perfkit.runfile.owner import status
 from perfkit.runfile.record import RunRecord
 from perfkit.runfile.safe_file import MAGIC, open_live, quoted, stored_columns
-from perfkit.runfile.schema import ADDED, APPLICATION_ID, RESULT_NAMES, RUN, SCHEMA_VERSION, SUFFIXES
+from perfkit.runfile.schema import ADDED, APPLICATION_ID, FAILED, RESULT_NAMES, RUN, SCHEMA_VERSION, SUFFIXES
 
 RECORDED = frozenset(column.name for column in RUN)
 """Settings with a column of their own in the ``run`` table; all others are among its arguments."""
@@ -253,23 +253,24 @@ def _run(source: Source, record: dict[str, Json]) -> Run:
 def _ended(source: Source, record: Mapping[str, Json]) -> dict[str, Json]:
     """Return what the record of a run that was killed or stopped should say; the file itself is left as it is."""
     if (now := status(record)) != record.get("status"):
-        sent, succeeded, cut_off = _counted(source, record)
-        counts: dict[str, Json] = {"sent": sent, "succeeded": succeeded, "failed": sent - succeeded - cut_off}
+        sent, succeeded, failed = _counted(source, record)
+        counts: dict[str, Json] = {"sent": sent, "succeeded": succeeded, "failed": failed}
         return {"status": now, "end_time": record.get("heartbeat"), **counts}
     match [record.get(name) for name in ("status", "sent", "succeeded", "failed")]:
         # Files of before what a stop cuts off was counted apart have it among the failures.
         case ["interrupted", int(sent), int(succeeded), int(failed)] if failed and sent == succeeded + failed:
-            return {"failed": failed - _counted(source, record)[2]}
+            rows, well, badly = _counted(source, record)
+            return {"failed": failed - (rows - well - badly)}
     return {}
 
 
 def _counted(source: Source, record: Mapping[str, Json]) -> tuple[int, int, int]:
-    """Count the requests of a run that were sent, that succeeded, and that a stop cut off."""
-    query = """
-        SELECT count(*), count(CASE WHEN success THEN 1 END), count(CASE WHEN error_kind = ? THEN 1 END) FROM result
+    """Count the requests of a run that were sent, that succeeded, and that failed."""
+    query = f"""
+        SELECT count(*), count(CASE WHEN success THEN 1 END), count(CASE WHEN {FAILED} THEN 1 END) FROM result
         WHERE run_id = ? AND phase IS NOT 'preflight'"""
-    sent, succeeded, cut_off = source.connection.execute(query, [CUT_OFF, record["run_id"]]).fetchone()
-    return sent, succeeded, cut_off
+    sent, succeeded, failed = source.connection.execute(query, [record["run_id"]]).fetchone()
+    return sent, succeeded, failed
 
 
 def _origin(run: Run) -> float:

@@ -17,10 +17,12 @@ from perfkit.analysis.stats.distribution import Floats, present
 from perfkit.analysis.stats.estimates import estimates
 from perfkit.analysis.stats.marks import Mark, by_mark, marks
 from perfkit.analysis.text_table import listed
-from perfkit.records import CUT_OFF, Json
+from perfkit.records import CANCELLED, CUT_OFF, NOT_FAILED, Json
 from perfkit.runfile.schema import SHORT_OF
 
 QUANTILES = (50, 90, 95, 99)
+COUNTS = ("requests", "failed", "cancelled", "cut_off", "resent")
+"""What is counted beside the rates."""
 _REMARKS = ("marks", "pooled")
 """Columns that say what is not to be relied on, and which loads stand together."""
 _LEFT_OUT = {"preflight": "preflight", "warmup": "warm-up", "ramp": "ramp", "cooldown": "cool-down"}
@@ -145,7 +147,7 @@ def grouped(rows: pd.DataFrame, by: Sequence[str]) -> Iterable[tuple[tuple[Json,
 
 
 def run_rates(rows: pd.DataFrame, by: Sequence[str], reason: str | None) -> pd.DataFrame:
-    """Return one row per group: ``requests``, ``failed``, ``cut_off`` (by the order to stop), ``resent``, every rate.
+    """Return one row per group: the counts (``cut_off`` is by the order to stop), and every rate.
 
     ``reason`` says why there can be no rates; they are NaN then.
     """
@@ -158,20 +160,20 @@ def run_rates(rows: pd.DataFrame, by: Sequence[str], reason: str | None) -> pd.D
             table.append({**dict(zip(by, key, strict=True)), **_told_rates(told, steady, reason)})
             continue
         group, steady = without_summaries(group), without_summaries(steady)
-        cut_off = steady["error_kind"] == CUT_OFF
-        counts = {"requests": len(steady), "failed": int((~steady["success"] & ~cut_off).sum())}
-        counts["cut_off"] = int(cut_off.sum())
+        kinds = steady["error_kind"]
+        counts = {"requests": len(steady), "failed": int((~steady["success"] & ~kinds.isin(NOT_FAILED)).sum())}
+        counts |= {"cancelled": int((kinds == CANCELLED).sum()), "cut_off": int((kinds == CUT_OFF).sum())}
         counts["resent"] = int((steady["attempts"] > 1).sum())
         values = {name: float("nan") if reason else rate.of(group) for name, rate in RATES.items()}
         table.append({**dict(zip(by, key, strict=True)), **counts, **values})
-    return pd.DataFrame(table, columns=[*by, "requests", "failed", "cut_off", "resent", *RATES]).set_index(list(by))
+    return pd.DataFrame(table, columns=[*by, *COUNTS, *RATES]).set_index(list(by))
 
 
 def _told_rates(told: Sequence[Mapping[str, float]], rows: pd.DataFrame, reason: str | None) -> dict[str, Any]:
     """Return the counts of runs that are known by summaries, and their rates: of several, their geometric mean."""
     counts = {name: sum(figures.get(name, float("nan")) for figures in told) for name in ("requests", "failed")}
     values = {name: Quantity(name, rate).estimate(rows).value for name, rate in RATES.items()}
-    return {**counts, "cut_off": 0, "resent": 0, **({name: float("nan") for name in values} if reason else values)}
+    return {**dict.fromkeys(COUNTS, 0), **counts, **({name: float("nan") for name in values} if reason else values)}
 
 
 def figures(runs: Sequence[Run]) -> pd.DataFrame:
@@ -232,12 +234,14 @@ def goodput(runs: Sequence[Run], slo: Any, by: Sequence[str], reason: str | None
 def failures(runs: Sequence[Run]) -> pd.DataFrame:
     """Return requests without success by run, outcome, kind and status: count, share, and the commonest error text.
 
-    The outcome is ``failed``, or ``cut off`` for those that were under way when the order to stop came.
+    The outcome is ``failed``, ``cancelled`` where the client was to close the connection, or ``cut off`` for those that
+    were under way when the order to stop came.
     """
     rows = columns.load(runs, ["run", "success", "error_kind", "status_code", "error"])
     totals = rows.groupby("run", sort=False).size()
     failed = rows[~rows["success"]].drop(columns="success")
-    failed["outcome"] = np.where(failed["error_kind"] == CUT_OFF, "cut off", "failed")
+    kinds = failed["error_kind"]
+    failed["outcome"] = np.select([kinds == CUT_OFF, kinds == CANCELLED], ["cut off", "cancelled"], "failed")
     groups = failed.groupby(["run", "outcome", "error_kind", "status_code"], sort=False, dropna=False)
     counted = groups.agg(count=("run", "size"), example=("error", _commonest)).reset_index()
     # Without failures the map is an empty column of texts, which no number can be divided by.
@@ -340,14 +344,15 @@ def head(runs: Sequence[Run]) -> str:
     '0 runs, 0 requests'
     """
     counts: Counter[str] = Counter()
-    failed = cut_off = 0
+    failed = cut_off = cancelled = 0
     for run in runs:
-        for phase, success, stopped, count in _phases(run):
-            cut_off += count if stopped else 0
-            if stopped and phase == "cooldown":
+        for phase, success, kind, count in _phases(run):
+            cut_off += count if kind == CUT_OFF else 0
+            if kind == CUT_OFF and phase == "cooldown":
                 continue  # said once
             counts[phase] += count
-            failed += count if phase == "steady" and not (success or stopped) else 0
+            cancelled += count if phase == "steady" and kind == CANCELLED else 0
+            failed += count if phase == "steady" and not success and kind is None else 0
     steady = counts.pop("steady", 0)
     left_out = ", ".join(f"{counts[phase]:,} {words}" for phase, words in _LEFT_OUT.items() if counts[phase])
     told = sum(run.is_summary for run in runs)
@@ -356,6 +361,7 @@ def head(runs: Sequence[Run]) -> str:
         [f"{told:,} of the runs {'is a summary' if told == 1 else 'are summaries'} without requests"] if told else []
     )
     parts += [f"{failed:,} failed"] if failed else []
+    parts += [f"{cancelled:,} cancelled by their clients"] if cancelled else []
     parts += [f"{cut_off:,} cut off when it was stopped"] if cut_off else []
     return ", ".join(parts) + (f" (left out: {left_out})" if left_out else "")
 
@@ -379,11 +385,12 @@ def nothing_left(runs: Sequence[Run]) -> list[str]:
     return said
 
 
-def _phases(run: Run) -> list[tuple[str, bool, bool, int]]:
+def _phases(run: Run) -> list[tuple[str, bool, str | None, int]]:
+    """Count the requests of each phase by whether they succeeded and, where that was no failure, why not."""
     counted = []
     for part in ("preflight", "load"):
         sql, parameters = run.restriction(part)
-        outcome = f"success = 1, error_kind IS '{CUT_OFF}'"
+        outcome = f"success = 1, CASE WHEN error_kind IN {NOT_FAILED} THEN error_kind END"
         query = f"SELECT {run.phase}, {outcome}, count(*) FROM {run.table(part)} WHERE {sql} GROUP BY 1, 2, 3"
         counted += [row for rows in run.source.batches(query, parameters) for row in rows]
     return counted

@@ -7,8 +7,9 @@ import numpy as np
 
 from perfkit.analysis.query.frame import Condition, Run, chunks
 from perfkit.analysis.stats.distribution import percentile
-from perfkit.records import CUT_OFF, TOKEN_KINDS, UNCONNECTED
+from perfkit.records import TOKEN_KINDS, UNCONNECTED
 from perfkit.runfile.repeats import cached_repeats
+from perfkit.runfile.schema import FAILED
 from perfkit.validity.verdict import LEVELS, Check, Evidence, Verdict, verdict
 
 _TOKENS = [kind.name.lower() for kind in TOKEN_KINDS]
@@ -157,11 +158,11 @@ def _sent(run: Run) -> tuple[int, int, float | None, float | None]:
 
 
 def _failed(run: Run) -> float | None:
-    """Return the share of the requests that failed, among those that were not cut off."""
+    """Return the share of the requests that failed, among those that were neither cut off nor cancelled."""
     sql, parameters = run.restriction("load")
-    query = f"SELECT count(*), sum(success = 1) FROM result WHERE {sql} AND error_kind IS NOT '{CUT_OFF}'"
-    ((ended, succeeded),) = run.source.connection.execute(query, parameters)
-    return 1 - (succeeded or 0) / ended if ended else None
+    query = f"SELECT total(success = 1), total({FAILED}) FROM result WHERE {sql}"
+    ((succeeded, failed),) = run.source.connection.execute(query, parameters)
+    return failed / (succeeded + failed) if succeeded + failed else None
 
 
 def _resent(run: Run) -> float | None:

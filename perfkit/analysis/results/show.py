@@ -11,7 +11,7 @@ from perfkit.analysis.query import columns, decoding
 from perfkit.analysis.query.frame import Run
 from perfkit.analysis.text_table import number, plain
 from perfkit.errors import UsageError, nearest
-from perfkit.records import CUT_OFF
+from perfkit.records import CANCELLED, CUT_OFF, NOT_FAILED
 
 CHOICES = ("slowest", "fastest", "failed", "first", "random")
 _LONGEST = 400
@@ -61,7 +61,7 @@ def _chosen(runs: Sequence[Run], which: str, count: int, metric: str) -> pd.Inde
         raise UsageError(f"show takes one of {', '.join(CHOICES)}; got {which!r}{nearest(which, CHOICES)}")
     values = columns.load(runs, ["success", "error_kind", metric_named(metric).name])
     if which == "failed":
-        return values[~values["success"] & (values["error_kind"] != CUT_OFF)].index[:count]
+        return values[~values["success"] & ~values["error_kind"].isin(NOT_FAILED)].index[:count]
     if which == "random":
         return values.sample(frac=1, random_state=0).index[:count]
     if which == "first":
@@ -73,7 +73,8 @@ def _chosen(runs: Sequence[Run], which: str, count: int, metric: str) -> pd.Inde
 def _request(row: pd.Series) -> Request:
     numbers = [f"{name} {_quantity(name, row[name])}" for name in _SHOWN if pd.notna(row[name])]
     seq = f" #{int(row['seq'])}" if pd.notna(row["seq"]) else ""
-    failed = [] if row["success"] else ["cut off" if row["error_kind"] == CUT_OFF else f"failed: {row['error_kind']}"]
+    without = {CUT_OFF: "cut off", CANCELLED: "cancelled"}
+    failed = [] if row["success"] else [without.get(row["error_kind"], f"failed: {row['error_kind']}")]
     answer = row["output_text"] if row["success"] else row["error"]
     head = plain(f"{row['run']}{seq}: {', '.join([*failed, *numbers])}")
     return Request(head, _short(row["prompt"]), _short(row["refused"] or answer))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from perfkit.analysis.stats.distribution import Floats, percentile
-from perfkit.records import CUT_OFF
+from perfkit.records import CANCELLED, CUT_OFF
 
 BINS = 60
 """Points of a curve over the time of a load."""
@@ -169,7 +169,7 @@ class SoFar:
             seen.done += 1
             if success:
                 good.setdefault(run_id, []).append(tuple(numbers))
-            else:
+            elif kind != CANCELLED:
                 seen.failed += 1
                 before = self._failures.get(kind)
                 self._failures[kind] = Failures(str(kind), 1 + (before.number if before else 0), str(text or ""))

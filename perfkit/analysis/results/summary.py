@@ -88,7 +88,8 @@ class Summary:
     def _rate_table(self) -> tuple[list[str], list[list[Cell]]]:
         rates_shown = [RATES[name] for name in shown(RATES, RATES_FIRST) if self._has(RATES[name])]
         goodput = ["goodput"] if "goodput" in self.rates else []
-        counts = ["requests", "failed", *(name for name in ("cut_off", "resent") if self.rates[name].any())]
+        seldom = ("cancelled", "cut_off", "resent")
+        counts = ["requests", "failed", *(name for name in seldom if self.rates[name].any())]
         judged = bool(self.verdicts) and self.rates.index.names == ["run"]
         head = [
             *map(str, self.rates.index.names),

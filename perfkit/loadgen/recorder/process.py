@@ -25,7 +25,7 @@ from perfkit.loadgen.recorder.run_remarks import RunRemarks
 from perfkit.loadgen.recorder.run_state import SLICE, Pump, RunState
 from perfkit.options.arguments import Arguments
 from perfkit.plugins import bind_api
-from perfkit.records import CUT_OFF, Batch, Phase, Prompt, Pumped
+from perfkit.records import CANCELLED, CUT_OFF, Batch, Phase, Prompt, Pumped
 from perfkit.runfile.remote import RemoteStore
 from perfkit.runfile.writer import Row, Writer
 from perfkit.validity.verdict import Evidence, verdict
@@ -250,8 +250,9 @@ class Recorder:
                 **fields,
                 "heartbeat": time(),
                 "dataset_hash": run.record.get("dataset_hash"),
-                "succeeded": run.stored - run.failed,
+                "succeeded": run.stored - run.failed - run.cancelled,
                 "failed": run.failed,
+                "cancelled": run.cancelled,
                 "verdict": told.level if run.stored else None,
                 "reasons": json.dumps(told.reasons, ensure_ascii=False),
             },
@@ -270,7 +271,8 @@ class Recorder:
             run = self._run
             fields: Row = {"status": "interrupted", "end_time": run.decoder.clock.unix(perf_counter_ns())}
             fields["problem"] = str(self._problem) if self._problem else None
-            counts = {"succeeded": run.stored - run.failed, "failed": run.failed}
+            succeeded = run.stored - run.failed - run.cancelled
+            counts = {"succeeded": succeeded, "failed": run.failed, "cancelled": run.cancelled}
             counts["sent"] = run.stored + run.cut_off
             self._keep_remarks(run)
             self._writer.merge_run(run.run_id, {**fields, **counts}, run.share.index, run.share.count)
@@ -308,7 +310,9 @@ class Recorder:
             counted = [row for row in loaded if row["error_kind"] != CUT_OFF]
             run.cut_off += len(loaded) - len(counted)
             run.stored += len(counted)
-            run.failed += sum(not row["success"] for row in counted)
+            cancelled = sum(row["error_kind"] == CANCELLED for row in counted)
+            run.cancelled += cancelled
+            run.failed += sum(not row["success"] for row in counted) - cancelled
             self._channel.send(("stored", run.stored, run.failed, _first_error(rows)))
         self._beat()
 

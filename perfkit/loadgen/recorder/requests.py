@@ -60,6 +60,7 @@ class Ready(NamedTuple):
     ``body`` is there only for plugins that send by themselves; ``due`` only in recorded traces (s after the start).
     ``delay`` is the think time before it (s) where it has one of its own.
     ``more`` says that the conversation goes on: the recorder makes its next turn of this one's answer.
+    ``cancel_after`` is when its client closes the connection (s after it was sent), None for one that stays.
     """
 
     ticket: int
@@ -71,6 +72,7 @@ class Ready(NamedTuple):
     error: str | None
     body: dict[str, Json] | None
     more: bool
+    cancel_after: float | None
 
 
 def plan(

@@ -8,6 +8,7 @@ from time import monotonic, process_time
 from perfkit.decoding.clock import RunClock
 from perfkit.decoding.rows import Decoder
 from perfkit.loadgen.arrivals import Share
+from perfkit.loadgen.choices import drawn
 from perfkit.loadgen.recorder.evidence import Stopwatch
 from perfkit.loadgen.recorder.requests import Planned, Ready, build, following, plan
 from perfkit.loadgen.serialization import unpacked
@@ -61,7 +62,7 @@ class RunState:
         self.ended = False
         self.first: Planned | None = None
         """The first request that was made."""
-        self.stored = self.failed = self.cut_off = 0
+        self.stored = self.failed = self.cancelled = self.cut_off = 0
         self.events_before = 0
         self.extended = 0.0
         """Seconds by which the load was made longer while it ran."""
@@ -116,9 +117,17 @@ class RunState:
             planned.error,
             body,
             bool(planned.turns),
+            self._cancel_after(planned.seq),
         )
         planned.data = b""  # the loop has it now
         return ready
+
+    def _cancel_after(self, seq: int | None) -> float | None:
+        """Return when the client of a request leaves (s); None for one that stays, and for the preflight request."""
+        share, seed = self.arguments.cancel, self.arguments.arrival_seed
+        if not share or seq is None or drawn(seed, "cancel", seq) >= share:
+            return None
+        return self.arguments.cancel_after
 
 
 class Pump:

@@ -20,7 +20,7 @@ from perfkit.apis.places import failure_in, place_in, place_of
 from perfkit.decoding.exchange import LARGEST_BODY, Exchange
 from perfkit.errors import PluginFailure, UsageError
 from perfkit.loadgen.transport.connection import TOO_LARGE
-from perfkit.loadgen.transport.pool import STOPPED, refusal
+from perfkit.loadgen.transport.pool import STOPPED, cancelled, refusal
 from perfkit.loadgen.transport.reported import as_text, take_over
 from perfkit.loadgen.transport.sender import Sendable, unsent
 from perfkit.loadgen.transport.tls import tls_problem
@@ -106,11 +106,12 @@ class AiohttpSender:
         _under_way.set(exchange)
         task = asyncio.ensure_future(self._guarded(ready, exchange, self._session))
         self._tasks.add(task)
-        _, late = await asyncio.wait({task}, timeout=self._arguments.total_timeout)
+        total, leaves = self._arguments.total_timeout, ready.cancel_after
+        _, late = await asyncio.wait({task}, timeout=total if leaves is None else min(leaves, total))
         if late:  # a plugin may wait for something that aiohttp, which has the same limit, knows nothing of
-            exchange.fail(
-                "total_timeout", self._at(f"no end after {self._arguments.total_timeout:g} s"), perf_counter_ns()
-            )
+            if leaves is not None and leaves <= total:
+                exchange.fail(*cancelled(leaves), perf_counter_ns())
+            exchange.fail("total_timeout", self._at(f"no end after {total:g} s"), perf_counter_ns())
             task.cancel()
             await asyncio.wait({task}, timeout=1.0)
         self._tasks.discard(task)

@@ -48,6 +48,7 @@ class _Asked(NamedTuple):
     data: bytes
     body: None = None
     error: None = None
+    cancel_after: None = None
 
 
 def _sender(arguments: Arguments, target: Target, listing: _Listing) -> Sender:

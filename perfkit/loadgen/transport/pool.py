@@ -19,7 +19,7 @@ from perfkit.loadgen.transport.target import Target
 from perfkit.loadgen.transport.tls import TlsLayer, tls_problem
 from perfkit.options.arguments import Arguments
 from perfkit.options.certificates import run_context, tls_context
-from perfkit.records import ErrorKind
+from perfkit.records import CANCELLED, ErrorKind
 
 IDLE_LIMIT = 4_000_000_000  # ns; common servers close idle connections after 5 s
 OPENING_AT_ONCE = 64  # a listen backlog is 128 on many servers
@@ -93,6 +93,7 @@ class Pool:
         self._offset = unix_offset()
         self._keeper: asyncio.Task[None] | None = None
         loop = asyncio.get_running_loop()
+        self._loop = loop
         self._sockets: Readiness = EpollReadiness(loop) if sys.platform == "linux" else loop
         self._kept = 0
         self._interrupted = False
@@ -130,16 +131,18 @@ class Pool:
             if isinstance(each, BaseException):
                 raise each
 
-    async def send(self, request: bytes) -> Exchange:
+    async def send(self, request: bytes, cancel_after: float | None = None) -> Exchange:
         """Send a request on a warm connection (a new one if none is left) and wait for the answer's end.
+
+        At most ``cancel_after`` seconds from when it was written: then its connection is closed.
 
         A request that a closing connection cannot have brought to the server is sent once more, on a new one:
         ``attempts`` is 2 then. Nothing else is repeated.
         """
         self._watch()
-        exchange = await self._attempt(request)
+        exchange = await self._attempt(request, cancel_after)
         if self._may_have_missed(exchange):
-            exchange = await self._attempt(request, fresh=True)
+            exchange = await self._attempt(request, cancel_after, fresh=True)
             exchange.attempts = 2
         return exchange
 
@@ -157,7 +160,7 @@ class Pool:
         round_trips = 2 * int((exchange.connect or 0) * 1e9)
         return (exchange.end or 0) - exchange.start <= max(RESEND_WITHIN, round_trips)
 
-    async def _attempt(self, request: bytes, fresh: bool = False) -> Exchange:
+    async def _attempt(self, request: bytes, cancel_after: float | None, fresh: bool = False) -> Exchange:
         exchange = Exchange(kernel_offset=self._offset)
         exchange.start = perf_counter_ns()
         connection = None if fresh else self._take()
@@ -176,7 +179,13 @@ class Pool:
             return exchange
         self._busy.add(connection)
         idle_since, connection.linger = connection.idle_since, self._linger
-        await connection.exchange(request, exchange)
+        answered = connection.exchange(request, exchange)
+        if cancel_after is None:
+            await answered
+        else:
+            leaving = self._loop.call_later(cancel_after, connection.give_up, *cancelled(cancel_after))
+            await answered
+            leaving.cancel()
         self._busy.discard(connection)
         if connection.uses > 1 and exchange.stamps:
             self._closed_in_a_row, self._reused = 0, True
@@ -359,6 +368,11 @@ class Pool:
         self._idle.clear()
         if isinstance(self._sockets, EpollReadiness):
             self._sockets.close()
+
+
+def cancelled(after: float) -> tuple[ErrorKind, str]:
+    """Return kind and text of what ends the request of a client that leaves."""
+    return CANCELLED, f"the client closed the connection {after:g} s after the request, as cancel has it"
 
 
 def refusal(error: OSError) -> str:

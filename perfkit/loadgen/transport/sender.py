@@ -24,6 +24,10 @@ class Sendable(Protocol):
     def error(self) -> str | None:
         """Why it could not be built."""
 
+    @property
+    def cancel_after(self) -> float | None:
+        """Seconds after it was sent that its client closes the connection; None: it waits for the end."""
+
 
 class Sender(Protocol):
     """Sends one request and comes back with its exchange, whatever happened."""
@@ -59,7 +63,7 @@ class Wire:
 
     async def send(self, ready: Sendable) -> Exchange:
         """Send the request's bytes; see Sender."""
-        return unsent() if ready.error is not None else await self.pool.send(ready.data)
+        return unsent() if ready.error is not None else await self.pool.send(ready.data, ready.cancel_after)
 
     async def warm(self, count: int, spare: Callable[[], int]) -> None:
         """Open connections; see Sender."""

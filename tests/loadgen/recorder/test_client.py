@@ -14,7 +14,7 @@ from perfkit.loadgen.recorder.requests import Ready
 from perfkit.options.arguments import Arguments
 from tests.loadgen.workers.processes import until
 
-REQUEST = Ready(0, 0, 0, b"", None, None, None, None, False)
+REQUEST = Ready(0, 0, 0, b"", None, None, None, None, more=False, cancel_after=None)
 
 
 def begun() -> RecorderClient:

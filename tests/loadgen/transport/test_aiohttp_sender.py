@@ -90,11 +90,12 @@ def test_credentials_of_a_proxy_reach_it_and_nothing_else(tmp_path: Path) -> Non
         ([READ, STREAM, chunk(delta("Hello")), 0.05, CLOSE], "reset", {}),
         ([READ, HANG], "read_timeout", {"read_timeout": 0.2}),
         ([READ, STREAM, *[chunk(delta("")), 0.05] * 20], "total_timeout", {"total_timeout": 0.3}),
+        ([READ, STREAM, chunk(delta("Hello")), HANG], "cancelled", {"cancel": 1, "cancel_after": 0.2}),
         ([READ, whole(b"", "Location: http://other.invalid/", status="302 Away"), HANG], "http_status", {}),
         ([READ, STREAM, *[chunk(b": " + b"x" * 2**20 + b"\n\n")] * 40, LAST, HANG], "too_large", {}),
         ([READ, b"garbage\r\n\r\n", HANG], "protocol", {}),
     ],
-    ids=["RST", "FIN inside", "silence", "no end", "a redirect", "an endless body", "garbage"],
+    ids=["RST", "FIN inside", "silence", "no end", "a client that leaves", "a redirect", "an endless body", "garbage"],
 )
 def test_what_goes_wrong_has_the_names_it_has_on_our_own_transport(
     script: Script, kind: str, given: dict[str, Any], tmp_path: Path

@@ -280,3 +280,25 @@ def test_the_next_address_of_a_name_is_tried_when_the_first_refuses() -> None:
 
     exchanges = with_pool([[READ, OK, READ, OK, HANG]], send)
     assert [exchange.status for exchange in exchanges] == [200, 200]
+
+
+def test_a_client_that_cancels_closes_the_connection_at_its_time_and_keeps_what_had_come() -> None:
+    async def send(pool: Pool, target: Target, server: Scripted) -> tuple[Exchange, int]:
+        exchange = await pool.send(target.request(b"{}"), 0.1)
+        return exchange, pool.idle
+
+    exchange, idle = with_pool([[READ, OK[:-5], HANG]], send)
+    exchange.unframe()
+    assert (exchange.error_kind, bytes(exchange.body), idle) == ("cancelled", BODY[:-5], 0)
+    assert (exchange.end or 0) - exchange.start >= 0.095e9  # timers of the loop are right to a millisecond or two
+
+
+def test_an_answer_that_ends_before_its_client_would_cancel_is_one_like_any_other() -> None:
+    async def send(pool: Pool, target: Target, server: Scripted) -> tuple[list[Exchange], int]:
+        first = await pool.send(target.request(b"{}"), 0.2)
+        # The time of the first passes while the second is under way on the same connection.
+        return [first, await pool.send(target.request(b"{}"))], server.connections
+
+    exchanges, connections = with_pool([[READ, OK, READ, 0.4, OK, HANG]], send)
+    assert [each.error_kind for each in exchanges] == [None, None]
+    assert connections == 1
