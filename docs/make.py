@@ -136,7 +136,8 @@ def _published(one: Published) -> str:
     label = f'{{{one.where[0]}="{one.where[1]}"}}' if one.where else ""
     scale = {1.0: "", 0.01: " / 100", 2.0**20: " MiB"}[one.scale]
     whole = " + ".join(f"`{name}`" for name in one.of)
-    return f"{one.server} `{one.name}{label}`{f' / ({whole})' if whole else ''}{scale}"
+    share = f" / ({whole})" if len(one.of) > 1 else f" / {whole}" if whole else ""
+    return f"{one.server} `{one.name}{label}`{share}{scale}"
 
 
 def _simulation(group: str) -> Table:

@@ -15,6 +15,7 @@ from perfkit.analysis.notebook.explorer.chart_tab import possible
 from perfkit.analysis.notebook.explorer.state import TABS, State, read
 from perfkit.analysis.plots import CHARTS, render
 from perfkit.errors import UsageError
+from tests.published import publish
 from tests.run_files import failure, request, write_run
 
 pytestmark = pytest.mark.slow
@@ -154,6 +155,19 @@ def test_groupings_are_columns_of_a_few_values(panel):
     options = set(chart(panel).controls["by"].options)
     assert {"run", "parallel", "gpu"} <= options
     assert {"start_time", "seq", "ttft"} & options == set()
+
+
+def test_a_drag_over_the_servers_panels_picks_nothing(tmp_path):
+    path = write_run(tmp_path / "a.db", [request(i, i, ttft=0.1 + 0.01 * i) for i in range(20)])
+    publish(path, *((float(at), f"# TYPE tgi_queue_size gauge\ntgi_queue_size {at}\n") for at in range(20)))
+    panel = explore(pk.open(path))
+    set_to(panel, chart="over_time", metric="ttft")
+    picture = chart(panel).picture
+    width, height = picture.size
+    sent(picture, kind="drag", box=[0, height - 150, width, height - 120])
+    assert panel.state.picked == ""
+    sent(picture, kind="drag", box=[0, 0, width, height - 120])
+    assert panel.state.picked != ""
 
 
 def test_a_click_on_a_request_shows_it_and_a_drag_picks_those_within(panel):

@@ -56,6 +56,8 @@ class Picture(anywidget.AnyWidget):
         self._places, self._requests = np.empty((0, 2)), np.empty(0, dtype=np.int64)
         self._thinned, self._order = np.empty(0, dtype=int), np.empty(0, dtype=int)
         self._found, self._to_data = NOTHING, cast("Callable[[float, float], Any] | None", None)
+        self._edges = (0.0, 0.0)
+        """Top and bottom of the chart, pixels from the top of the picture."""
         self._chosen: int | None = None
         super().__init__()
         self.on_msg(self._heard)
@@ -66,6 +68,7 @@ class Picture(anywidget.AnyWidget):
         png = render(ax, "png", dpi=DPI, pil_kwargs={"compress_level": 3})
         width, height = (round(inches * DPI) for inches in figure_of(ax).get_size_inches())
         self._to_data = lambda x, y: ax.transData.inverted().transform((x, height - y))
+        self._edges = (height - ax.bbox.y1, height - ax.bbox.y0)
         with LOCK, self.hold_sync():
             self._locate(ax, found, height)
             self.png, self.size, self.description = png, [width, height], description
@@ -131,6 +134,8 @@ class Picture(anywidget.AnyWidget):
 
     def _drag(self, left: float, top: float, right: float, bottom: float) -> None:
         if self._to_data is None or (self._found.across is None and self._found.up is None):
+            return
+        if bottom < self._edges[0] or top > self._edges[1]:  # a panel beneath the chart shows something else
             return
         low, high = self._to_data(left, bottom), self._to_data(right, top)
         self._picked(self._found.condition(tuple(low), tuple(high)))
