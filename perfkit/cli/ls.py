@@ -41,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
         }
         written = {name: texts for name, texts in written.items() if any(texts)}
         rows = [
-            [*_line(record), *(label(texts[at]) for texts in written.values())] for at, record in enumerate(records)
+            [*_line(record, record["run"] in runs.summarized), *(label(texts[at]) for texts in written.values())]
+            for at, record in enumerate(records)
         ]
         print(as_text([*head, *written], rows))
     for said in (*(f"not opened: {problem.reason}" for problem in runs.problems), *said_of_removed(runs.removed)):
@@ -49,12 +50,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _line(record: dict[str, Json]) -> Sequence[Cell]:
+def _line(record: dict[str, Json], is_summary: bool) -> Sequence[Cell]:
     started = record["start_time"]
     date = datetime.fromtimestamp(started).strftime("%Y-%m-%d %H:%M") if started and started > _SINCE_2001 else ""
     counts = [Cell(number(record[name])) for name in ("sent", "failed", "cut_off")]
     texts = [record["run"], record["model"] or "", _load(record)]
-    rest = [date, record["status"] or "", record["verdict"] or "", record["path"]]
+    rest = [date, record["status"] or "", "summary" if is_summary else record["verdict"] or "", record["path"]]
     return [*map(label, texts), *counts, *map(label, rest)]
 
 

@@ -317,10 +317,11 @@ def load_name(load: float) -> str:
 
 
 def load_names(rows: DataFrame) -> "Series[str]":
-    """Name the load of each request: ``8 users``, ``2.5 requests/s``, ``unknown``."""
+    """Name the load of each request: ``8 users``, ``2.5 requests/s``, ``all at once``, ``unknown``."""
     users, rates = (rows.get(name, Series(np.nan, rows.index)) for name in LOADS)
     named = users.map(lambda n: f"{load_name(n)} user{'s' * (n != 1)}", na_action="ignore").astype(object)
-    others = rates.map(lambda rate: f"{load_name(rate)} requests/s", na_action="ignore").astype(object)
+    unit = " requests/s"
+    others = rates.map(lambda rate: load_name(rate) + unit * (rate != AT_ONCE), na_action="ignore").astype(object)
     return named.where(users.notna(), others).fillna("unknown")
 
 

@@ -326,22 +326,21 @@ def _assembled(runs: Sequence[Run], loaded: Sequence[Sequence[Batch]], columns: 
 def with_summaries(frame: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
     """Return a frame of requests with one more row for each run that is known by a summary: its settings and figures.
 
-    Their column ``figures`` holds what the summary says, and nothing for a request.
+    Their column ``figures`` holds what the summary says, and nothing for a request. Without such runs there is none.
     """
     told = [run for run in runs if run.figures is not None]
-    count = len(told)
+    if not told:
+        return frame
+    index = np.concatenate([frame.index.to_numpy(), -1 - np.arange(len(told))])
     data: dict[str, npt.NDArray[np.generic]] = {}
     for name in frame.columns:
-        own = _uniform([_of_summary(run, name) for run in told]) if count else np.empty(0)
-        there = frame[name].to_numpy()
-        if own.dtype == object and there.dtype != object and count:
+        there, own = frame[name].to_numpy(), _uniform([_of_summary(run, name) for run in told])
+        if own.dtype == object and there.dtype != object:
             own = typed_as(there, own)
-        data[name] = np.concatenate([there, own]) if len(there) and count else own if count else there
-    index = np.concatenate([frame.index.to_numpy(), -1 - np.arange(count)])
-    joined = pd.DataFrame({name: pd.Series(values, index=index) for name, values in data.items()}, index=index)
-    figures = np.empty(len(joined), dtype=object)
-    figures[len(frame) :] = [run.figures for run in told]
-    return joined.assign(figures=figures)
+        data[name] = np.concatenate([there, own]) if len(there) else own
+    data["figures"] = np.empty(len(index), dtype=object)
+    data["figures"][len(frame) :] = [run.figures for run in told]  # type: ignore[assignment]
+    return pd.DataFrame({name: pd.Series(values, index=index) for name, values in data.items()}, index=index)
 
 
 def _of_summary(run: Run, name: str) -> Json:

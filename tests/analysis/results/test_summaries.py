@@ -11,6 +11,7 @@ from perfkit.analysis.importers.figures import summary
 from perfkit.analysis.importers.registry import ImportedRun
 from perfkit.analysis.notebook.explorer import explore
 from perfkit.analysis.plots import CHARTS
+from perfkit.cli import main
 from perfkit.errors import UsageError
 from tests.run_files import request, write_run
 
@@ -163,6 +164,16 @@ def test_they_are_saved_annotated_and_reported(told, full, tmp_path):
     assert pk.open(tmp_path / "both.db").table.loc["told", "gpu"] == "H100"
     page = again.report(tmp_path / "report.html").read_text()
     assert "a summary of stopwatch without single requests" in page
+
+
+def test_a_listing_says_which_runs_are_summaries(tmp_path, capsys):
+    figures = '{"ttft_p50": 0.1}'
+    write_run(tmp_path / "a.db", [], name="told", run_id="told", figures=figures, sent=3)
+    write_run(tmp_path / "a.db", [request(0)], name="full", run_id="full")
+    assert main(["ls", str(tmp_path / "a.db")]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert " summary " in lines["told"]
+    assert " summary " not in lines["full"]
 
 
 def test_figures_that_are_no_numbers_are_not_read(tmp_path):
