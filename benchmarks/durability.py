@@ -1,9 +1,10 @@
 """What is lost when a run is killed? Judged by the simulator's own log, not by the client's word.
 
-    python benchmarks/durability.py --kills 30 --interrupts 10
+    python benchmarks/durability.py --kills 30 --interrupts 10 --busy 8
 
-Each trial is a run of 16 users ended at a random moment: SIGKILL to the worker's whole process group, SIGKILL to the
-driver, or Ctrl-C (SIGINT) to the driver. An answer counts as finished when the server had sent its last byte. Of a
+Each trial is a run of 16 users ended at a random moment: SIGKILL to the worker's whole process group, to the recorder
+alone, to the driver, to the group whose recorder has had no time for a second, or Ctrl-C (SIGINT) to the driver, beside
+``--busy`` loops that use the processors. An answer counts as finished when the server had sent its last byte. Of a
 killed run only answers that ended more than 250 ms (``--grace``) before the kill are asked for; of an interrupted one,
 all that ended before the signal. The exit status is 1 if any promise was broken.
 """
@@ -17,16 +18,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns, sleep
+
+import pandas as pd
 
 import perfkit as pk
 from perfkit.simulator.truth import RequestTruth, read_requests
 
 GRACE = 0.25  # s: what a kill may cost
 ENDS_WITHIN = 2.0  # s
+STARVED = 1.0  # s
 HEARD_WITHIN = 50_000_000  # ns: a request that was on its way when the signal came is not one sent afterwards
 DRIVER = """
 import sys
@@ -53,7 +57,7 @@ class Trial:
 
     def kept(self, patience: float = 1) -> bool:
         """Tell whether every promise held; ``patience`` multiplies the time in which all of it must have gone."""
-        in_time = self.kind == "worker" or self.ended_in <= ENDS_WITHIN * patience
+        in_time = self.kind in ("worker", "starved") or self.ended_in <= ENDS_WITHIN * patience
         return self.opens and not self.missing and not self.sent_after and in_time and self.status == "interrupted"
 
 
@@ -63,7 +67,8 @@ def trial(kind: str, moment: float, folder: Path, patience: float = 1, grace: fl
     Parameters
     ----------
     kind : str
-        "worker" and "driver" are killed, "interrupt" is Ctrl-C.
+        "worker", "recorder" and "driver" are killed, "starved" is a worker whose recorder got no time before,
+        "interrupt" is Ctrl-C.
     moment : float, seconds
     folder : Path
         An empty one.
@@ -80,9 +85,14 @@ def trial(kind: str, moment: float, folder: Path, patience: float = 1, grace: fl
         pid = _wait(lambda: _stored_pid(path, driver))
         group = os.getpgid(pid)
         sleep(moment)
+        if kind == "starved":
+            os.kill(pid, signal.SIGSTOP)
+            sleep(STARVED)
         ended = perf_counter_ns()
-        if kind == "worker":
+        if kind in ("worker", "starved"):
             os.killpg(group, signal.SIGKILL)
+        elif kind == "recorder":
+            os.kill(pid, signal.SIGKILL)
         else:
             driver.send_signal(signal.SIGKILL if kind == "driver" else signal.SIGINT)
         driver.wait(60)
@@ -105,11 +115,8 @@ def judge(
     opens = len(runs) == 1 and len(runs.requests) > 0
     with closing(sqlite3.connect(path)) as db:
         opens = opens and db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        told = db.execute(
-            "SELECT server_request_id FROM result WHERE success"
-            " UNION ALL SELECT server_request_id FROM preflight WHERE success"
-        ).fetchall()
-    stored = {int(identity.rpartition("-")[2]) for (identity,) in told}
+    told = pd.concat([rows[rows["success"]]["server_request_id"] for rows in (runs.requests, runs.preflight)])
+    stored = {int(identity.rpartition("-")[2]) for identity in told}
     limit = ended if kind == "interrupt" else ended - grace * 1e9
     finished = [each for each in truth if each.outcome == "ok" and each.events and each.end_ns < ended]
     lost = [each for each in finished if each.req not in stored]
@@ -167,7 +174,13 @@ HEADS = (
     "ended by | runs | answers finished | missing | missing within the grace | the oldest of them [ms] "
     "| gone within, max [s] | sent after | files open | marked"
 )
-NAMES = {"worker": "SIGKILL to worker and recorder", "driver": "SIGKILL to driver", "interrupt": "Ctrl-C to driver"}
+NAMES = {
+    "worker": "SIGKILL to worker and recorder",
+    "recorder": "SIGKILL to recorder",
+    "starved": "SIGKILL to all, after a second without recorder",
+    "driver": "SIGKILL to driver",
+    "interrupt": "Ctrl-C to driver",
+}
 
 
 def table(trials: list[Trial]) -> str:
@@ -192,20 +205,37 @@ def table(trials: list[Trial]) -> str:
     return "\n".join(f"| {line} |" for line in lines)
 
 
+KILLED = ("worker", "recorder", "starved", "driver")
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Keep the processors busy meanwhile."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--interrupts", type=int, default=10)
+    parser.add_argument("--busy", type=int, default=0, help="loops that use the processors meanwhile")
     parser.add_argument("--seed", type=int, default=1, help="of the moments")
     parser.add_argument("--patience", type=float, default=1, help="multiplies limits of time, for a busy machine")
     parser.add_argument("--grace", type=float, default=GRACE, help="seconds before a kill whose answers may be missing")
     options = parser.parse_args(words)
     rng = random.Random(options.seed)
-    kinds = [("worker", "driver")[index % 2] for index in range(options.kills)] + ["interrupt"] * options.interrupts
+    kinds = [KILLED[index % len(KILLED)] for index in range(options.kills)] + ["interrupt"] * options.interrupts
     trials = []
-    for kind in kinds:
-        with tempfile.TemporaryDirectory() as folder:
-            trials.append(trial(kind, rng.uniform(0.1, 1.5), Path(folder), options.patience, options.grace))
+    with busy(options.busy):
+        for kind in kinds:
+            with tempfile.TemporaryDirectory() as folder:
+                trials.append(trial(kind, rng.uniform(0.1, 1.5), Path(folder), options.patience, options.grace))
     print(table(trials))
     return 0 if all(each.kept(options.patience) for each in trials) else 1
 

@@ -36,6 +36,7 @@ _MODULES = {
     "check": "perfkit.runner.start",
     "replay": "perfkit.runner.start",
     "resume": "perfkit.runner.start",
+    "recover": "perfkit.runner.recover",
     "attach": "perfkit.runner.attach",
     "calibrate": "perfkit.runner.calibration",
     "capacity": "perfkit.runner.capacity",

@@ -341,6 +341,13 @@ class Scrubber:
         """Return the bytes with every secret replaced."""
         return self(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
+    def blanked(self, data: bytes) -> bytes:
+        """Return the bytes with every secret overwritten by as many stars: nothing moves."""
+        text = data.decode("utf-8", "surrogateescape")
+        for pattern in self._patterns(text):
+            text = pattern.sub(lambda found: "*" * len(found[0].encode("utf-8", "surrogateescape")), text)
+        return text.encode("utf-8", "surrogateescape")
+
     def places(self, text: str) -> list[tuple[int, int]]:
         """Return where the secrets in a text begin and end."""
         return [found.span() for pattern in self._patterns(text) for found in pattern.finditer(text)]

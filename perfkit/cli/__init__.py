@@ -24,6 +24,7 @@ COMMANDS = {
     "resume": "go on with an interrupted sweep",
     "attach": "follow the job that writes a run file",
     "stop": "end the job that writes a run file",
+    "recover": "add the answers that a killed run has left beside its file",
     "calibrate": "measure how exact this machine's measurements are",
     "capacity": "find the largest load that meets objectives",
     "ls": "list the runs in files and folders",

@@ -35,12 +35,15 @@ class Place:
         This worker's part of the load.
     gate : Gate
         Waited for before the load starts.
+    journal : bool
+        Keep answers beside the run file until they are committed; not where the file is on another machine.
     """
 
     run_id: str
     more: Row
     share: Share = WHOLE
     gate: Gate = open_gate
+    journal: bool = True
 
 
 @dataclass

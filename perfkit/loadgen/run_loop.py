@@ -17,6 +17,7 @@ from perfkit.loadgen.monitor import LoopMonitor, peak_memory
 from perfkit.loadgen.plugin_watch import PluginWatch
 from perfkit.loadgen.recorder.client import RecorderClient
 from perfkit.loadgen.recorder.requests import Ready
+from perfkit.loadgen.recorder.run_state import scrubber
 from perfkit.loadgen.scheduler import Load
 from perfkit.loadgen.transport.pool import ConnectFailed, Pool
 from perfkit.loadgen.transport.sender import Sender, Wire
@@ -77,7 +78,9 @@ class Session:
         self._failing = Failing(arguments.max_error_rate)
         self._clock = RunClock(unix_offset() - recorder.ahead)
         self._room = allow(self._wanted())
-        recorder.begin(arguments, self.run_id, self._clock.offset, place.share, place.more)
+        # What keeps no texts keeps none beside the run file either.
+        scrub = scrubber(arguments, api) if arguments.texts and place.journal else None
+        recorder.begin(arguments, self.run_id, self._clock.offset, place.share, place.more, scrub)
 
     async def run(self) -> None:
         """Measure; returns when everything is stored."""

@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import stat
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -104,6 +104,36 @@ def open_live(path: str | Path) -> sqlite3.Connection:
     if _beside(path, "-journal") or not _beside(path, "-wal") or not _beside(path, "-shm"):
         return open_readonly(path)
     return _prepared(path, path, "mode=ro", None)
+
+
+def open_copy(path: str | Path, change: Callable[[Path], None]) -> sqlite3.Connection:
+    """Open a private copy of a file, and of the journals that lie beside it, once it was changed.
+
+    Parameters
+    ----------
+    path : path
+    change : callable
+        Takes the path of the copy.
+
+    Raises
+    ------
+    UnsafeFile
+        It cannot be opened, or would run something of its own when it is written to.
+    """
+    path = Path(path)
+    place, mode, folder = _private_copy(path, _regular_size(path), _journals(path))
+    try:
+        connection = _prepared(path, place, mode, None)
+        try:
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'trigger'").fetchone():
+                raise UnsafeFile(f"{path} has triggers, which perfkit's own files have not; perfkit does not run them")
+        finally:
+            connection.close()
+        change(place)
+        return _prepared(path, place, "mode=ro", folder)
+    except BaseException:
+        folder.cleanup()
+        raise
 
 
 @contextmanager

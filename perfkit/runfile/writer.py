@@ -19,6 +19,7 @@ from perfkit.records import CANCELLED
 from perfkit.runfile.published import ServerSample, add_samples
 from perfkit.runfile.record import merge
 from perfkit.runfile.repeats import Repeats, cached_repeats
+from perfkit.runfile.safe_file import MAGIC
 from perfkit.runfile.schema import (
     APPLICATION_ID,
     FAILED,
@@ -96,6 +97,7 @@ class Writer:
         self._pending: list[Row] = []
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            _check_no_other(self.path)
             self._db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
             self._removable = _check_ours(self._db, self.path)
             self._set_up()
@@ -247,6 +249,18 @@ class Writer:
         except sqlite3.Error as error:
             raise StorageError(f"cannot read {self.path}: {error}") from None
 
+    def stored_of(self, run_id: str) -> tuple[Row | None, set[tuple[Value, bool]]]:
+        """Return a run's record, None if there is none, and its rows: their numbers, and whether of the preflight."""
+        try:
+            cursor = self._db.execute("SELECT * FROM run WHERE run_id = ?", (run_id,))
+            names, found = [column[0] for column in cursor.description], cursor.fetchone()
+            stored = {(seq, False) for (seq,) in self._db.execute("SELECT seq FROM result WHERE run_id = ?", (run_id,))}
+            preflight = self._db.execute("SELECT seq FROM preflight WHERE run_id = ?", (run_id,))
+            stored |= {(seq, True) for (seq,) in preflight}
+        except sqlite3.Error as error:
+            raise StorageError(f"cannot read {self.path}: {error}") from None
+        return dict(zip(names, found, strict=True)) if found else None, stored
+
     def orders(self, run_id: str) -> tuple[bool, float]:
         """Tell what someone has written into ``control``: whether to stop, and for how many seconds more to go on."""
         query = "SELECT word FROM control WHERE run_id = ? OR run_id IS NULL"
@@ -358,6 +372,14 @@ def order(path: Path, run_id: str, word: str) -> None:
             file.commit()
     except sqlite3.Error as error:
         raise StorageError(f"cannot write {path}: {error}") from None
+
+
+def _check_no_other(path: Path) -> None:
+    """Refuse a file that is no database: sqlite takes one of less than a page for an empty one, and writes over it."""
+    if path.is_file() and path.stat().st_size:
+        with path.open("rb") as file:
+            if file.read(len(MAGIC)) != MAGIC:
+                raise StorageError(f"cannot write {path}: it is not a database; give another file with db")
 
 
 def _check_ours(db: sqlite3.Connection, path: Path) -> bool:

@@ -191,7 +191,7 @@ def test_a_file_of_a_newer_schema_is_refused(path: Path) -> None:
         Writer(path)
 
 
-@pytest.mark.parametrize("content", [b"no database at all, only text\n" * 99, None])
+@pytest.mark.parametrize("content", [b"no database at all, only text\n" * 99, b"a note", None])
 def test_what_is_no_database_is_refused_in_one_sentence(path: Path, content: bytes | None) -> None:
     if content is None:
         path.mkdir()
@@ -199,6 +199,7 @@ def test_what_is_no_database_is_refused_in_one_sentence(path: Path, content: byt
         path.write_bytes(content)
     with pytest.raises(StorageError, match=r"cannot write .*run\.db: .*; give another file with db"):
         Writer(path)
+    assert content is None or path.read_bytes() == content
 
 
 def test_orders_stand_in_the_file(writer: Writer, path: Path) -> None:

@@ -68,6 +68,8 @@ class Source:
     """Largest ``rowid`` of ``result``; None for files that keep preflight requests among the others, as once."""
     annotations: Literal["inside", "beside", "nowhere"] = "nowhere"
     """Where what people write about its runs is kept."""
+    waits: tuple[str, ...] = ()
+    """What is to be said of answers that wait beside it."""
     loaded: "Loaded" = field(default_factory=lambda: Loaded())
     """Columns that were read before."""
 

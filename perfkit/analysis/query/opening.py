@@ -13,11 +13,13 @@ from perfkit.analysis.importers import open_imported, recognise, unknown
 from perfkit.analysis.query import annotations
 from perfkit.analysis.query.frame import Run, Source
 from perfkit.analysis.query.labels import Candidate, labels
+from perfkit.decoding.pending import fold
 from perfkit.errors import PerfkitError, UnsafeFile, UsageError
 from perfkit.records import Json
-from perfkit.runfile.owner import status
+from perfkit.runfile.owner import lives, status
+from perfkit.runfile.pending import segments
 from perfkit.runfile.record import RunRecord
-from perfkit.runfile.safe_file import MAGIC, open_live, quoted, stored_columns
+from perfkit.runfile.safe_file import MAGIC, open_copy, open_live, quoted, stored_columns
 from perfkit.runfile.schema import ADDED, APPLICATION_ID, FAILED, RESULT_NAMES, RUN, SCHEMA_VERSION, SUFFIXES
 
 RECORDED = frozenset(column.name for column in RUN)
@@ -67,6 +69,7 @@ def open_all(places: Places, tags: str | None = None) -> tuple[tuple[Run, ...], 
         try:
             source = open_source(path, base)
             found = runs_of(source)
+            problems += [Problem(path, reason) for reason in source.waits]
             if source.annotations == "beside":
                 found, unused = annotations.read_beside(path, found)
                 problems += [Problem(str(annotations.file_beside(path)), reason) for reason in unused]
@@ -180,7 +183,36 @@ def open_source(path: str, base: int = 0) -> Source:
         return replace(source_of(path, open_imported(path), base), annotations="beside")
     if _is_other_text(Path(path)):
         raise UnsafeFile(unknown(Path(path)))
-    return replace(source_of(path, open_live(path), base), annotations="inside")
+    connection, waits = _opened(path)
+    return replace(source_of(path, connection, base), annotations="inside", waits=waits)
+
+
+def _opened(path: str) -> tuple[sqlite3.Connection, tuple[str, ...]]:
+    """Open a run file with the answers that wait beside it, and say which of them could not be read."""
+    connection = open_live(path)
+    if not segments(path) or _is_under_way(connection):
+        return connection, ()
+    said: list[str] = []
+
+    def change(copy: Path) -> None:
+        for api, count in fold(copy, beside=path).left.values():
+            said.append(f"{count:,} answers read by {api} wait beside it; perfkit recover {path} adds them")
+
+    try:
+        changed = open_copy(path, change)
+    except PerfkitError as error:
+        return connection, (f"the answers that wait beside it cannot be read: {error}",)
+    connection.close()
+    return changed, tuple(said)
+
+
+def _is_under_way(connection: sqlite3.Connection) -> bool:
+    """Tell whether somebody writes a file that may be one of ours: what waits beside it will soon be in it."""
+    if connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
+        return True
+    cursor = connection.execute("SELECT * FROM run WHERE status = 'running'")
+    names = [column[0] for column in cursor.description]
+    return any(lives(dict(zip(names, row, strict=True))) for row in cursor)
 
 
 def _is_other_text(path: Path) -> bool:

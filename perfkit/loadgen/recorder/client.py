@@ -5,6 +5,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable
 from itertools import takewhile
+from pathlib import Path
 from time import perf_counter_ns
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from perfkit import errors
 from perfkit.decoding.exchange import Exchange
 from perfkit.errors import PerfkitError, WorkerLost
 from perfkit.loadgen.arrivals import Share
+from perfkit.loadgen.recorder.journal import Journal
 from perfkit.loadgen.recorder.priority import LOOK_EVERY, PriorityController
 from perfkit.loadgen.recorder.process import Message
 from perfkit.loadgen.recorder.requests import Ready
@@ -19,6 +21,7 @@ from perfkit.loadgen.recorder.run_state import AHEAD
 from perfkit.options.arguments import Arguments
 from perfkit.records import Batch, Phase
 from perfkit.runfile.writer import Row
+from perfkit.secrets import Scrubber
 
 AT_ONCE = 16
 """Answers handed over before the loop looks again for what has come."""
@@ -75,6 +78,15 @@ class RecorderClient:
         self.changed = asyncio.Event()
         """Set whenever the recorder has said something that someone may wait for."""
         self._channel: LoopChannel | None = None
+        self._path: Path | None = None
+        self._tell_moved = moved or (lambda path: None)
+        self.waits_beside: Path | None = None
+        """The run file beside which answers of the last run may wait: nobody has said that all are committed."""
+        self.copy: Path | None = None
+        """The file that has taken the place of the run file, which is gone."""
+        self.begun: str | None = None
+        """The last run."""
+        self._journal: Journal | None = None
         self._want_prompts = want_prompts
         self._priority = PriorityController(stand) if stand is not None else None
         self._heard = self._delivered = 0
@@ -93,7 +105,7 @@ class RecorderClient:
             "stop": self._on_stop,
             "extend": self._on_extend,
             "remark": remark or (lambda sentence: None),
-            "moved": moved or (lambda path: None),
+            "moved": self._on_moved,
             "want prompts": self._on_want_prompts,
             "opened": self._on_answer,
             "ahead": self._on_ahead,
@@ -167,18 +179,33 @@ class RecorderClient:
     async def open(self, path: str) -> None:
         """Open the run file."""
         await self._ask("open", path)
+        self._path = Path(path).absolute()
 
     async def compare_clocks(self) -> None:
         """Learn ``ahead`` anew."""
         await self._ask("ahead")
 
-    def begin(self, arguments: Arguments, run_id: str, clock_offset: int, share: Share, more: Row) -> None:
-        """Begin a run: the recorder stores its record and makes its requests."""
+    def begin(
+        self,
+        arguments: Arguments,
+        run_id: str,
+        clock_offset: int,
+        share: Share,
+        more: Row,
+        scrub: Scrubber | None = None,
+    ) -> None:
+        """Begin a run: the recorder stores its record and makes its requests.
+
+        With ``scrub``, which removes its secrets, its answers are kept beside the run file until they are committed.
+        """
         self._hand_over_all()
         self.stored = self.failed = self._delivered = self._starved = self._empty_since = 0
         self._ready.clear()
         self._follow_ups.clear()
         self._asked, self._exhausted, self.last_error, self.extended = AHEAD, False, None, 0.0
+        self.begun = run_id
+        if scrub is not None and self._path is not None:
+            self._journal = Journal(self._path, run_id, share.index, clock_offset, scrub)
         self._send("begin", arguments, run_id, clock_offset, share, more)
 
     def deliver(self, ready: Ready, phase: Phase, scheduled: int | None, exchange: Exchange) -> None:
@@ -209,7 +236,15 @@ class RecorderClient:
 
     def _hand_over_one(self) -> None:
         _, ready, phase, scheduled, exchange = self._held.popleft()
-        self._send("done", ready.ticket, phase, scheduled, exchange.packed())
+        packed = exchange.packed()
+        if self._journal is not None:
+            try:
+                self._journal.append(ready, phase, scheduled, packed)
+            except OSError as error:
+                self._journal.leave()
+                self._journal = None
+                self.remark(f"answers are not kept beside the run file any more ({error}): a kill may cost some")
+        self._send("done", ready.ticket, phase, scheduled, packed)
 
     def samples(self, rows: list[tuple[float, str, float]]) -> None:
         """Hand over samples: Unix time, name, value."""
@@ -257,6 +292,9 @@ class RecorderClient:
         self._hand_over_all()
         if self._channel is not None:
             self._channel.close()
+        if self._journal is not None:
+            self._journal.leave()
+            self.waits_beside = self._path
 
     def _send(self, *message: Any) -> None:
         # A recorder that cannot write the file still puts what has ended into its spill file.
@@ -297,8 +335,10 @@ class RecorderClient:
     def _on_follow_up(self, ticket: int, ready: Ready | None) -> None:
         self._follow_ups[ticket] = ready
 
-    def _on_stored(self, stored: int, failed: int, error: str | None) -> None:
+    def _on_stored(self, stored: int, failed: int, error: str | None, committed: int) -> None:
         self.stored, self.failed = stored, failed
+        if self._journal is not None:
+            self._journal.stored(committed)
         self.last_error = error or self.last_error
 
     def _on_failure(self, kind: str, text: str) -> None:
@@ -315,6 +355,10 @@ class RecorderClient:
     def _on_extend(self, seconds: float) -> None:
         self.extended = seconds
 
+    def _on_moved(self, path: str) -> None:
+        self.copy = Path(path)
+        self._tell_moved(path)
+
     def _on_want_prompts(self, reading: str) -> None:
         if self._want_prompts is not None:
             self._want_prompts(reading)
@@ -330,4 +374,7 @@ class RecorderClient:
 
     def _on_finished(self, stored: int, failed: int) -> None:
         self.stored, self.failed = stored, failed
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
         self._on_answer()

@@ -313,7 +313,8 @@ class Recorder:
             cancelled = sum(row["error_kind"] == CANCELLED for row in counted)
             run.cancelled += cancelled
             run.failed += sum(not row["success"] for row in counted) - cancelled
-            self._channel.send(("stored", run.stored, run.failed, _first_error(rows)))
+            run.committed += len(rows)
+            self._channel.send(("stored", run.stored, run.failed, _first_error(rows), run.committed))
         self._beat()
 
     def _keep_remarks(self, run: RunState) -> None:

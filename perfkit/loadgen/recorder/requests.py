@@ -61,6 +61,7 @@ class Ready(NamedTuple):
     ``delay`` is the think time before it (s) where it has one of its own.
     ``more`` says that the conversation goes on: the recorder makes its next turn of this one's answer.
     ``cancel_after`` is when its client closes the connection (s after it was sent), None for one that stays.
+    ``told`` is what its row says of it besides, and ``keys`` are the secrets in its own body: for the journal.
     """
 
     ticket: int
@@ -73,6 +74,8 @@ class Ready(NamedTuple):
     body: dict[str, Json] | None
     more: bool
     cancel_after: float | None
+    told: tuple[int | None, str | None, str | None, int, int] = (None, None, None, 1, 0)
+    keys: tuple[str, ...] = ()
 
 
 def plan(

@@ -25,6 +25,13 @@ SLICE = 25
 """Requests made between two looks at what has come in."""
 
 
+def scrubber(arguments: Arguments, api: BoundApi) -> Scrubber:
+    """Return what removes the secrets of a run."""
+    keys = [key for name in ("extra_args", "parameters") for key in keys_in(getattr(arguments, name))]
+    keys += [*template_keys(arguments.query_template or ""), *secrets_in(arguments.proxy or "", {})]
+    return Scrubber(secrets_in(api.url, api.headers, arguments.api_key, *keys))
+
+
 class RunState:
     """The run under way, as the recorder sees it: its plan, the requests that are out, and what has been stored.
 
@@ -63,15 +70,14 @@ class RunState:
         self.first: Planned | None = None
         """The first request that was made."""
         self.stored = self.failed = self.cancelled = self.cut_off = 0
+        self.committed = 0
+        """Rows, the preflight's and those that were cut off included."""
         self.events_before = 0
         self.extended = 0.0
         """Seconds by which the load was made longer while it ran."""
         self.beaten = monotonic()
         self.cpu = process_time()
-        keys = [key for name in ("extra_args", "parameters") for key in keys_in(getattr(arguments, name))]
-        keys += [*template_keys(arguments.query_template or ""), *secrets_in(arguments.proxy or "", {})]
-        scrub = Scrubber(secrets_in(api.url, api.headers, arguments.api_key, *keys))
-        self.decoder = Decoder(run_id, share.index, api, clock, scrub)
+        self.decoder = Decoder(run_id, share.index, api, clock, scrubber(arguments, api))
         self._numbers = count()
         self._with_bodies = api.sends
         number = arguments.number if isinstance(arguments.number, int) else None
@@ -106,7 +112,7 @@ class RunState:
     def _ticketed(self, planned: Planned) -> Ready:
         ticket = next(self._numbers)
         self.tickets[ticket] = planned
-        body = planned.body if self._with_bodies else None
+        body, prompt = planned.body if self._with_bodies else None, planned.prompt
         ready = Ready(
             ticket,
             planned.seq,
@@ -118,6 +124,8 @@ class RunState:
             body,
             bool(planned.turns),
             self._cancel_after(planned.seq),
+            (prompt.row, prompt.request_id, prompt.session_id, prompt.turn, prompt.cycle),
+            (*keys_in(planned.body or {}), *self._api.keys),
         )
         planned.data = b""  # the loop has it now
         return ready

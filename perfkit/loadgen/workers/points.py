@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from perfkit import plugins
-from perfkit.errors import NothingSucceeded, PerfkitError, UsageError
+from perfkit.decoding.pending import Api, recover
+from perfkit.errors import NothingSucceeded, PerfkitError, StorageError, UsageError
 from perfkit.loadgen.commands import Place, Stop, open_gate
 from perfkit.loadgen.datasets import name_models
 from perfkit.loadgen.recorder.channel import LoopEnd, RecorderEnd, pair
@@ -117,8 +118,9 @@ def carry_out(
     mailbox: Mailbox,
     *,
     alone: bool,
+    here: bool = True,
 ) -> None:
-    """Run every point of the work, and report how it ended."""
+    """Run every point of the work, and report how it ended; ``here`` tells that the run file is on this machine."""
     loop = _new_loop()
     recorder = RecorderClient(
         lambda reading: report({"event": "want", "reading": reading, "count": PUMP_BATCH}),
@@ -131,15 +133,23 @@ def carry_out(
     mailbox.on_prompts(lambda batch: threadsafe(loop, recorder.prompts, batch))
     try:
         asyncio.set_event_loop(loop)
-        ended = loop.run_until_complete(_points(work, api, recorder, report, mailbox, alone))
+        ended = loop.run_until_complete(_points(work, api, recorder, report, mailbox, alone, here))
     except PerfkitError as error:
         ended = failure_event(error)
     finally:
         recorder.close()
         started.wait()
+        with contextlib.suppress(StorageError):  # a full disk: they stay, and whoever opens the file finds them
+            _recover(recorder, lambda record: plugins.bind_api(api, work.arguments))
         asyncio.set_event_loop(None)
         loop.close()
     report({"event": "ended", **ended})
+
+
+def _recover(recorder: RecorderClient, api: Api) -> None:
+    """Add the answers of a run that nobody has said to be complete to its file, or to the copy of one that is gone."""
+    if recorder.waits_beside is not None:
+        recover(recorder.copy or recorder.waits_beside, api, recorder.begun, recorder.waits_beside)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -158,6 +168,7 @@ async def _points(
     report: Report,
     mailbox: Mailbox,
     alone: bool,
+    here: bool,
 ) -> dict[str, Any]:
     stop = Stop(asyncio.get_running_loop())
     mailbox.on_stop(stop.give)
@@ -168,6 +179,8 @@ async def _points(
         return {"status": "interrupted"}
     arguments = completing.result()
     path = run_file(arguments)
+    if here and work.share.index == 0:
+        recover(path)
     await recorder.open(str(path))
     report({"event": "file", "path": str(path), "name": arguments.name, "model": arguments.model})
     points = arguments.points()
@@ -184,7 +197,7 @@ async def _points(
             continue
         await recorder.compare_clocks()
         gate = open_gate if work.share.count == 1 else starts.gate(run_id)
-        place = Place(run_id, {**sweep, "point": index}, share, gate)
+        place = Place(run_id, {**sweep, "point": index}, share, gate, here)
         session = Session(point, plugins.bind_api(api, point), recorder, stop, report, place)
         with _quiet_collector(alone):
             await session.run()

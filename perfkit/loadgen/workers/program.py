@@ -178,7 +178,7 @@ def _work(work: Work, around: WorkerContext, detached: bool) -> None:
     _listen(read_orders, around.orders, mailbox, detached)
     if around.starter is not None:
         _listen(_watch, around.starter, mailbox, orphaned)
-    carry_out(work, api, recorder, report, mailbox, alone=True)
+    carry_out(work, api, recorder, report, mailbox, alone=True, here=not around.links)
 
 
 @contextlib.contextmanager

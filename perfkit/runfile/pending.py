@@ -1,0 +1,115 @@
+"""Answers that have come and are not in the run file yet: a file or two beside it while a run goes on.
+
+The process that measures appends each finished exchange; the recorder decodes it and commits its row. Whoever dies
+before that leaves the answers here, and the next to open the run file finds them. A segment is written from its start
+again once all that it holds is committed, so what lies behind the newest generation is old.
+"""
+
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from struct import Struct, error
+from typing import Final, NamedTuple
+
+import orjson
+
+from perfkit.records import Json
+
+PARTS: Final = 6
+"""Byte strings of a record."""
+SEGMENTS: Final = 2
+LARGEST: Final = 96 << 20
+"""Bytes of a record that are believed."""
+_MAGIC: Final = b"pfk\x02"
+_HEAD: Final = Struct(f"<4sII{PARTS + 1}I")
+_BETWEEN: Final = "-answers-"
+
+
+class Record(NamedTuple):
+    """One finished exchange: plain values, and byte strings."""
+
+    told: dict[str, Json]
+    parts: Sequence[bytes]
+
+
+def segment(path: Path, run_id: str, worker: int, index: int) -> Path:
+    """Return the place of a segment of one worker's answers of one run."""
+    return path.with_name(f"{path.name}{_BETWEEN}{run_id}-{worker}-{index}")
+
+
+def segments(path: str | Path) -> list[Path]:
+    """Return the segments that lie beside a run file.
+
+    Examples
+    --------
+    >>> segments("nowhere/run.db")
+    []
+    """
+    path = Path(path)
+    before = path.name + _BETWEEN
+    try:
+        names = sorted(name for name in os.listdir(path.parent or ".") if name.startswith(before))
+    except OSError:
+        return []
+    return [path.with_name(name) for name in names if (path.parent / name).is_file()]
+
+
+def run_of(segment: Path) -> str:
+    """Return the run that a segment belongs to.
+
+    Examples
+    --------
+    >>> run_of(segment(Path("run.db"), "01ARZ3NDEKTSV4RRFFQ69G5FAV", 2, 1))
+    '01ARZ3NDEKTSV4RRFFQ69G5FAV'
+    """
+    return segment.name.rpartition(_BETWEEN)[2].split("-")[0]
+
+
+def packed(record: Record, generation: int) -> bytes:
+    """Return a record as bytes."""
+    told = orjson.dumps(record.told, default=str)
+    body = b"".join([told, *record.parts])
+    lengths = (len(told), *map(len, record.parts))
+    return _HEAD.pack(_MAGIC, generation, zlib.crc32(body), *lengths) + body
+
+
+def records(path: Path) -> Iterator[Record]:
+    """Yield the records of a segment, to the first that is torn or of an earlier generation.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "some")
+    ...     new, old = (packed(Record({"seq": seq}, [b"ab"] * PARTS), seq) for seq in (2, 1))
+    ...     _ = file.write_bytes(new + new + old)
+    ...     [record.told["seq"] for record in records(file)]
+    [2, 2]
+    """
+    with path.open("rb") as file:
+        left, first = os.fstat(file.fileno()).st_size, None
+        while True:
+            try:
+                magic, generation, check, *lengths = _HEAD.unpack(file.read(_HEAD.size))
+            except error:
+                return
+            left -= _HEAD.size
+            first = generation if first is None else first
+            if magic != _MAGIC or generation != first or sum(lengths) > min(left, LARGEST):
+                return
+            body = file.read(sum(lengths))
+            left -= len(body)
+            if len(body) < sum(lengths) or zlib.crc32(body) != check:
+                return
+            pieces, at = [], 0
+            for length in lengths:
+                pieces.append(body[at : at + length])
+                at += length
+            try:
+                told = orjson.loads(pieces[0])
+            except orjson.JSONDecodeError:
+                return
+            if not isinstance(told, dict):
+                return
+            yield Record(told, pieces[1:])
