@@ -162,7 +162,7 @@ print(json.dumps([runs.table["api"].tolist(), runs.table["dataset"].tolist(), le
 
 def told(code: str, path: Path, *words: object) -> object:
     """Return what a program says in the last line of its errors, with a path before those where perfkit is."""
-    environment = {**os.environ, "PYTHONPATH": str(path), "MPLBACKEND": "agg"}
+    environment = {**os.environ, "PYTHONPATH": str(path), "MPLBACKEND": "agg", "COLUMNS": "200"}
     command = [sys.executable, "-c", code, *map(str, words)]
     ended = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=path, check=False)
     assert ended.returncode == 0, ended.stderr

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from textwrap import wrap
 from unicodedata import east_asian_width
 
 from perfkit.printable import plain as plain
@@ -111,11 +112,85 @@ def as_text(head: Sequence[str], rows: Sequence[Sequence[Cell]], mark: str = "*"
     a     1,000
     long     9*
     """
+    return _laid_out([head], rows, mark)
+
+
+def fitted(head: Sequence[str], rows: Sequence[Sequence[Cell]], columns: int, groups: int = 0) -> str:
+    """Return a table for a terminal of some columns.
+
+    One that is wider has its heads on several lines; if that is not enough, its columns stand in several tables, words
+    before numbers, of which each repeats the first column. With ``groups``, so many first columns, of which ``ditto``
+    left one line a group, stand on a line of their own instead.
+
+    Examples
+    --------
+    >>> rows = [[label("a"), Cell("7.32"), Cell("65.9"), Cell("0.999")]]
+    >>> head = ["run", "request throughput [requests/s]", "output throughput [tokens/s]", "concurrency"]
+    >>> print(fitted(head, rows, 50))
+              request      output
+           throughput  throughput
+    run  [requests/s]  [tokens/s]  concurrency
+    a            7.32        65.9        0.999
+    >>> print(fitted(head, rows, 30))
+              request      output
+           throughput  throughput
+    run  [requests/s]  [tokens/s]
+    a            7.32        65.9
+    <BLANKLINE>
+    run  concurrency
+    a          0.999
+    >>> print(fitted(["run", "metric", "p50"], [[label("run parallel=1"), label("ttft [ms]"), Cell("7")]], 20, 1))
+      metric     p50
+    run parallel=1
+      ttft [ms]    7
+    """
+    text = as_text(head, rows)
+    if _widest(text) <= columns:
+        return text
+    if groups:
+        lines = as_text(head[groups:], [row[groups:] for row in rows]).splitlines()
+        names = ["  ".join(cell.text for cell in row[:groups] if cell.text) for row in rows]
+        below = [[name, f"  {line}"] if name else [f"  {line}"] for name, line in zip(names, lines[1:], strict=True)]
+        return "\n".join([f"  {lines[0]}", *(line for lines in below for line in lines)])
+    heads = _stacked(head, rows)
+    parts, first = [], [0]
+    for column in sorted(range(1, len(head)), key=lambda at: any(row[at].number for row in rows)):
+        chosen = [*first, column]
+        if len(first) > 1 and _widest(_laid_out(*_only(chosen, heads, rows))) > columns:
+            parts.append(first)
+            chosen = [0, column]
+        first = chosen
+    return "\n\n".join(_laid_out(*_only(chosen, heads, rows)) for chosen in [*parts, first])
+
+
+def _stacked(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[list[str]]:
+    """Return heads on several lines, no wider than their longest word or what stands below them."""
+    columns = []
+    for at, name in enumerate(head):
+        below = max((width(row[at].text) + row[at].faint for row in rows), default=0)
+        columns.append(wrap(name, max(below, *map(width, name.split()), 1), break_long_words=False) or [""])
+    tall = max(map(len, columns))
+    return [list(line) for line in zip(*([""] * (tall - len(each)) + each for each in columns), strict=True)]
+
+
+def _only(
+    chosen: Sequence[int], heads: Sequence[Sequence[str]], rows: Sequence[Sequence[Cell]]
+) -> tuple[list[list[str]], list[list[Cell]]]:
+    """Return some columns of a table, without lines of its head that hold nothing."""
+    kept = [[line[at] for at in chosen] for line in heads]
+    return [line for line in kept if any(line)], [[row[at] for at in chosen] for row in rows]
+
+
+def _laid_out(heads: Sequence[Sequence[str]], rows: Sequence[Sequence[Cell]], mark: str = "*") -> str:
     texts = [[cell.text + mark * cell.faint for cell in row] for row in rows]
-    left = [not row[at].number for at in range(len(head)) for row in rows[:1]] or [True] * len(head)
-    widths = [max(width(text) for text in column) for column in zip(head, *texts, strict=True)]
-    lines = [[_padded(*cell) for cell in zip(row, widths, left, strict=True)] for row in [list(head), *texts]]
+    left = [not row[at].number for at in range(len(heads[0])) for row in rows[:1]] or [True] * len(heads[0])
+    widths = [max(width(text) for text in column) for column in zip(*heads, *texts, strict=True)]
+    lines = [[_padded(*cell) for cell in zip(row, widths, left, strict=True)] for row in [*map(list, heads), *texts]]
     return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+def _widest(text: str) -> int:
+    return max(map(width, text.splitlines()), default=0)
 
 
 def _padded(text: str, columns: int, left: bool) -> str:

@@ -22,9 +22,10 @@ def test_show_prints_what_a_notebook_shows(path, capsys):
 
 
 @pytest.mark.slow
-def test_show_counts_the_requests_within_objectives_as_goodput(path, capsys):
+def test_show_counts_the_requests_within_objectives_as_goodput(path, capsys, monkeypatch):
     run("show", path, "--json", "--slo", "ttft:550ms", "e2e:60")
     (rates,) = json.loads(capsys.readouterr().out)["rates"]
+    monkeypatch.setenv("COLUMNS", "200")
     assert rates["goodput"] == pytest.approx(4 / 9)  # from the second request to the last, a failure, sent 9 s later
     run("show", path, "--slo", "ttft:0.55")
     assert "goodput [requests/s]" in capsys.readouterr().out

@@ -470,3 +470,20 @@ def goodput(requests: pd.DataFrame, slo: Mapping[str, float]) -> float:
     """
     requests = with_windows(requests)
     return float((meets(requests, slo) & ends_inside(requests)).sum() / seconds_of_windows(requests))
+
+
+@rate("cached prompt tokens", unit="share", columns=("success", "cached_tokens", "prompt_tokens"), shown="known")
+def cached_share(requests: pd.DataFrame) -> float:
+    """Prompt tokens that the server took from its cache, as a share of the prompt tokens of the answers that say so.
+
+    NaN where no answer says how many were cached: that a server does not report it is not 0.
+
+    Examples
+    --------
+    >>> cached_share(pd.DataFrame({"success": [True, True, True], "cached_tokens": [512.0, 0.0, None],
+    ...                            "prompt_tokens": [1024, 1024, 999]}))
+    0.25
+    """
+    told = requests[requests["success"] & requests["cached_tokens"].notna() & requests["prompt_tokens"].notna()]
+    prompt = float(told["prompt_tokens"].sum())
+    return float(told["cached_tokens"].sum()) / prompt if prompt else float("nan")

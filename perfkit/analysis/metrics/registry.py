@@ -83,7 +83,7 @@ class Rate:
     own_columns: tuple[str, ...]
     compute: ComputeRate
     counted: tuple[str, ...] | None = None
-    shown: bool | Literal["tagged"] = True
+    shown: bool | Literal["tagged", "known"] = True
     base: str | None = None
     settings: tuple[str, ...] = ()
 
@@ -260,7 +260,7 @@ def rate(
     columns: Iterable[str] = (),
     better: Better | None = None,
     counted: Iterable[str] | None = None,
-    shown: bool | Literal["tagged"] = True,
+    shown: bool | Literal["tagged", "known"] = True,
     base: str | None = None,
     settings: Iterable[str] = (),
 ) -> Callable[[ComputeRate], ComputeRate]:
@@ -279,8 +279,9 @@ def rate(
     counted : iterable of str, optional
         For what is a sum per second of the window: the columns that it adds up, none for requests. A comparison then
         knows its interval from one run; of other rates it needs repeated runs.
-    shown : bool or "tagged"
-        Whether a summary shows it unasked; ``"tagged"``: where a run has the tags of any such rate.
+    shown : bool, "tagged" or "known"
+        Whether a summary shows it unasked; ``"tagged"``: where a run has the tags of any such rate; ``"known"``: where
+        it is known of a run.
     base : str, optional
         Another rate, or a metric's percentile or mean, such as ``"tpot_p50"``: the function is then given its value in
         place of requests, and then those of ``settings``. It must only rise or only fall with it: its interval is made

@@ -11,7 +11,7 @@ from perfkit.analysis.query import columns, decoding
 from perfkit.analysis.query.frame import Run
 from perfkit.analysis.text_table import number, plain
 from perfkit.errors import UsageError, nearest
-from perfkit.records import CANCELLED, CUT_OFF, NOT_FAILED
+from perfkit.records import CANCELLED, CUT_OFF, NOT_FAILED, Json
 
 CHOICES = ("slowest", "fastest", "failed", "first", "random")
 _LONGEST = 400
@@ -33,11 +33,20 @@ class Shown:
 
     requests: tuple[Request, ...]
     frame: pd.DataFrame
+    by: tuple[str, ...] = ()
+    """The metric by which they were chosen."""
 
     def __str__(self) -> str:
         return "\n\n".join(f"{each.head}\n  > {each.prompt}\n  < {each.answer}" for each in self.requests) or "none"
 
     __repr__ = __str__
+
+    def to_dict(self) -> list[dict[str, Json]]:
+        """Return each request as plain data for JSON, texts at full length; what is not known is None."""
+        names = [*dict.fromkeys(("run", "seq", "success", "status_code", "error_kind", "error", *_SHOWN, *self.by))]
+        names += ["prompt", "output_text"]
+        known = self.frame[names].astype(object).where(self.frame[names].notna(), None)
+        return [{str(name): value for name, value in row.items()} for row in known.to_dict("records")]
 
     def _repr_html_(self) -> str:
         return "".join(
@@ -53,7 +62,7 @@ def show(runs: Sequence[Run], which: str, count: int, metric: str) -> Shown:
     frame = columns.load(kept, names).join(decoding.decoded(kept))
     if which in ("slowest", "fastest"):
         frame = frame.sort_values(metric, ascending=which == "fastest", kind="stable")
-    return Shown(tuple(_request(row) for _, row in frame.iterrows()), frame)
+    return Shown(tuple(_request(row, metric) for _, row in frame.iterrows()), frame, (metric,))
 
 
 def _chosen(runs: Sequence[Run], which: str, count: int, metric: str) -> pd.Index:
@@ -70,8 +79,9 @@ def _chosen(runs: Sequence[Run], which: str, count: int, metric: str) -> pd.Inde
     return ranked.index[:count]
 
 
-def _request(row: pd.Series) -> Request:
-    numbers = [f"{name} {_quantity(name, row[name])}" for name in _SHOWN if pd.notna(row[name])]
+def _request(row: pd.Series, metric: str) -> Request:
+    names = dict.fromkeys((*_SHOWN, metric))
+    numbers = [f"{name} {_quantity(name, row[name])}" for name in names if pd.notna(row[name])]
     seq = f" #{int(row['seq'])}" if pd.notna(row["seq"]) else ""
     without = {CUT_OFF: "cut off", CANCELLED: "cancelled"}
     failed = [] if row["success"] else [without.get(row["error_kind"], f"failed: {row['error_kind']}")]

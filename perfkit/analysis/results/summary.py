@@ -3,16 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from shutil import get_terminal_size
 
 import numpy as np
 import pandas as pd
 
 from perfkit.analysis.metrics import METRICS, RATES, Metric, Rate
 from perfkit.analysis.query.frame import Run
+from perfkit.analysis.results.notices import once
 from perfkit.analysis.results.warmup import settles
 from perfkit.analysis.stats.distribution import percentile
 from perfkit.analysis.stats.marks import MARKS, marks_of
-from perfkit.analysis.text_table import Cell, as_html, as_text, ditto, group_name, label, number, plain
+from perfkit.analysis.text_table import Cell, as_html, ditto, fitted, group_name, label, number, plain
 from perfkit.records import Json
 from perfkit.registry import Registry
 from perfkit.validity.verdict import Verdict
@@ -48,7 +50,9 @@ class Summary:
     """What each run was asked to do, and its tags: with it, ``to_dict`` says all that a summary needs to be opened."""
 
     def __str__(self) -> str:
-        tables = [as_text(*table) for table in self.tables]
+        columns, groups = get_terminal_size().columns, self.frame.index.nlevels - 1
+        laid_out = ((self._rate_table(), 0), (self._latency_table(), groups))
+        tables = [fitted(*table, columns, labels) for table, labels in laid_out if table[1]]
         return "\n".join(
             [plain(self.head), *(["", "\n\n".join(tables)] if tables else []), *map(plain, self._footnotes("*"))]
         )
@@ -74,7 +78,9 @@ class Summary:
 
     def _footnotes(self, mark: str) -> list[str]:
         about = [f"{run}: {reason}" for run, verdict in self.verdicts.items() if verdict for reason in verdict.reasons]
-        return [*self.marked(mark), *self.why_failed, *about, *self.notes]
+        runs = list(self.verdicts)
+        failed = once(self.why_failed, runs, alike=False)
+        return [*self.marked(mark), *failed, *once(about, runs), *once(self.notes, runs)]
 
     def marked(self, mark: str) -> list[str]:
         """Say what marked numbers rest on."""
@@ -112,7 +118,12 @@ class Summary:
         return "summary" if run in self.summarized else _level(self.verdicts.get(run))
 
     def _has(self, rate: Rate) -> bool:
-        """Tell whether a rate has a column: one of the tagged has where a run has tags for any of them."""
+        """Tell whether a rate has a column: one of the tagged has where a run has tags for any of them.
+
+        One that is shown where it is known has where it is.
+        """
+        if rate.shown == "known":
+            return bool(self.rates[rate.name].notna().any())
         tagged = [name for name, each in RATES.items() if each.shown == "tagged" and each.settings]
         is_known = any(self.rates[name].notna().any() for name in ([rate.name] if rate.settings else tagged))
         return rate.shown != "tagged" or is_known

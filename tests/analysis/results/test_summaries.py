@@ -64,7 +64,7 @@ def test_the_table_holds_both_and_says_which_is_which(told, full):
     text = str(found)
     assert "1 of the runs is a summary without requests" in text
     assert "told: a summary of stopwatch without single requests" in text
-    assert [line.split()[-1] for line in text.splitlines() if line.startswith(("full  ", "told  "))][:2] == [
+    assert [line.split()[1] for line in text.splitlines() if line.startswith(("full  ", "told  "))][:2] == [
         "VALID",
         "summary",
     ]

@@ -1,0 +1,36 @@
+"""What ``perfkit show`` prints fits a terminal of 80 columns, and holds what a wide one shows."""
+
+import re
+
+import pytest
+
+from perfkit.analysis.text_table import width
+from perfkit.simulator import simulate
+from tests.cli.commands import perfkit
+from tests.nets.golden import RUNS
+
+pytestmark = pytest.mark.slow
+NUMBER = re.compile(r"\d[\d.,]*")
+
+
+def tables(text):
+    """Return a summary up to its first footnote."""
+    return text.split("\n* ")[0].splitlines()[1:]
+
+
+def test_tables_fit_eighty_columns_and_lose_no_number(tmp_path):
+    narrow, wide = (tables(perfkit("show", RUNS, folder=tmp_path, COLUMNS=c).stdout) for c in ("80", "240"))
+    assert max(map(width, narrow)) <= 80 < max(map(width, wide))
+    found, expected = (sorted(NUMBER.findall(re.sub(r"\S*parallel=\d+", "", "\n".join(t)))) for t in (narrow, wide))
+    # Labels of the first column, which has none here but "A100", stand once in each table.
+    assert set(found) == set(expected)
+    assert sum(line.count("VALID") for line in narrow) == 5
+
+
+@pytest.mark.processes
+def test_cached_tokens_stand_in_the_summary_where_a_server_reports_them(tmp_path):
+    words = ("-n", 4, "--max-tokens", 2, "--prompt", "one two three four five six seven eight", "--workers", 0)
+    for name, cached in (("told", 4), ("untold", None)):
+        with simulate(ttft=0.001, itl=0.001, cached_tokens=cached) as server:
+            out = perfkit("run", server.url, *words, "--db", f"{name}.db", folder=tmp_path, COLUMNS="300").stdout
+        assert ("cached prompt tokens [share]" in out) == (cached is not None)
