@@ -180,6 +180,18 @@ class Run:
             settings.pop("rate", None)  # evalscope writes -1 into the arguments of a closed load
         return {**settings, **self.tags, "run": self.label}
 
+    def setting(self, name: str) -> Json:
+        """Return a setting or tag; of its power, where no tag tells it, what its server published."""
+        given = self.settings.get(name)
+        return self.measured_power if name == "power" and given is None else given
+
+    @cached_property
+    def measured_power(self) -> float | None:
+        """Mean draw of the GPUs over the window of its rates, watts; None where no page told it."""
+        found = server.levels(self)
+        watts = float("nan") if found is None else found.mean("power", *(at - self.origin for at in self.rate_window))
+        return watts if np.isfinite(watts) else None
+
     def basis(self, metric: str | None) -> str | None:
         """Return what a metric rests on: ``stamps``, ``recomputed``, ``stored:`` and whose; None if a file lacks it."""
         found = self.record.basis.get(str(metric), "stamps")
@@ -321,7 +333,7 @@ def _assembled(runs: Sequence[Run], loaded: Sequence[Sequence[Batch]], columns: 
     for at, name in enumerate(stored, 1):
         data[name] = np.concatenate([batch[at] for batch in flat]) if flat else empty(name)
     for name in set(columns) - set(stored):
-        data[name] = np.repeat(_uniform([run.settings.get(name) for run in runs]), counts)
+        data[name] = np.repeat(_uniform([run.setting(name) for run in runs]), counts)
     return pd.DataFrame({name: pd.Series(data[name], index=index) for name in dict.fromkeys(columns)}, index=index)
 
 

@@ -224,6 +224,19 @@ class Levels:
         """Return a quantity at each time; NaN where no page tells it."""
         return self.values.get(quantity, np.full(self.t.size, np.nan))
 
+    def mean(self, quantity: str, low: float, high: float) -> float:
+        """Return the mean over a time, each look's value counted until the next one; NaN where nothing is known.
+
+        Examples
+        --------
+        >>> Levels(np.array([0.0, 1.0, 3.0]), {"power": np.array([100.0, 400.0, 0.0])}).mean("power", 0.5, 2.5)
+        325.0
+        """
+        inside = self.between(low, high)
+        values, lasted = inside.of(quantity), np.diff(inside.t, append=high)
+        known = np.isfinite(values) & (lasted > 0)
+        return float(np.average(values[known], weights=lasted[known])) if known.any() else float("nan")
+
     def between(self, low: float, high: float) -> "Levels":
         """Return those between two times; what was known before the first of them stands at it."""
         first = max(int(np.searchsorted(self.t, low, "right")) - 1, 0)

@@ -161,6 +161,19 @@ def test_two_replicas_queues_add_up_and_a_front_end_counts_where_no_engine_does(
     assert (first["server_waiting"], first["server_running"]) == (7, 12)
 
 
+def test_the_power_that_gpus_published_makes_the_energy_of_a_token(path):
+    watts = '# TYPE DCGM_FI_DEV_POWER_USAGE gauge\nDCGM_FI_DEV_POWER_USAGE{{gpu="0"}} {}\n'
+    publish(path, *((float(at), watts.format(300 if at % 2 else 500)) for at in range(-1, 9)))
+    runs = pk.open(path)
+    (row,) = runs.summary().rates.to_dict("records")
+    low, high = (at - START for at in runs.members[0].rate_window)
+    # Each look's value counts until the next one, a second later.
+    looks = [max(0.0, min(at + 1, high) - max(at, low)) * (300 if at % 2 else 500) for at in range(-1, 9)]
+    assert row["energy_per_output_token"] == pytest.approx(sum(looks) / (high - low) / row["output_throughput"])
+    (told,) = runs.tag(power="800").summary().rates.to_dict("records")
+    assert told["energy_per_output_token"] == pytest.approx(800 / row["output_throughput"])
+
+
 def test_runs_of_one_file_know_their_own_servers(tmp_path):
     paths = [write_run(tmp_path / f"{name}.db", [request(0)], name=name) for name in "ab"]
     for count, each in enumerate(paths):
