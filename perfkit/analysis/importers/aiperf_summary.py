@@ -86,7 +86,7 @@ def _run(found: dict[str, Json]) -> dict[str, Json]:
     return {
         "model": _model(config),
         "target": urls[0] if isinstance(urls, list) and urls else urls if isinstance(urls, str) else None,
-        "api": section(config, "endpoint").get("type"),
+        "api": section(config, "endpoint").get("type") or config.get("endpoint_type"),
         "load": "open" if rate else "closed",
         "parallel": None if rate else users,
         "rate": rate,
@@ -105,7 +105,11 @@ def _load(found: dict[str, Json], config: dict[str, Json]) -> tuple[dict[str, Js
     phases = config.get("phases")
     phase = next((section(each) for each in reversed(phases)), {}) if isinstance(phases, list) else {}
     stimulus = section(config, "perf_analyzer", "stimulus")
-    load = {**section(config, "loadgen"), **section(config, "load_generator"), **stimulus, **phase}
+    # Older releases keep all settings on one level.
+    flat: dict[str, Json] = {
+        name: config[name] for name in _LOAD if name in config and name not in ("name", "type", "kind")
+    }
+    load = {**flat, **section(config, "loadgen"), **section(config, "load_generator"), **stimulus, **phase}
     tags = {}
     for name, value in section(found, "run_info", "variation_values").items():
         short = name.rpartition(".")[2]
@@ -121,6 +125,7 @@ def _model(config: dict[str, Json]) -> Json:
         section(config, "models").get("items")
         or config.get("model_names")
         or section(config, "endpoint").get("model_names")
+        or config.get("model")
     )
     first = models[0] if isinstance(models, list) and models else models
     return section(first).get("name") if isinstance(first, dict) else first if isinstance(first, str) else None

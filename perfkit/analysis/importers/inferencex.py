@@ -62,9 +62,8 @@ def _point(point: dict[str, Json]) -> ImportedRun:
     speed = positive(point.get("median_intvty"))
     if "tpot_p50" not in figures and speed:
         figures["tpot_p50"] = 1 / speed
-    tags = {
-        tag: str(value) for tag, names in _TAGS.items() if (value := _first(point, names)) not in (None, "", "none")
-    }
+    given = {tag: _first(point, names) for tag, names in _TAGS.items()}
+    tags = {tag: str(value) for tag, value in given.items() if value and value != "none"}
     tags |= {"gpus": str(gpus)} if gpus else {}
     tags |= {name: str(size) for name in _SIZES if (size := whole(point.get(name)))}
     shape = [f"{name}{tags[name]}" for name in ("tp", "ep") if name in tags]

@@ -80,6 +80,20 @@ def test_genai_perf_names_its_load_elsewhere(tmp_path):
     assert (found["e2e_p99"], found["tpot_p50"], found["output_tokens_mean"]) == (0.8, 0.009, 36)
 
 
+@pytest.mark.parametrize(
+    ("given", "load"), [({"concurrency": 10, "request_rate": None}, (10, None)), ({"request_rate": 2.5}, (None, 2.5))]
+)
+def test_older_releases_keep_all_settings_on_one_level(tmp_path, given, load):
+    settings = {"model": ["llama"], "formatted_model_name": "llama", "endpoint_type": "chat", **given}
+    told = {"request_latency": {"unit": "ns", "avg": 4e8}, "input_config": settings, "request_count": {"avg": 7.0}}
+    (tmp_path / "profile_export_genai_perf.json").write_text(json.dumps(told))
+    runs = pk.open(tmp_path)
+    (row,) = runs.table.to_dict("records")
+    assert (row["model"], row["api"], row["succeeded"]) == ("llama", "chat", 7)
+    assert (row["parallel"], row["rate"]) == load
+    assert runs.figures.set_index("quantity")["value"]["e2e_mean"] == pytest.approx(0.4)
+
+
 def test_a_torn_file_is_refused(tmp_path):
     text = (AIPERF / "concurrency_32" / "profile_export_aiperf.json").read_text()
     (tmp_path / "a.json").write_text(text[: len(text) // 2])

@@ -54,6 +54,11 @@ def test_a_point_is_a_run_with_its_tags_and_figures(tmp_path):
     assert runs.summary().rates["interactivity"].tolist() == [50]
 
 
+def test_what_a_point_does_not_have_is_no_tag(tmp_path):
+    runs = opened(tmp_path, POINT | {"spec_decoding": "none", "disagg": False, "is_multinode": False})
+    assert not {"speculation", "disaggregated"} & set(runs.table.columns)
+
+
 def test_the_frontier_of_a_study_is_one_line(tmp_path):
     loads = ((4, 0.008, 60.0), (16, 0.010, 200.0), (64, 0.020, 450.0), (128, 0.050, 440.0))
     points = [
