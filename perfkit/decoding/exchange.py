@@ -11,6 +11,21 @@ from perfkit.records import ErrorKind
 
 LARGEST_BODY = 32 * 2**20
 """Bytes; what is larger, as it was sent or once decoded, is given up."""
+SMALLEST_LIMIT = 8 * 2**20
+"""Bytes that an answer may have beside however many others: 30,000 tokens, each in an event of its own."""
+_TOGETHER = 64 * 2**20
+"""Bytes that answers under way may have together before the limit of each is lowered."""
+
+
+def largest_body(streams: int) -> int:
+    """Return how many bytes an answer may have beside others.
+
+    Examples
+    --------
+    >>> [largest_body(streams) >> 20 for streams in (1, 2, 4, 8, 1000)]
+    [32, 32, 16, 8, 8]
+    """
+    return max(SMALLEST_LIMIT, min(LARGEST_BODY, _TOGETHER // max(1, streams)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ before that leaves the answers here, and the next to open the run file finds the
 again once all that it holds is committed, so what lies behind the newest generation is old.
 """
 
+import errno
 import os
 import zlib
 from collections.abc import Iterator, Sequence
@@ -66,12 +67,32 @@ def run_of(segment: Path) -> str:
     return segment.name.rpartition(_BETWEEN)[2].split("-")[0]
 
 
-def packed(record: Record, generation: int) -> bytes:
-    """Return a record as bytes."""
-    told = orjson.dumps(record.told, default=str)
-    body = b"".join([told, *record.parts])
-    lengths = (len(told), *map(len, record.parts))
-    return _HEAD.pack(_MAGIC, generation, zlib.crc32(body), *lengths) + body
+def packed(record: Record, generation: int) -> list[bytes]:
+    """Return a record as bytes, in pieces: an answer may be large, and is not copied."""
+    pieces = [orjson.dumps(record.told, default=str), *record.parts]
+    check = 0
+    for piece in pieces:
+        check = zlib.crc32(piece, check)
+    return [_HEAD.pack(_MAGIC, generation, check, *map(len, pieces)), *pieces]
+
+
+def write(file: int, pieces: Sequence[bytes], at: int) -> int:
+    """Write pieces to a place of a file, by its descriptor; return how many bytes they are.
+
+    Raises
+    ------
+    OSError
+        There was no room for all of them.
+    """
+    size = sum(map(len, pieces))
+    if hasattr(os, "pwritev"):
+        written = os.pwritev(file, pieces, at)
+    else:
+        os.lseek(file, at, os.SEEK_SET)
+        written = os.write(file, b"".join(pieces))
+    if written < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return size
 
 
 def records(path: Path) -> Iterator[Record]:
@@ -82,7 +103,7 @@ def records(path: Path) -> Iterator[Record]:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder, "some")
-    ...     new, old = (packed(Record({"seq": seq}, [b"ab"] * PARTS), seq) for seq in (2, 1))
+    ...     new, old = (b"".join(packed(Record({"seq": seq}, [b"ab"] * PARTS), seq)) for seq in (2, 1))
     ...     _ = file.write_bytes(new + new + old)
     ...     [record.told["seq"] for record in records(file)]
     [2, 2]

@@ -8,7 +8,13 @@ from perfkit.runfile.pending import PARTS, Record, packed, records, run_of, segm
 RECORDS = [
     Record({"seq": seq, "text": "ä" * seq}, [bytes([at]) * (seq + at) for at in range(PARTS)]) for seq in range(4)
 ]
-WHOLE = b"".join(packed(record, 7) for record in RECORDS)
+
+
+def bytes_of(record: Record, generation: int) -> bytes:
+    return b"".join(packed(record, generation))
+
+
+WHOLE = b"".join(bytes_of(record, 7) for record in RECORDS)
 
 
 def read(path: Path, content: bytes) -> list[int]:
@@ -21,13 +27,13 @@ def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert list(records(tmp_path / "s")) == RECORDS
 
 
-@pytest.mark.parametrize("cut", [1, 20, len(packed(RECORDS[3], 7)) - 1])
+@pytest.mark.parametrize("cut", [1, 20, len(bytes_of(RECORDS[3], 7)) - 1])
 def test_a_record_that_was_torn_by_a_kill_is_left_out(tmp_path: Path, cut: int) -> None:
     assert read(tmp_path / "s", WHOLE[:-cut]) == [0, 1, 2]
 
 
 def test_what_a_segment_held_before_it_was_written_again_is_left_out(tmp_path: Path) -> None:
-    again = packed(RECORDS[0], 8) + packed(RECORDS[1], 8)
+    again = bytes_of(RECORDS[0], 8) + bytes_of(RECORDS[1], 8)
     assert read(tmp_path / "s", again + WHOLE[len(again) :]) == [0, 1]
 
 

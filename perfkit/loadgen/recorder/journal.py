@@ -13,7 +13,7 @@ from perfkit.decoding.pending import as_record
 from perfkit.decoding.rows import Request
 from perfkit.loadgen.recorder.requests import Ready
 from perfkit.records import Phase
-from perfkit.runfile.pending import SEGMENTS, Record, packed, segment
+from perfkit.runfile.pending import SEGMENTS, Record, packed, segment, write
 from perfkit.secrets import Scrubber
 
 _TEXTS = 3
@@ -62,9 +62,7 @@ class Journal:
         if scrub:
             record = _blanked(scrub, record)
         self._choose()
-        data = packed(record, self._generation)
-        os.pwrite(self._file(), data, self._end)
-        self._end += len(data)
+        self._end += write(self._file(), packed(record, self._generation), self._end)
         self._appended += 1
         self._last[self._current] = self._appended
 

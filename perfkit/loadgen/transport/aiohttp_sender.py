@@ -19,7 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from perfkit.apis.places import failure_in, place_in, place_of
 from perfkit.decoding.exchange import LARGEST_BODY, Exchange
 from perfkit.errors import PluginFailure, UsageError
-from perfkit.loadgen.transport.connection import TOO_LARGE
+from perfkit.loadgen.transport.connection import too_large
 from perfkit.loadgen.transport.pool import STOPPED, cancelled, refusal
 from perfkit.loadgen.transport.reported import as_text, take_over
 from perfkit.loadgen.transport.sender import Sendable, unsent
@@ -179,7 +179,7 @@ async def _through_proxy(
             exchange.body += piece
             exchange.ends.append(len(exchange.body))
             if len(exchange.body) > LARGEST_BODY:
-                exchange.fail("too_large", TOO_LARGE, exchange.stamps[-1])
+                exchange.fail("too_large", too_large(LARGEST_BODY), exchange.stamps[-1])
                 answer.close()
                 return
         exchange.end = exchange.stamps[-1] if exchange.stamps else perf_counter_ns()

@@ -11,12 +11,13 @@ import asyncio
 import errno
 import os
 import socket
+from collections.abc import Callable
 from struct import Struct
 from time import perf_counter_ns
 
 import httptools
 
-from perfkit.decoding.exchange import LARGEST_BODY, Exchange
+from perfkit.decoding.exchange import SMALLEST_LIMIT, Exchange, largest_body
 from perfkit.loadgen.transport.readiness import Readiness
 from perfkit.loadgen.transport.tls import TlsLayer, tls_problem
 from perfkit.records import ErrorKind
@@ -34,7 +35,12 @@ _LAST_EVENTS = (b"data:[DONE]", b'data:{"type":"message_stop"}')
 LARGEST_HEAD = 2**20
 H2_SETTINGS, H2_GOAWAY = 4, 7  # HTTP/2 frames that a server begins with
 TLS_ALERT = b"\x15\x03"
-TOO_LARGE = f"the answer is larger than {LARGEST_BODY >> 20} MiB"
+
+
+def too_large(most: int) -> str:
+    """Say that an answer has more bytes than it may have."""
+    return f"the answer is larger than {most >> 20} MiB"
+
 
 _room = bytearray(2**18)
 _rooms = [_room]
@@ -82,6 +88,8 @@ class Connection:
         """What ended it while it was idle."""
         self.draining = False
         """Its last answer is complete, and the message that carried it goes on."""
+        self.streams: Callable[[], int] = lambda: 1
+        """How many answers have been under way at once."""
         self.linger = LINGER
         """Seconds that the end of a message may come after the end of its answer."""
         self.durations: tuple[float | None, float | None, float | None] = (None, None, None)
@@ -301,8 +309,8 @@ class Connection:
             self.give_up("protocol", not_http(exchange.wire, broken))
         elif exchange.headers is None and len(exchange.wire) > LARGEST_HEAD:
             self.give_up("too_large", f"the answer's head is larger than {LARGEST_HEAD >> 10} KiB")
-        elif len(exchange.wire) > LARGEST_BODY:
-            self.give_up("too_large", TOO_LARGE)
+        elif len(exchange.wire) > SMALLEST_LIMIT and len(exchange.wire) > (most := largest_body(self.streams())):
+            self.give_up("too_large", too_large(most))
         elif self._answered is None and exchange.headers is not None and _is_answered(exchange.wire):
             self._answered = self._loop.call_later(self.linger, self._release)
 

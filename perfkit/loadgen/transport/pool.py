@@ -74,6 +74,8 @@ class Pool:
         self.target = target
         self._place = unix_socket or target.origin
         self.opened = 0
+        self.most = 0
+        """Most connections in use at once."""
         self.failed = 0
         self.spare: Callable[[], int] = int
         """Tells how many idle connections to keep ready beyond those in use."""
@@ -178,6 +180,7 @@ class Pool:
             exchange.fail(*connection.why_closed, perf_counter_ns())
             return exchange
         self._busy.add(connection)
+        self.most = max(self.most, len(self._busy))
         idle_since, connection.linger = connection.idle_since, self._linger
         answered = connection.exchange(request, exchange)
         if cancel_after is None:
@@ -281,6 +284,7 @@ class Pool:
             raise
         self.opened += 1
         connection = Connection(loop, self._sockets, sock, self.opened, tls=layer, kernel=self.kernel)
+        connection.streams = lambda: self.most
         connection.durations = (self._dns if self.opened == 1 else None, connected - began, tls_time)
         return connection
 

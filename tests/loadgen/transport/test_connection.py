@@ -7,6 +7,7 @@ import pytest
 
 from perfkit.loadgen.transport.connection import LARGEST_HEAD
 from tests.measured import rows_of
+from tests.replay import Reply, replay
 from tests.scripted import ANSWER, BEGIN, BODY, DONE, FINISH, HANG, LAST, READ, STREAM, chunk, delta, scripted, whole
 
 pytestmark = pytest.mark.processes
@@ -117,3 +118,17 @@ def test_a_chunk_of_no_length_is_named_when_silence_follows(tmp_path: Path) -> N
     assert row["error_kind"] == "protocol"
     assert row["error"].startswith("not an HTTP answer: ")
     assert row["output_text"] == "a"
+
+
+LONG = Reply(
+    [b": " + b"x" * 2**20 + b"\n\n"] * 9
+    + [b'data: {"choices": [{"delta": {"content": "a"}}]}\n\n', b"data: [DONE]\n\n"],
+    pause=0.03,
+)
+
+
+@pytest.mark.parametrize(("users", "told"), [(1, None), (8, "the answer is larger than 8 MiB")])
+def test_an_answer_may_be_the_longer_the_fewer_are_under_way(tmp_path: Path, users: int, told: str | None) -> None:
+    with replay(LONG) as server:
+        rows = rows_of(server.url, tmp_path, parallel=users, number=users, max_error_rate=1)
+    assert {row["error"] for row in rows} == {told}
