@@ -25,6 +25,7 @@ TokenSource = Literal["server", "tokenizer", "estimate", "plugin"]
 Status = Literal["running", "finished", "interrupted"]
 Arrival = Literal["poisson", "constant", "gamma"]
 RampShape = Literal["linear", "exponential"]
+Salt = Literal["none", "run", "request"]
 Pumped = Literal["again", "once"]
 """Prompts of the driver's iterable: it is read again for each point of a sweep, or once for all of them."""
 

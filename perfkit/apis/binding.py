@@ -236,7 +236,7 @@ class BoundApi:
 
 
 def bind_api(cls: type, arguments: Arguments) -> BoundApi:
-    """Make an instance of a plugin class and say how it is to be called.
+    """Make an instance of a plugin class and say how it is to be called; of several models it asks the first.
 
     Examples
     --------
@@ -245,6 +245,8 @@ def bind_api(cls: type, arguments: Arguments) -> BoundApi:
     >>> bound.generation, bound.sends, bound.url
     ('C', False, 'http://localhost:8000/v1/chat/completions')
     """
+    if isinstance(arguments.model, tuple):
+        arguments = arguments.replace(model=arguments.models[0][0])
     if not callable(getattr(cls, "build_request", None)):
         raise UsageError(f"{cls.__module__}.{cls.__qualname__} has no build_request(messages, param)")
     # Only where the class itself says so: a subclass may send what its base does not.

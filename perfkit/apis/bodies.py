@@ -228,10 +228,10 @@ class BodyApi(DefaultApiPlugin):
         """Make the body of messages, of a prompt, or of a whole body."""
         param = param or self.param
         asked, fields = apart(messages)
-        body, placed = from_template(param.query_template, asked, param.model)
+        body, placed = from_template(param.query_template, asked, param.model_name)
         if asked is not None and not placed:
             body.update(self.asking(asked, param))
-        return self.finished(with_model({**body, **fields}, param.model), param)
+        return self.finished(with_model({**body, **fields}, param.model_name), param)
 
     def asking(self, asked: Any, param: Arguments) -> dict[str, Json]:
         """Return the field or fields that ask."""

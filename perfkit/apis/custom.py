@@ -25,7 +25,7 @@ class Custom(BodyApi):
     def build_request(self, messages: Any, param: Arguments | None = None) -> dict[str, Json] | None:
         """Make the body of messages, of a prompt, or of a whole body."""
         param = param or self.param
-        body, placed = from_template(param.query_template, messages, param.model)
+        body, placed = from_template(param.query_template, messages, param.model_name)
         if placed:
             return with_extras(body, param)
         return super().build_request(messages, param)

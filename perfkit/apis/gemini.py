@@ -43,7 +43,7 @@ class Gemini(BodyApi):
     def __init__(self, param: Arguments | None = None) -> None:
         super().__init__(param)
         verb = "streamGenerateContent?alt=sse" if self.param.stream else "generateContent"
-        self.path = f"/v1beta/models/{(self.param.model or '').removeprefix('models/')}:{verb}"
+        self.path = f"/v1beta/models/{(self.param.model_name or '').removeprefix('models/')}:{verb}"
 
     def headers(self, param: Arguments) -> dict[str, str]:
         """Return the key under the name this API wants."""

@@ -134,7 +134,7 @@ class Embeddings(DefaultApiPlugin):
         """
         param = param or self.param
         body = {"input": _texts(messages)} if not isinstance(messages, dict) else messages
-        return with_extras(with_model(body, param.model), param)
+        return with_extras(with_model(body, param.model_name), param)
 
 
 def _texts(messages: Any) -> str | list[str]:
@@ -174,4 +174,4 @@ class Rerank(DefaultApiPlugin):
         param = param or self.param
         if not isinstance(messages, dict) or not {"query", "documents"} <= messages.keys():
             raise UsageError("the API rerank needs items with query and documents; the dataset 'rerank' yields them")
-        return with_extras(with_model(messages, param.model), param)
+        return with_extras(with_model(messages, param.model_name), param)

@@ -28,7 +28,7 @@ class Verbatim(DefaultApiPlugin):
         param = param or self.param
         if not isinstance(messages, dict):
             raise UsageError(f"the api verbatim sends whole bodies, got {type(messages).__name__}")
-        body = with_extras(with_model(messages, param.model if "model" in messages else None), param)
+        body = with_extras(with_model(messages, param.model_name if "model" in messages else None), param)
         if hides_keys(body):
             raise UsageError("the bodies were stored without the keys in them; give these again with extra_args")
         return body

@@ -72,9 +72,10 @@ def add_options(
     hints = get_type_hints(declared)
     chosen = titles if groups is None else groups
     titled = {name: parser.add_argument_group(title) for name, title in titles.items() if name in chosen}
+    words = any(not each.option_strings and not isinstance(each, _Url) for each in parser._actions)
     for field in dataclasses.fields(declared):
         if field.metadata["group"] in titled and field.name != leave_out:
-            _add(titled[field.metadata["group"]], field, hints[field.name])
+            _add(titled[field.metadata["group"]], field, hints[field.name], words=words)
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -115,8 +116,11 @@ def given(options: argparse.Namespace, declared: type = Arguments) -> dict[str, 
     return {**config, **words}
 
 
-def _add(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]", hint: Any) -> None:
-    """Add the option of one field. Values are checked by the dataclass, so that the sentence is the same everywhere."""
+def _add(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]", hint: Any, *, words: bool) -> None:
+    """Add the option of one field. Values are checked by the dataclass, so that the sentence is the same everywhere.
+
+    Of a command that takes ``words`` of its own, such as a file, ``--model`` takes one, as it always has, and repeats.
+    """
     flags = [*field.metadata["flags"], f"--{field.name.replace('_', '-')}"]
     keywords: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS, "help": _help(field)}
     kinds = set(get_args(hint)) or {hint}
@@ -131,6 +135,8 @@ def _add(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]", hint
         keywords |= {"nargs": "+"} if field.metadata.get("many") else {}
         keywords |= {"action": Several} if field.metadata.get("many") and (numeric or Any in kinds) else {}
         keywords |= {"nargs": "*", "action": _TrueOrSome} if bool in kinds and field.metadata.get("many") else {}
+        if field.metadata.get("many") and field.name == "model":
+            keywords |= {"nargs": 1 if words else "+", "action": Several}
     group.add_argument(*flags, **keywords)
 
 
@@ -146,7 +152,8 @@ class Several(argparse.Action):
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
         """Keep them."""
-        setattr(namespace, self.dest, _without_url(parser, namespace, values))
+        before = getattr(namespace, self.dest, []) if self.nargs == 1 else []
+        setattr(namespace, self.dest, [*before, *_without_url(parser, namespace, values)])
 
 
 def _without_url(parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: list[Any]) -> list[Any]:

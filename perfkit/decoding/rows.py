@@ -46,6 +46,8 @@ class Request:
     session_id: str | None = None
     turn: int = 1
     cycle: int = 0
+    model: str | None = None
+    """Asked for where the body does not say it: in the path, or by the plugin that sends it."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ class Decoder:
             "worker": self.worker,
             "scheduled_time": self.clock.unix(request.scheduled),
             "dataset_row": request.row,
+            "request_model": model if isinstance(model := body.get("model"), str) else request.model,
             **prompt_columns(body),
         }
 

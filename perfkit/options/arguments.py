@@ -19,8 +19,9 @@ from perfkit.errors import UsageError
 from perfkit.options.coercion import read_settings
 from perfkit.options.described import default_value, described, with_section
 from perfkit.options.names import as_fields, unknown
+from perfkit.options.units import weighted
 from perfkit.options.validation import as_tuple, check, normalised
-from perfkit.records import Arrival, Json, ListedModel, RampShape
+from perfkit.records import Arrival, Json, ListedModel, RampShape, Salt
 from perfkit.secrets import Secret, masked, read_text, shown_headers, shown_url, without_prompts
 
 
@@ -97,7 +98,12 @@ class Arguments:
 
     # What is asked, and whom.
     url: str = option("http://localhost:8000", "endpoint; a base URL gains the API's path", group="target")
-    model: str | None = option(None, "model name; default: the one the server has", group="target")
+    model: str | Sequence[str] | None = option(
+        None,
+        "model name; several share the requests, NAME=WEIGHT by weight; default: the one the server has",
+        group="target",
+        many=True,
+    )
     api: str | type = option("openai", "API plugin, by its registered name or file.py", group="target", work="noted")
     api_key: str | None = option(None, "key: env:NAME, @file, or the key itself", group="target", secret=True)
     headers: Mapping[str, str] = option({}, "extra HTTP headers, NAME=VALUE", group="target", repeat=True)
@@ -199,6 +205,14 @@ class Arguments:
     )
     apply_chat_template: bool | None = option(None, "send messages; default: by the URL", group="prompts", work=True)
     tokenizer_path: str | None = option(None, "folder of a tokenizer", group="prompts", work="noted")
+    salt: Salt = option(
+        "none",
+        "begin prompts with a few characters that no earlier run had, so that the server's prefix cache knows none of "
+        "them: the same in all requests of the run, or others in each request",
+        group="prompts",
+        choices=("none", "run", "request"),
+        work=True,
+    )
     shuffle: bool = option(False, "take the items in an order drawn from prompt_seed", group="prompts", work=True)
 
     # The request body.
@@ -323,6 +337,24 @@ class Arguments:
     def load(self) -> str:
         """``"open"`` when a rate is given, else ``"closed"``."""
         return "open" if self.rate is not None else "closed"
+
+    @property
+    def models(self) -> tuple[tuple[str | None, float], ...]:
+        """The models that are asked, each with its weight among them; None is the server's one.
+
+        Examples
+        --------
+        >>> Arguments(model=["base", "lora=3"]).models
+        (('base', 1.0), ('lora', 3.0))
+        """
+        return weighted("model", as_tuple(self.model)) or ((None, 1.0),)
+
+    @property
+    def model_name(self) -> str | None:
+        """The model, or of several their names in one text."""
+        if self.model is None or isinstance(self.model, str):
+            return self.model
+        return ", ".join(str(name) for name, _ in self.models)
 
     def prompt_text(self) -> str | None:
         """Return the text of ``prompt``, read from its file if it is given as ``@file``.

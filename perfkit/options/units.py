@@ -12,7 +12,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any, Final, Literal, NamedTuple
 
@@ -43,6 +43,33 @@ class Amount(NamedTuple):
 
     value: float
     kind: Kind
+
+
+def weighted(name: str, values: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """Read names that share something, each with its weight: ``NAME=WEIGHT``, or a name alone, which weighs 1.
+
+    One name alone is taken as it is.
+
+    Examples
+    --------
+    >>> weighted("model", ["a", "b=2.5", "c=x"])
+    (('a', 1.0), ('b', 2.5), ('c=x', 1.0))
+    >>> weighted("model", ["a=3"])
+    (('a=3', 1.0),)
+    """
+    if len(values) == 1:
+        return ((values[0], 1.0),)
+    found: dict[str, float] = {}
+    for value in values:
+        thing, sign, spelt = value.rpartition("=")
+        number = _NUMBER.fullmatch(spelt) if sign else None
+        thing, weight = (value, 1.0) if number is None or number[3] else (thing, float(spelt))
+        if not thing or thing in found:
+            raise UsageError(f"{name} takes names that differ, got {value!r}{' twice' if thing else ''}")
+        if not 0 < weight < math.inf:
+            raise UsageError(f"{name}: the weight of {thing!r} must be above 0, got {spelt}")
+        found[thing] = weight
+    return tuple(found.items())
 
 
 def scaled(digits: str, factor: float) -> float:

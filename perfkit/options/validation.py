@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from perfkit.errors import UsageError
 from perfkit.options.coercion import as_mapping, typed, undecodable
-from perfkit.options.units import amount, duration, rate, share, steps
+from perfkit.options.units import amount, duration, rate, share, steps, weighted
 from perfkit.registry import APIS
 from perfkit.secrets import Secret, from_environment, resolve, seal, shown_url, template_keys
 
@@ -111,7 +111,9 @@ def _one_or_many(name: str, value: Sequence[Any]) -> Any:
     many = tuple(value)
     if not many and name in ("number", "parallel", "rate"):
         raise UsageError(f"{name} is empty; give a number, or several for a sweep")
-    return many[0] if len(many) == 1 and name in ("number", "parallel", "rate") else many
+    if not many and name == "model":
+        raise UsageError("model is empty; give a name, several, or leave it out for the one that the server has")
+    return many[0] if len(many) == 1 and name in ("number", "parallel", "rate", "model") else many
 
 
 def check(arguments: Any) -> None:
@@ -137,6 +139,7 @@ def check(arguments: Any) -> None:
         and _has_port(parts),
         f"url must look like http://host:port, got {shown_url(arguments.url)!r}",
     )
+    weighted("model", as_tuple(arguments.model))
     _check_scrape(arguments)
     dataset = arguments.dataset
     if not (dataset is None or isinstance(dataset, Iterable) or hasattr(dataset, "columns")):

@@ -114,6 +114,7 @@ RESULT = (
     Column("server_decode_time", "REAL", "s", "as the server says: from the first token to the last"),
     Column("draft_tokens", "INTEGER", "tokens", "proposed by the server's draft model"),
     Column("accepted_tokens", "INTEGER", "tokens", "of these, the ones that the model took"),
+    Column("request_model", "TEXT", "", "model that its body asks for"),
 )
 
 RUN = (
@@ -219,7 +220,7 @@ TABLES = {
 RESULT_NAMES = tuple(column.name for column in RESULT)
 ADDED = (
     *("first_answer_latency", "server_queue_time", "server_prefill_time", "server_ttft", "server_decode_time"),
-    *("draft_tokens", "accepted_tokens"),
+    *("draft_tokens", "accepted_tokens", "request_model"),
 )
 """Columns of ``result`` that files of earlier versions lack: NULL there."""
 NARROW = tuple(column.name for column in RESULT if not column.wide)

@@ -185,7 +185,7 @@ def _arguments(url: str | Arguments | None, given: Mapping[str, Any]) -> Argumen
         base = Arguments.from_mapping({**({"url": url} if url is not None else {}), **given})
     if base.number is None and base.duration is None:
         base = base.replace(number=NUMBER)
-    return base.replace(name=base.name or f"{default_name(base.model)}-capacity")
+    return base.replace(name=base.name or f"{default_name(base.model_name)}-capacity")
 
 
 class _Search:

@@ -46,7 +46,7 @@ class Server:
 
 @takes_options
 def repeat(url: str | Arguments | None = None, /, *, count: int, watch: Watch | None = None, **given: Any) -> "Runs":
-    """Measure one load several times, each time with the next prompts of its dataset.
+    """Measure one load several times, each time with the next prompts of its dataset, or with the same ones and a salt.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def repeat(url: str | Arguments | None = None, /, *, count: int, watch: Watch | 
     for number in range(count):
         arguments = base.replace(dataset_offset=_wrapped(base, offset), tags={**base.tags, "repeat": str(number + 1)})
         runs = _measure(arguments, f"run {number + 1} of {count}", watch)
-        offset += _sent(runs)
+        offset += _sent(runs) if base.salt == "none" else 0
         run_ids += [run.run_id for run in runs.members]
     return _opened(base, run_ids)
 
@@ -98,7 +98,8 @@ def ab(
     url_a, url_b : str
         The endpoints; A is the baseline. They may be the same where commands start another server behind it.
     repeat : int
-        How many rounds. Each has the next prompts of the dataset, or the second would measure the prefix cache.
+        How many rounds. Each has the next prompts of the dataset, or the second would measure the prefix cache; with
+        ``salt="run"`` all have the same ones, new to the cache.
     start_a, stop_a, start_b, stop_b : str, optional
         Shell commands that start and stop a side's server in each round, so that what a restart changes counts, too,
         and one GPU need not hold both. Without ``stop``, what ``start`` runs is ended by SIGTERM.
@@ -144,7 +145,8 @@ def ab(
             own = arguments.replace(url=servers[side].url, name=side)
             with _served(servers[side], start_timeout):
                 runs = _measure(own, f"{side}, round {number + 1} of {repeat}", watch)
-            offset = max(offset, arguments.dataset_offset + _sent(runs))
+            if base.salt == "none":
+                offset = max(offset, arguments.dataset_offset + _sent(runs))
             run_ids += [run.run_id for run in runs.members]
     return _opened(base, run_ids).compare("A", match=_matched(base), noise=noise)
 
@@ -164,7 +166,7 @@ def _shared(url: str | Arguments | None, given: Mapping[str, Any], count: int) -
         base = Arguments.from_mapping({**({"url": url} if url is not None else {}), **given})
     if isinstance(base.dataset, Iterator):
         raise UsageError("prompts that can be read only once cannot be repeated; give dataset a list, a name or a file")
-    name = base.name or default_name(base.model)
+    name = base.name or default_name(base.model_name)
     return base.replace(name=name, db=base.db or str(Path("outputs") / f"{name.replace('/', '_')}.db"))
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from perfkit.decoding.clock import RunClock
 from perfkit.decoding.exchange import Exchange
-from perfkit.errors import MISTAKES, PerfkitError, StorageError
+from perfkit.errors import MISTAKES, PerfkitError, StorageError, UsageError
 from perfkit.loadgen.arrivals import Share
 from perfkit.loadgen.datasets import open_dataset, prompts
 from perfkit.loadgen.recorder.evidence import STORED, calibrated, seen
@@ -168,11 +168,15 @@ class Recorder:
     def _begin(self, arguments: Arguments, run_id: str, clock_offset: int, share: Share, more: Row) -> None:
         self._remarks.begin()
         api = bind_api(self._api_class, arguments)
-        row = {**run_row(arguments, run_id=run_id, url=api.url, model=arguments.model), **more}
+        row = {**run_row(arguments, run_id=run_id, url=api.url, model=arguments.model_name), **more}
         if share.index == 0:  # the first worker speaks for all
             self._store.begin_run({**row, "clock_offset": clock_offset})
         groups: Iterator[Sequence[Prompt]]
         if api.generation == "llmuses":
+            if len(arguments.models) > 1:
+                raise UsageError(f"this plugin makes its bodies by itself: give one model, got {arguments.model_name}")
+            if arguments.salt != "none":
+                raise UsageError(f"this plugin makes its bodies by itself, and salts none; got salt={arguments.salt!r}")
             groups = conversations(Prompt(body, row=row) for row, body in enumerate(api.bodies(arguments)))
         elif self._pumped is None:
             groups = conversations(self._dataset(arguments, share, row))

@@ -9,11 +9,23 @@ from typing import NamedTuple
 from perfkit.decoding.rows import Request
 from perfkit.errors import PluginFailure
 from perfkit.loadgen.arrivals import WHOLE, Share
+from perfkit.loadgen.datasets.salt import Salted
 from perfkit.plugins import BoundApi
 from perfkit.records import Json, Phase, Prompt
 
 Frame = Callable[[bytes, dict[str, str]], bytes]
 """Makes the whole request of a body's bytes and the headers that belong to them."""
+
+
+class Maker(NamedTuple):
+    """What makes a request of a prompt: an API, bound to a model, and what frames its body."""
+
+    api: BoundApi
+    frame: Frame
+
+
+MakerOf = Callable[[int], Maker]
+"""Which of several makes the requests of a conversation, or of a prompt alone, by its place among the arrivals."""
 
 
 @dataclass(slots=True)
@@ -32,6 +44,8 @@ class Planned:
     scheduled: int | None = None
     position: int = 0
     """Where it stands among the arrivals: conversations count once."""
+    maker: Maker | None = None
+    """What made it, and makes the turns that follow."""
     turns: tuple[Prompt, ...] = ()
     """Of a conversation: the turns that follow, asked after this one's answer."""
     group: Sequence[Prompt] = ()
@@ -51,6 +65,7 @@ class Planned:
             prompt.session_id,
             prompt.turn,
             prompt.cycle,
+            self.maker.api.arguments.model_name if self.maker is not None else None,
         )
 
 
@@ -80,12 +95,12 @@ class Ready(NamedTuple):
 
 def plan(
     groups: Iterator[Sequence[Prompt]],
-    api: BoundApi,
-    request: Frame,
+    maker_of: MakerOf,
     *,
     number: int | None = None,
     preflight: bool = False,
     share: Share = WHOLE,
+    salted: Salted = lambda prompt, _: prompt,
 ) -> Iterator[Planned]:
     """Make requests of prompts, numbered from 0.
 
@@ -94,12 +109,12 @@ def plan(
     kept for them. No more is taken of ``groups`` than is needed.
     """
     if preflight:
-        first, groups = _with_preflight(groups, api, request)
+        first, groups = _with_preflight(groups, maker_of(0), salted)
         if first is not None and share.index == 0:
             yield first
     seq = position = 0
     while (number is None or seq < number) and (group := next(groups, None)) is not None:
-        planned = build(group[0], api, request) if share.mine(position) else None
+        planned = build(salted(group[0], position), maker_of(position)) if share.mine(position) else None
         if planned is not None:
             planned.seq, planned.position, planned.group = seq, position, group
             planned.turns = tuple(group[1 : None if number is None else number - seq])
@@ -119,16 +134,17 @@ def conversations(prompts: Iterable[Prompt]) -> Iterator[list[Prompt]]:
                 yield [prompt]
 
 
-def build(prompt: Prompt, api: BoundApi, request: Frame) -> Planned | None:
+def build(prompt: Prompt, maker: Maker) -> Planned | None:
     """Make the request of one prompt, None if the plugin skips it."""
+    api = maker.api
     try:
         body = api.build(prompt)
         if body is None or api.sends:
-            return None if body is None else Planned(None, prompt, body, b"")
+            return None if body is None else Planned(None, prompt, body, b"", maker=maker)
         data, headers = api.encode(body)
     except PluginFailure as error:
-        return Planned(None, prompt, None, b"", error=str(error))
-    return Planned(None, prompt, body, request(data, headers))
+        return Planned(None, prompt, None, b"", error=str(error), maker=maker)
+    return Planned(None, prompt, body, maker.frame(data, headers), maker=maker)
 
 
 def following(planned: Planned, output: str) -> Prompt:
@@ -148,7 +164,7 @@ def _said(content: Json) -> list[Json]:
 
 
 def _with_preflight(
-    groups: Iterator[Sequence[Prompt]], api: BoundApi, request: Frame
+    groups: Iterator[Sequence[Prompt]], maker: Maker, salted: Salted
 ) -> tuple[Planned | None, Iterator[Sequence[Prompt]]]:
     """Make the preflight request of the first prompt; return it, and all prompts.
 
@@ -157,7 +173,7 @@ def _with_preflight(
     """
     for group in groups:
         first = group[0]
-        planned = build(first, api, request)
+        planned = build(salted(first, None), maker)
         if planned is None:
             continue
         planned.phase = "preflight"

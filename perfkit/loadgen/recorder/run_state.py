@@ -2,19 +2,21 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import count, islice
 from time import monotonic, process_time
 
 from perfkit.decoding.clock import RunClock
 from perfkit.decoding.rows import Decoder
 from perfkit.loadgen.arrivals import Share
-from perfkit.loadgen.choices import drawn
+from perfkit.loadgen.choices import Choice, drawn
+from perfkit.loadgen.datasets.salt import salting
 from perfkit.loadgen.recorder.evidence import Stopwatch
-from perfkit.loadgen.recorder.requests import Planned, Ready, build, following, plan
+from perfkit.loadgen.recorder.requests import Maker, Planned, Ready, build, following, plan
 from perfkit.loadgen.serialization import unpacked
 from perfkit.loadgen.transport.target import Target
 from perfkit.options.arguments import Arguments
-from perfkit.plugins import BoundApi
+from perfkit.plugins import BoundApi, bind_api
 from perfkit.records import Batch, Prompt
 from perfkit.runfile.writer import Row
 from perfkit.secrets import Scrubber, keys_in, secrets_in, template_keys
@@ -81,10 +83,25 @@ class RunState:
         self._numbers = count()
         self._with_bodies = api.sends
         number = arguments.number if isinstance(arguments.number, int) else None
-        self._api = api
-        self._request = Target.of(api.url, dict(api.headers)).request
-        preflight = arguments.preflight
-        self._plan = plan(groups, api, self._request, number=number, preflight=preflight, share=share)
+        self._plan = plan(
+            groups,
+            self._makers(api).of,
+            number=number,
+            preflight=arguments.preflight,
+            share=share,
+            salted=salting(arguments.salt, run_id),
+        )
+
+    def _makers(self, api: BoundApi) -> "Choice[Maker]":
+        """Return what makes the requests: the API, or one bound to each of several models, by weight."""
+        models = self.arguments.models
+        apis = [api]
+        if len(models) > 1:
+            bound = [bind_api(type(api.api), self.arguments.replace(model=name)) for name, _ in models]
+            apis = [replace(each, keys=api.keys) for each in bound]  # what they sign with is scrubbed like the run's
+        makers = [Maker(each, Target.of(each.url, dict(each.headers)).request) for each in apis]
+        weights = [weight for _, weight in models]
+        return Choice(list(zip(makers, weights, strict=True)), self.arguments.prompt_seed, "model")
 
     def next_requests(self, most: int) -> list[Ready]:
         """Make up to ``most`` requests; fewer when the plan ends, which sets ``ended``."""
@@ -98,7 +115,7 @@ class RunState:
         """Make the next turn of a conversation; None when the answer failed, which ends it."""
         if output is None:
             return None
-        made = build(following(planned, output), self._api, self._request)
+        made = build(following(planned, output), planned.maker) if planned.maker is not None else None
         if made is None:
             return None
         made.seq = None if planned.seq is None else planned.seq + 1
@@ -125,7 +142,7 @@ class RunState:
             bool(planned.turns),
             self._cancel_after(planned.seq),
             (prompt.row, prompt.request_id, prompt.session_id, prompt.turn, prompt.cycle),
-            (*keys_in(planned.body or {}), *self._api.keys),
+            (*keys_in(planned.body or {}), *self.decoder.api.keys),
         )
         planned.data = b""  # the loop has it now
         return ready

@@ -7,7 +7,7 @@ it: the others go on, and the run says which share is missing. Whether too many 
 
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic, time
@@ -128,7 +128,7 @@ class WorkerGroup:
             self.stop()
         self._listen(event)
 
-    def _model(self, told: str | None) -> str | None:
+    def _model(self, told: str | None) -> str | Sequence[str] | None:
         """Return the model as the first worker completed it, known as listed where nobody gave one."""
         given = self._work.arguments.model
         return ListedModel(told) if given is None and told is not None else given

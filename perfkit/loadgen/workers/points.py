@@ -182,7 +182,7 @@ async def _points(
     if here and work.share.index == 0:
         recover(path)
     await recorder.open(str(path))
-    report({"event": "file", "path": str(path), "name": arguments.name, "model": arguments.model})
+    report({"event": "file", "path": str(path), "name": arguments.name, "model": arguments.model_name})
     points = arguments.points()
     wanted = work.resumed.points if work.resumed else range(len(points))
     sweep: dict[str, Any] = {}
@@ -230,7 +230,7 @@ async def _completed(work: Work, api: type) -> Arguments:
             named = work.bodies_name_models or (work.pumped is None and name_models(arguments))
             if not (bound.sends or (named and isinstance(error, UsageError))):
                 raise
-    return arguments if arguments.name is not None else arguments.replace(name=default_name(arguments.model))
+    return arguments if arguments.name is not None else arguments.replace(name=default_name(arguments.model_name))
 
 
 def run_file(arguments: Arguments) -> Path:

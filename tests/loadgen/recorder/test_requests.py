@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from perfkit.loadgen.recorder.requests import Planned, conversations, plan
+from perfkit.loadgen.recorder.requests import Maker, Planned, conversations, plan
 from perfkit.options.arguments import Arguments
 from perfkit.plugins import ApiPluginBase, bind_api
 from perfkit.records import Prompt
@@ -26,7 +26,7 @@ API = bind_api(Letters, Arguments(model="m"))
 
 
 def planned(prompts: Iterable[Prompt], **given: Any) -> list[Planned]:
-    return list(plan(conversations(prompts), API, lambda body, headers: b"POST " + body, **given))
+    return list(plan(conversations(prompts), lambda _: Maker(API, lambda body, headers: b"POST " + body), **given))
 
 
 def letters(text: str, **more: Any) -> list[Prompt]:
@@ -88,5 +88,5 @@ def test_prompts_are_taken_as_they_are_needed() -> None:
             taken.append(row)
             yield Prompt("a", row=row)
 
-    requests = plan(conversations(endless()), API, lambda body, headers: body, number=5)
+    requests = plan(conversations(endless()), lambda _: Maker(API, lambda body, headers: body), number=5)
     assert len(list(requests)) == len(taken) == 5
