@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
     home = tmp_path_factory.mktemp("lab")
     for users, name in ((1, "tp2"), (8, "<i>tp4</i>")):
         rows = [request(i, i, ttft=0.05 * users + 0.01 * i, gaps=(0.02,) * (5 + i % 7)) for i in range(60)]
-        write_run(home / "runs.db", rows, name=name, parallel=users)
+        write_run(home / "runs.db", rows, name=name, parallel=8)
     cells = [
         "import perfkit as pk\nserver = pk.simulate(ttft=0.02, itl=0.002)",
         "pk.explore('runs.db')",
@@ -162,6 +162,17 @@ def test_runs_are_searched_and_marked(page):
         page.screenshot(path=f"{folder}/runs.png")
     page.get_by_role("button", name="none").click()
     tab(page, "Chart")
+
+
+def test_two_runs_are_compared_with_the_baseline_that_is_chosen(page):
+    tab(page, "Compare")
+    control(page, "baseline").locator("select").select_option("<i>tp4</i>")
+    code_holds(page, '.compare("<i>tp4</i>")')
+    page.get_by_text(
+        "A difference between tp2 and <i>tp4</i> at 8 users cannot be claimed from one run each"
+    ).wait_for()
+    page.locator("th:visible").get_by_text("against <i>tp4</i>", exact=True).wait_for()
+    page.locator("img[src^='blob:']:visible, img[src^='data:']:visible").first.wait_for()
 
 
 def test_a_chart_is_exported_and_looked_at(page, folder):
