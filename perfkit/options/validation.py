@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
@@ -45,7 +46,7 @@ def normalised(arguments: Any) -> dict[str, Any]:
         changed |= _of_socket(arguments)
     elif isinstance(now["url"], str):
         changed |= {"url": _with_scheme(now["url"])}
-    if isinstance(now["scrape"], (str, tuple)):
+    if isinstance(now["scrape"], (str, tuple, NoneType)):
         changed["scrape"] = tuple(map(_with_scheme, as_tuple(now["scrape"]))) or False
     return changed
 
@@ -200,7 +201,7 @@ def _check_transport(arguments: Any) -> None:
 
 
 def _check_scrape(arguments: Any) -> None:
-    if arguments.scrape is False or arguments.scrape is None:
+    if arguments.scrape is False:
         return
     _require(
         arguments.workers != 0,

@@ -194,6 +194,7 @@ def test_keys_and_headers_go_to_the_endpoint_alone():
         ("gpu:9400/metrics", ("http://gpu:9400/metrics",)),
         (["http://a/m", "b:1/m"], ("http://a/m", "http://b:1/m")),
         ([], False),
+        (None, False),
     ],
 )
 def test_scrape_takes_yes_no_or_urls(given, kept):
