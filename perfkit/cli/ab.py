@@ -6,7 +6,7 @@ from perfkit.cli.interruption import interruptible
 from perfkit.cli.jobs import advise
 from perfkit.cli.json_output import add_json, to_json
 from perfkit.cli.parser import add_config, add_options, given
-from perfkit.cli.watching import watched
+from perfkit.cli.watching import add_quiet, watcher
 
 DESCRIPTION = (
     "Compare two servers: in each round both are measured, in random order, with the same prompts, "
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--start-timeout", type=float, default=600.0, metavar="SECONDS", help="wait for a started server [600]"
     )
     add_json(parser, "the comparison")
+    add_quiet(parser)
     add_config(parser)
     add_options(parser, leave_out="url")
 
@@ -40,12 +41,11 @@ def run(options: argparse.Namespace) -> int:
     words = given(options)
     advise(words)
     names = ("repeat", "start_a", "stop_a", "start_b", "stop_b", "start_timeout")
+    rounds = {name: getattr(options, name) for name in names}
     with interruptible():
         from perfkit.runner.repeat import ab
 
-        found = ab(
-            options.url_a, options.url_b, watch=watched, **{name: getattr(options, name) for name in names}, **words
-        )
+        found = ab(options.url_a, options.url_b, watch=watcher(options), **rounds, **words)
     print(to_json(found.to_dict()) if options.json else found)
     if not options.json:
         path = found.results[0].pairing.baseline_runs[0].source.path if found.results else words.get("db")

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 import perfkit as pk
 from perfkit.analysis.text_table import plain
+from perfkit.cli.json_output import add_json, to_json
 from perfkit.cli.sources import add_pick
+from perfkit.records import Json
 from perfkit.runfile.annotations import read_tags
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--remove", dest="removed", action="store_true", default=None, help="leave them out from now on"
     )
     either.add_argument("--restore", dest="removed", action="store_false", default=None, help="bring removed ones back")
+    add_json(parser, "what they are called now")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,10 +41,19 @@ def run(options: argparse.Namespace) -> int:
     before = {(run.source.path, run.run_id): run for run in (*runs.members, *runs.left_out)}
     tags = read_tags(options.tag)
     after = runs.annotate(*options.pick, name=options.name, tags=tags, note=options.note, removed=options.removed)
-    for run in (*after.members, *after.left_out):
-        if run.record is not before[run.source.path, run.run_id].record:
-            print(plain(_described(run)))
+    every = (*after.members, *after.left_out)
+    changed = [run for run in every if run.record is not before[run.source.path, run.run_id].record]
+    if options.json:
+        print(to_json([_recorded(run) for run in changed]))
+        return 0
+    for run in changed:
+        print(plain(_described(run)))
     return 0
+
+
+def _recorded(run: "Run") -> dict[str, Json]:
+    told = {"run": run.label, "run_id": run.run_id, "tags": dict(run.tags), "note": run.record.get("note")}
+    return {**told, "removed": run.is_removed, "path": run.source.path}
 
 
 def _described(run: "Run") -> str:

@@ -6,7 +6,7 @@ import sys
 from perfkit.cli.interruption import Interrupted, interruptible
 from perfkit.cli.jobs import conclude
 from perfkit.cli.json_output import add_json
-from perfkit.cli.watching import watched
+from perfkit.cli.watching import add_quiet, watcher
 
 DESCRIPTION = "Follow the job that writes a run file, and print its summary. Ctrl-C leaves it running."
 
@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``attach`` takes."""
     parser.add_argument("file", nargs="?", help="the run file, a folder or a run's name; default: the newest job")
     add_json(parser, "the summary")
+    add_quiet(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -24,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     job = attach(options.file)
     with interruptible():
         try:
-            with watched(job):
+            with watcher(options)(job):
                 job.wait()
         except Interrupted as interruption:
             again = f"follow it again with: perfkit attach {job.path}, end it with: perfkit stop {job.path}"

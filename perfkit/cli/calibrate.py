@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perfkit.cli.interruption import interruptible
+from perfkit.cli.json_output import add_json, to_json
+from perfkit.cli.watching import add_quiet
 from perfkit.options.output import written
 
 if TYPE_CHECKING:
@@ -25,21 +27,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stamps", choices=("auto", "kernel", "user"), default="auto", help="whose stamps [auto]")
     parser.add_argument("--out", metavar="FILE", help="keep the result here instead")
     parser.add_argument("--chart", metavar="FILE", help="draw it, too: png, svg or pdf")
+    add_json(parser)
+    add_quiet(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Go through the grid, print it, and keep it."""
     from perfkit.runner.calibration import ITLS, STREAMS, calibrate
 
+    told = None if options.quiet else _say_point
     with interruptible():
-        found = calibrate(options.streams or STREAMS, options.itl or ITLS, stamps=options.stamps, progress=_say_point)
-    print(found)
-    print(f"kept in {found.save(options.out)}")
+        found = calibrate(options.streams or STREAMS, options.itl or ITLS, stamps=options.stamps, progress=told)
+    path = found.save(options.out)
+    if not options.json:
+        print(f"{found}\nkept in {path}")
     if options.chart:
         from perfkit.analysis.plots.canvas import render
 
         chart = Path(options.chart)
-        print(f"drawn in {written(chart, render(found.plot(), chart.suffix.lstrip('.') or 'png'))}")
+        drawn = written(chart, render(found.plot(), chart.suffix.lstrip(".") or "png"))
+        if not options.json:
+            print(f"drawn in {drawn}")
+    if options.json:
+        print(to_json({**found.to_dict(), "file": str(path)}))
     return 0
 
 

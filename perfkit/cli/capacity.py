@@ -6,8 +6,9 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from perfkit.cli.interruption import interruptible
+from perfkit.cli.json_output import add_json, to_json
 from perfkit.cli.parser import Several, add_config, add_options, add_url, given
-from perfkit.cli.watching import watched
+from perfkit.cli.watching import add_quiet, watcher
 from perfkit.options.units import share
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--high", type=float, default=inf, metavar="X", help="largest load to try [none]")
     parser.add_argument("--confidence", default=0.95, type=_share, metavar="X", help="of the bracket [0.95]")
     parser.add_argument("--points", type=int, default=12, metavar="N", help="runs at most [12]")
+    add_json(parser)
+    add_quiet(parser)
     add_config(parser)
     add_options(parser)
 
@@ -42,7 +45,11 @@ def run(options: argparse.Namespace) -> int:
     with interruptible():
         from perfkit.runner.capacity import capacity
 
-        found = capacity(slo=options.slo, progress=_say_point, watch=watched, **search, **words)
+        told = None if options.quiet else _say_point
+        found = capacity(slo=options.slo, progress=told, watch=watcher(options), **search, **words)
+    if options.json:
+        print(to_json({**found.to_dict(), "file": found.path}))
+        return 0
     print(found)
     print(f"\nkept in {found.path}; look again with: perfkit show {found.path}")
     return 0

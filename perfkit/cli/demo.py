@@ -8,6 +8,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from perfkit.cli.interruption import interruptible
+from perfkit.cli.json_output import add_json, to_json
+from perfkit.cli.watching import Watching, add_quiet, watched, watcher
 from perfkit.errors import UsageError
 from perfkit.records import Json
 
@@ -33,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", default="outputs", metavar="DIR", help="where demo.db and the charts go; default: outputs"
     )
+    add_json(parser, "the summary")
+    add_quiet(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,9 +44,13 @@ def run(options: argparse.Namespace) -> int:
     began = perf_counter()
     path = Path(options.to) / "demo.db"
     with interruptible():
-        runs = measured(path)
-        print(runs)
+        runs = measured(path, watcher(options))
+        if not options.json:
+            print(runs)
         charts = drawn(runs, path.parent / "demo")
+    if options.json:
+        print(to_json({**runs.summary().to_dict(), "file": str(path), "charts": list(map(str, charts))}))
+        return 0
     print(f"\nrun file  {path}")
     print(f"charts    {charts[0].parent}/: {', '.join(sorted({chart.stem for chart in charts}))}")
     print(f"took      {perf_counter() - began:.0f} s")
@@ -50,10 +58,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def measured(path: Path) -> "Runs":
+def measured(path: Path, watch: Watching = watched) -> "Runs":
     """Benchmark a simulated server into a new run file; an earlier demo's is replaced."""
     from perfkit.analysis.results.runs import open as open_runs
-    from perfkit.cli.watching import watched
     from perfkit.runner.start import start
     from perfkit.simulator import simulate
 
@@ -62,7 +69,7 @@ def measured(path: Path) -> "Runs":
         print(f"simulated server at {server.url}: 40 slots, 8 ms a token", file=sys.stderr)
         for name, load in (("closed", CLOSED), ("open", OPEN)):
             job = start(server.url, db=str(path), dataset=bodies(600), name=name, **load)
-            with watched(job):
+            with watch(job):
                 job.wait()
     return open_runs(path)
 

@@ -3,6 +3,7 @@
 import argparse
 
 from perfkit.cli.drawing import add_drawn, add_style, open_drawn
+from perfkit.cli.json_output import add_json, to_json
 
 DESCRIPTION = "Write the usual charts, and the table behind each, into a folder."
 
@@ -14,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--chart", nargs="+", metavar="NAME[:METRIC]", help="only these charts")
     parser.add_argument("--format", nargs="+", metavar="KIND", help="of png, svg, pdf, csv, tex")
     add_style(parser)
+    add_json(parser, "the names of the files")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -30,5 +32,6 @@ def run(options: argparse.Namespace) -> int:
         grey=options.grey,
         by=options.by,
     )
-    print("\n".join(map(str, written)))
+    paths = list(map(str, written))
+    print(to_json({"paths": paths}) if options.json else "\n".join(paths))
     return 0

@@ -1,5 +1,6 @@
 """What commands that measure share: follow a job to its end, print its summary, return the exit status."""
 
+import argparse
 import os
 import sys
 import threading
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from perfkit.analysis.notebook.live import Remarked
 from perfkit.cli.interruption import Interrupted
 from perfkit.cli.json_output import to_json
-from perfkit.cli.watching import Log, Requests, watched
+from perfkit.cli.watching import Log, Requests, watcher
 from perfkit.errors import NothingSucceeded, PerfkitError
 from perfkit.options.coercion import as_mapping
 from perfkit.printable import plain
@@ -22,15 +23,15 @@ if TYPE_CHECKING:
     from perfkit.runner.start import Job, Progress
 
 
-def finish(job: "Job", *, as_json: bool) -> int:
+def finish(job: "Job", options: argparse.Namespace) -> int:
     """Follow a job to its end, print the summary, and return the exit status."""
     try:
-        status = follow(job)
+        status = follow(job, options)
     except PerfkitError:
         if job.succeeded:
-            print_summary(job.runs, job, as_json=as_json)
+            print_summary(job.runs, job, as_json=options.json)
         raise
-    status = conclude(job, as_json=as_json, status=status)
+    status = conclude(job, as_json=options.json, status=status)
     if not job.done():  # a plugin holds a thread of this process, which would be waited for
         sys.stdout.flush()
         os._exit(status)
@@ -48,16 +49,17 @@ def conclude(job: "Job | AttachedJob", *, as_json: bool, status: int = 0) -> int
     return status or require_success(runs)
 
 
-def follow(job: "Job") -> int:
+def follow(job: "Job", options: argparse.Namespace) -> int:
     """Watch a job until it ends; return 0, or the exit status of the signal that ended it."""
-    job.listen(Remarked())
+    if not options.quiet:
+        job.listen(Remarked())
     job.listen(_Preparation())
     if job.arguments.log_every_n_query:
         job.listen(Log(job.arguments.log_every_n_query))
     if job.arguments.debug:
         job.listen(Requests())
     try:
-        with watched(job), tracked(job):
+        with watcher(options)(job), tracked(job):
             job.wait()
     except Interrupted as interruption:
         return interruption.status

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from perfkit.cli.drawing import add_drawn, add_style, open_drawn
+from perfkit.cli.json_output import add_json, to_json
 from perfkit.errors import UsageError, nearest
 from perfkit.options.output import written
 
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metric", metavar="NAME", help="ttft, tpot, e2e, ...; default: the chart's own")
     parser.add_argument("--out", metavar="FILE", help="png, svg, pdf or csv, by its ending; default: CHART-METRIC.png")
     add_style(parser)
+    add_json(parser, "the name of the file")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,5 +44,6 @@ def run(options: argparse.Namespace) -> int:
             content = csv(numbers_of(chart, rows_for(runs, chart, metric, by=options.by or "run"), metric, options.by))
         else:
             content = render(runs.plot(chart.name, metric, **by), out.suffix[1:])
-    print(written(out, content))
+    path = written(out, content)
+    print(to_json({"path": str(path)}) if options.json else path)
     return 0

@@ -6,6 +6,7 @@ from perfkit.cli.interruption import interruptible
 from perfkit.cli.jobs import advise, finish
 from perfkit.cli.json_output import add_json
 from perfkit.cli.parser import add_options, add_url, given
+from perfkit.cli.watching import add_quiet
 from perfkit.errors import UsageError
 
 DESCRIPTION = "Send one earlier run's requests again: the same bodies, at the same times, in the same order."
@@ -18,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_url(parser)
     parser.add_argument("--run", metavar="LABEL", help="which run of the file, by label or pattern")
     add_json(parser, "the summary")
+    add_quiet(parser)
     add_options(parser, ("target", "transport", "record"))
     parser.add_argument("--speed", type=float, metavar="X", default=1.0, help="2 plays it twice as fast [1]")
 
@@ -36,4 +38,4 @@ def run(options: argparse.Namespace) -> int:
         chosen = runs.pick(options.run) if options.run else runs
         if len(chosen) != 1:
             raise UsageError(f"replay takes one run; choose with --run: {', '.join(chosen.labels)}")
-        return finish(replay(chosen, str(url) if url else None, **words), as_json=options.json)
+        return finish(replay(chosen, str(url) if url else None, **words), options)

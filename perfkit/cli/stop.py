@@ -2,6 +2,7 @@
 
 import argparse
 
+from perfkit.cli.json_output import add_json, to_json
 from perfkit.errors import UsageError
 
 DESCRIPTION = "Have the job that writes a run file stop sending. What has arrived is kept."
@@ -10,6 +11,7 @@ DESCRIPTION = "Have the job that writes a run file stop sending. What has arrive
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``stop`` takes."""
     parser.add_argument("file", help="the run file, a folder for the newest job in it, or a run's name")
+    add_json(parser, "what was done")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -25,5 +27,9 @@ def run(options: argparse.Namespace) -> int:
         print(f"{error}; the order is in the file")
         return 1
     progress = job.progress
+    if options.json:
+        counts = {"sent": progress.sent, "done": progress.done, "failed": progress.failed}
+        print(to_json({"file": progress.path, **counts}))
+        return 0
     print(f"stopped: {progress.done} requests kept in {progress.path}")
     return 0

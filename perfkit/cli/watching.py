@@ -1,10 +1,11 @@
 """What a terminal shows of a job under way: its line, a log of every n requests, the requests themselves."""
 
+import argparse
 import json
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +27,29 @@ class Listener(Protocol):
 
     def __call__(self, progress: "Progress") -> None:
         """Take the progress, on another thread."""
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """Add ``--quiet``."""
+    meaning = "show no progress, and say nothing of the dataset beforehand; errors are told"
+    parser.add_argument("-q", "--quiet", action="store_true", help=meaning)
+
+
+class Watching(Protocol):
+    """What shows a job until a block ends."""
+
+    def __call__(self, job: "Job | AttachedJob", before: str = "", after: str = "") -> AbstractContextManager[object]:
+        """Show it, with what it is among others."""
+
+
+def watcher(options: argparse.Namespace) -> Watching:
+    """Return what shows a job until a block ends: nothing, if the command is to be quiet."""
+    return unwatched if options.quiet else watched
+
+
+def unwatched(job: "Job | AttachedJob", before: str = "", after: str = "") -> AbstractContextManager[object]:
+    """Show nothing of a job."""
+    return nullcontext()
 
 
 def watched(job: "Job | AttachedJob", before: str = "", after: str = "") -> Line:

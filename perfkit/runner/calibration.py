@@ -21,7 +21,7 @@ import numpy as np
 from perfkit.analysis.notebook.live import Several
 from perfkit.analysis.stats.distribution import percentile
 from perfkit.options.output import written
-from perfkit.records import TOKEN_KINDS
+from perfkit.records import TOKEN_KINDS, Json
 from perfkit.runfile import chunks
 from perfkit.runner.job import Job
 from perfkit.runner.start import start
@@ -254,11 +254,14 @@ class Calibration:
     def save(self, path: str | Path | None = None) -> Path:
         """Store it, by default where later runs look for it; return the path."""
         place = Path(path) if path is not None else stored_path()
+        return written(place, json.dumps(self.to_dict(), indent=1))
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return everything as plain data for JSON."""
         points = [
             {**asdict(point), "lateness": _plain(point.lateness), "outcome": point.outcome} for point in self.points
         ]
-        content = {"host": self.host, "date": self.date, "honest_rate": self.honest_rate, "points": points}
-        return written(place, json.dumps(content, indent=1))
+        return {"host": self.host, "date": self.date, "honest_rate": self.honest_rate, "points": points}
 
 
 def _dots(points: list[Point]) -> tuple[list[float], list[float]]:

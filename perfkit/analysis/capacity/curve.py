@@ -13,6 +13,7 @@ from perfkit.analysis.capacity.posterior import Evidence, find_crossing
 from perfkit.analysis.capacity.search import Belief, Bracket, Tried
 from perfkit.analysis.stats.estimates import Estimate
 from perfkit.analysis.text_table import Cell, as_html, as_text, label, number
+from perfkit.records import Json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,6 +106,18 @@ class Capacity:
             for point, seen, chance, holds, together in self._lines()
         ]
         return pd.DataFrame(rows)
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return everything as plain data for JSON; what is not known is None."""
+        table = self.table.astype(object).where(self.table.notna(), None)
+        return {
+            "axis": self.axis,
+            "objectives": [str(objective) for objective in self.objectives],
+            "confidence": self.confidence,
+            "lower": self.bracket.lower,
+            "upper": self.bracket.upper,
+            "points": [{str(name): value for name, value in row.items()} for row in table.to_dict("records")],
+        }
 
     def _lines(self) -> Iterator[tuple[Point, Seen, float, str, str]]:
         """Yield each objective at each load, in order of load: its chance, whether it holds, and whether all do."""
