@@ -14,9 +14,11 @@ VERBS = {
     "ab": "perfkit:ab",
     "check": "perfkit:check",
     "simulate": "perfkit:simulate",
+    "translate": None,  # of command lines
     "demo": None,  # a notebook has notebooks/01-first-benchmark.ipynb
     "replay": "perfkit:replay",
     "resume": "perfkit:resume",
+    "recover": "perfkit:recover",
     "attach": "perfkit:attach",
     "stop": "perfkit.runner.job:Job.stop",
     "calibrate": "perfkit:calibrate",

@@ -18,6 +18,7 @@ from perfkit.printable import plain
 COMMANDS = {
     "run": "measure an endpoint",
     "check": "send one request and say what came back",
+    "translate": "another tool's command line in perfkit's words",
     "simulate": "serve a simulated endpoint",
     "demo": "benchmark a simulated endpoint and draw the charts",
     "replay": "send an earlier run's requests again",
