@@ -51,14 +51,15 @@ GROUPS = {
         "What was measured, by perfkit or another tool, and everything that is asked of it.",
         ("open", "from_frame", "Runs", "explore", "perfkit.analysis.notebook.explorer.workbench.Explorer",
          "perfkit.analysis.notebook.explorer.state.State", "scrub", "perfkit.analysis.results.scrub.Scrubbed",
-         "decode_cell"),
+         "recover", "perfkit.decoding.pending.Folded", "decode_cell"),
     ),
     "results": Group(
         "What runs return",
         "Tables, comparisons and texts; each prints itself, and has its numbers as a DataFrame.",
         ("perfkit.analysis.results.summary.Summary", "perfkit.analysis.compare.comparison.Comparison",
          "perfkit.analysis.compare.gate.Gate", "perfkit.analysis.definitions.lens.Lens",
-         "perfkit.analysis.compare.slow_requests.Cohorts", "perfkit.analysis.results.show.Shown"),
+         "perfkit.analysis.compare.slow_requests.Cohorts", "perfkit.analysis.results.show.Shown",
+         "perfkit.analysis.results.trend.Trend"),
     ),
     "charts": Group(
         "Charts",

@@ -42,7 +42,7 @@ def public():
 @pytest.mark.slow
 def test_every_public_name_is_described_once():
     described = [reference.place(name) for group in reference.GROUPS.values() for name in group.names]
-    assert sorted(public() - set(described)) == []
+    assert sorted(public() - set(described)) == [], "name them in docs/reference.py"
     assert sorted({name for name in described if described.count(name) > 1}) == []
 
 
@@ -68,7 +68,7 @@ def test_every_page_is_in_the_menu_once(tmp_path):
     build_site.gather(tmp_path, figures=False)
     there = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.md"))
     listed = list(pages_of(tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"]))
-    assert sorted(listed) == there
+    assert sorted(listed) == there, "name them in zensical.toml"
 
 
 @pytest.mark.parametrize(
