@@ -19,6 +19,26 @@ class ListedModel(str):
     __slots__ = ()
 
 
+class Replicas(str):
+    """The first of the URLs that share the requests of a run: whatever needs one address takes this one."""
+
+    every: tuple[str, ...]
+
+    @classmethod
+    def of(cls, urls: Sequence[str]) -> "Replicas":
+        """Put the others behind the first.
+
+        Examples
+        --------
+        >>> shared = Replicas.of(["http://a", "http://b"])
+        >>> shared, shared.every
+        ('http://a', ('http://a', 'http://b'))
+        """
+        first = cls(urls[0])
+        first.every = tuple(urls)
+        return first
+
+
 Phase = Literal["preflight", "warmup", "ramp", "steady", "cooldown"]
 StampSource = Literal["user", "kernel", "plugin"]
 TokenSource = Literal["server", "tokenizer", "estimate", "plugin"]
@@ -26,6 +46,7 @@ Status = Literal["running", "finished", "interrupted"]
 Arrival = Literal["poisson", "constant", "gamma"]
 RampShape = Literal["linear", "exponential"]
 Salt = Literal["none", "run", "request"]
+Balance = Literal["round-robin", "least-in-flight"]
 Pumped = Literal["again", "once"]
 """Prompts of the driver's iterable: it is read again for each point of a sweep, or once for all of them."""
 

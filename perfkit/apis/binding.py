@@ -14,7 +14,7 @@ llmuses     PerfPluginBase                                 perfkit  JSON texts, 
 import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from numbers import Integral
 from typing import Any, Literal
@@ -68,7 +68,7 @@ class BoundApi:
     @property
     def over_http(self) -> bool:
         """True if the URL is one of HTTP."""
-        return self.arguments.url.startswith(("http://", "https://"))
+        return self.arguments.address.startswith(("http://", "https://"))
 
     @property
     def url(self) -> str:
@@ -91,6 +91,10 @@ class BoundApi:
             **{name: value for name, value in defaults.items() if name.lower() not in mine},
             **self.arguments.headers,
         }
+
+    def at(self, url: str) -> "BoundApi":
+        """Return the same, for one of the run's URLs."""
+        return replace(self, arguments=self.arguments.replace(url=url, balance="round-robin"))
 
     def build(self, prompt: Prompt) -> dict[str, Json] | None:
         """Make the body of a prompt; None skips it."""
@@ -256,8 +260,10 @@ def bind_api(cls: type, arguments: Arguments) -> BoundApi:
     tokenizer = load_tokenizer(arguments.tokenizer_path) if arguments.tokenizer_path else None
     generation = generation_of(cls)
     bound = BoundApi(_instance(cls, generation, arguments), generation, arguments, tokenizer)
+    if bound.sends and len(arguments.urls) > 1:
+        raise UsageError(f"{cls.__qualname__} sends by itself, and to one URL; got {len(arguments.urls)}")
     if not (bound.sends or bound.over_http):
-        scheme = arguments.url.partition(":")[0]
+        scheme = arguments.address.partition(":")[0]
         raise UsageError(
             f"perfkit sends to http:// and https://, got {scheme}://; an API for it sends by itself, "
             f"in a process_request of its own, which {cls.__qualname__} has not"

@@ -94,7 +94,7 @@ def published(arguments: Arguments) -> dict[str, Json]:
     from perfkit.analysis.query.server import told_by
     from perfkit.loadgen.scraping.page import NothingPublished, PublishedAt, beside
 
-    page = PublishedAt.of(arguments, beside(arguments.url))
+    page = PublishedAt.of(arguments, beside(arguments.address))
     try:
         series = page.read().values
     except NothingPublished as error:

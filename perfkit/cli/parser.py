@@ -137,6 +137,8 @@ def _add(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]", hint
         keywords |= {"nargs": "*", "action": _TrueOrSome} if bool in kinds and field.metadata.get("many") else {}
         if field.metadata.get("many") and field.name == "model":
             keywords |= {"nargs": 1 if words else "+", "action": Several}
+        if field.metadata.get("many") and field.name == "url":
+            keywords |= {"nargs": 1 if words else "+", "action": _Urls}
     group.add_argument(*flags, **keywords)
 
 
@@ -145,6 +147,13 @@ class _Url(argparse.Action):
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
         setattr(namespace, self.dest, [*getattr(namespace, self.dest, []), values])
+
+
+class _Urls(argparse.Action):
+    """Collect endpoints that share the requests; one is a text."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        setattr(namespace, self.dest, values[0] if len(values) == 1 else values)
 
 
 class Several(argparse.Action):

@@ -92,6 +92,8 @@ class Exchange:
     attempts: int = 1
     connection: int = 0
     connection_use: int = 1
+    target: int = 0
+    """Which of the run's URLs it went to."""
     dns: float | None = None
     connect: float | None = None
     tls: float | None = None

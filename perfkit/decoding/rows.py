@@ -4,7 +4,7 @@ import json
 import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import accumulate
 
 import orjson
@@ -20,7 +20,7 @@ from perfkit.records import UNCONNECTED, Json, Kind, Phase
 from perfkit.runfile import safe_pickle
 from perfkit.runfile.schema import RESULT_NAMES, SHORT_OF
 from perfkit.runfile.writer import Row
-from perfkit.secrets import MASK, SHORTEST, Scrubber, keys_in, masked
+from perfkit.secrets import MASK, SHORTEST, Scrubber, keys_in, masked, shown_url
 
 KEPT_HEADERS = frozenset(
     {"content-type", "server", "date", "retry-after", "x-request-id", "request-id", "via", "location"}
@@ -75,6 +75,11 @@ class Decoder:
     clock: RunClock
     scrub: Scrubber
     tally: Tally = field(default_factory=Tally)
+
+    @cached_property
+    def targets(self) -> tuple[str, ...]:
+        """The run's URLs as they may be stored."""
+        return tuple(map(shown_url, self.api.arguments.urls))
 
     def row(self, request: Request, exchange: Exchange) -> Row:
         """Return the row of ``result`` for one exchange.
@@ -154,6 +159,7 @@ class Decoder:
             "headers_time": unix(exchange.headers),
             "first_byte_time": unix(first_byte),
             "attempts": exchange.attempts,
+            "request_target": self.targets[exchange.target] if exchange.target < len(self.targets) else None,
             "connection": exchange.connection,
             "connection_use": exchange.connection_use,
             "status_code": exchange.status,

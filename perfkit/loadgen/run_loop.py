@@ -5,6 +5,7 @@ import contextlib
 import math
 import sys
 from collections.abc import Callable, Iterable
+from itertools import count
 from time import monotonic, perf_counter_ns, process_time, time
 from typing import Any, TypeGuard
 
@@ -20,7 +21,7 @@ from perfkit.loadgen.recorder.requests import Ready
 from perfkit.loadgen.recorder.run_state import scrubber
 from perfkit.loadgen.scheduler import Load
 from perfkit.loadgen.transport.pool import ConnectFailed, Pool
-from perfkit.loadgen.transport.sender import Sender, Wire
+from perfkit.loadgen.transport.sender import Sender, Spread, Wire
 from perfkit.loadgen.transport.target import Target
 from perfkit.options.arguments import Arguments
 from perfkit.options.doubts import doubts
@@ -318,8 +319,14 @@ class Session:
             )
 
             return aiohttp_sender(self.api, self.arguments)
-        target = Target.of(self.api.url, dict(self.api.headers))
-        return Wire(Pool.of(target, self.arguments, kernel=self.arguments.stamps != "user"))
+        numbers = count(1)
+        wires = []
+        for url in self.arguments.urls:
+            api = self.api if len(self.arguments.urls) == 1 else self.api.at(url)
+            target = Target.of(api.url, dict(api.headers))
+            pool = Pool.of(target, self.arguments, kernel=self.arguments.stamps != "user", numbers=numbers)
+            wires.append(Wire(pool))
+        return wires[0] if len(wires) == 1 else Spread(wires)
 
     def _wanted(self) -> int:
         """Return how many connections this worker's share may need at once."""

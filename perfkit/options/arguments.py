@@ -21,7 +21,7 @@ from perfkit.options.described import default_value, described, with_section
 from perfkit.options.names import as_fields, unknown
 from perfkit.options.units import weighted
 from perfkit.options.validation import as_tuple, check, normalised
-from perfkit.records import Arrival, Json, ListedModel, RampShape, Salt
+from perfkit.records import Arrival, Balance, Json, ListedModel, RampShape, Replicas, Salt
 from perfkit.secrets import Secret, masked, read_text, shown_headers, shown_url, without_prompts
 
 
@@ -97,7 +97,19 @@ class Arguments:
     """
 
     # What is asked, and whom.
-    url: str = option("http://localhost:8000", "endpoint; a base URL gains the API's path", group="target")
+    url: str | Sequence[str] = option(
+        "http://localhost:8000",
+        "endpoint; a base URL gains the API's path; several share the requests",
+        group="target",
+        many=True,
+    )
+    balance: Balance = option(
+        "round-robin",
+        "how several URLs share: each its turn, or whichever has the fewest requests in flight",
+        group="target",
+        choices=("round-robin", "least-in-flight"),
+        work="noted",
+    )
     model: str | Sequence[str] | None = option(
         None,
         "model name; several share the requests, NAME=WEIGHT by weight; default: the one the server has",
@@ -339,6 +351,22 @@ class Arguments:
         return "open" if self.rate is not None else "closed"
 
     @property
+    def address(self) -> str:
+        """The URL, the first of several."""
+        return str(self.url) if isinstance(self.url, str) else self.url[0]
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The URLs that share the requests: one, as a rule.
+
+        Examples
+        --------
+        >>> Arguments(url=["a:8000", "b:8000"]).urls
+        ('http://a:8000', 'http://b:8000')
+        """
+        return self.url.every if isinstance(self.url, Replicas) else (self.address,)
+
+    @property
     def models(self) -> tuple[tuple[str | None, float], ...]:
         """The models that are asked, each with its weight among them; None is the server's one.
 
@@ -382,16 +410,16 @@ class Arguments:
         >>> Arguments(url="https://host/api/generate").endpoint("/v1/completions")
         'https://host/api/generate'
         """
-        parts = urlsplit(self.url)
+        parts = urlsplit(self.address)
         if parts.scheme not in ("http", "https"):
-            return self.url
+            return self.address
         base = parts.path.rstrip("/")
         if not base:
             return parts._replace(path=path).geturl()
         first = f"/{path.strip('/').partition('/')[0]}"
         if base.endswith(first) and path.startswith(f"{first}/"):
             return parts._replace(path=base + path.removeprefix(first)).geturl()
-        return self.url
+        return self.address
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any]) -> Self:
@@ -451,6 +479,8 @@ def spelt(api: Any) -> Any:
 
 
 def _shown(name: str, value: Any) -> Json:
+    if isinstance(value, Replicas):
+        return [shown_url(each) for each in value.every]
     if name in ("url", "proxy"):
         return shown_url(value)
     if name == "scrape" and not isinstance(value, bool):

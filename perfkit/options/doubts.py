@@ -35,7 +35,7 @@ def _short_keys(arguments: Arguments) -> list[str]:
     keys = {
         "api_key": [arguments.api_key or ""],
         "headers": [value.rpartition(" ")[2] for value in headers.values()],
-        "url": secrets_in(arguments.url, {})[:1],
+        "url": secrets_in(arguments.address, {})[:1],
         "proxy": secrets_in(arguments.proxy or "", {})[:1],
         "query_template": template_keys(arguments.query_template or ""),
         **{name: keys_in(getattr(arguments, name)) for name in ("extra_args", "parameters")},

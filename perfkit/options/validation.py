@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from perfkit.errors import UsageError
 from perfkit.options.coercion import as_mapping, typed, undecodable
 from perfkit.options.units import amount, duration, rate, share, steps, weighted
+from perfkit.records import Replicas
 from perfkit.registry import APIS
 from perfkit.secrets import Secret, from_environment, resolve, seal, shown_url, template_keys
 
@@ -42,9 +43,11 @@ def normalised(arguments: Any) -> dict[str, Any]:
     timed = isinstance(now["dataset"], str) and now["dataset"] in _TIMED
     if timed and now["rate"] is None and now["parallel"] is None and not levels:
         changed["rate"] = -1  # at its times: one user who asks one after the other is not what a trace recorded
-    if isinstance(now["url"], str) and now["url"].startswith("unix:"):
+    if isinstance(now["url"], tuple) and all(isinstance(each, str) for each in now["url"]):
+        changed["url"] = Replicas.of([_with_scheme(each) for each in now["url"]])
+    elif isinstance(now["url"], str) and now["url"].startswith("unix:"):
         changed |= _of_socket(arguments)
-    elif isinstance(now["url"], str):
+    elif isinstance(now["url"], str) and not isinstance(now["url"], Replicas):
         changed |= {"url": _with_scheme(now["url"])}
     if isinstance(now["scrape"], (str, tuple, NoneType)):
         changed["scrape"] = tuple(map(_with_scheme, as_tuple(now["scrape"]))) or False
@@ -112,9 +115,11 @@ def _one_or_many(name: str, value: Sequence[Any]) -> Any:
     many = tuple(value)
     if not many and name in ("number", "parallel", "rate"):
         raise UsageError(f"{name} is empty; give a number, or several for a sweep")
+    if not many and name == "url":
+        raise UsageError("url is empty; give an endpoint, or several")
     if not many and name == "model":
         raise UsageError("model is empty; give a name, several, or leave it out for the one that the server has")
-    return many[0] if len(many) == 1 and name in ("number", "parallel", "rate", "model") else many
+    return many[0] if len(many) == 1 and name in ("number", "parallel", "rate", "model", "url") else many
 
 
 def check(arguments: Any) -> None:
@@ -132,14 +137,16 @@ def check(arguments: Any) -> None:
     _require(least <= most, f"min_prompt_length {least} is above max_prompt_length {most}")
     least, most = arguments.min_tokens or 0, arguments.max_tokens or math.inf
     _require(least <= most, f"min_tokens {least} is above max_tokens {most}; no answer can be both")
-    parts = urlsplit(arguments.url)
-    _require(
-        (parts.scheme in ("http", "https") or _has_own_api(arguments))
-        and bool(parts.hostname)
-        and " " not in parts.netloc
-        and _has_port(parts),
-        f"url must look like http://host:port, got {shown_url(arguments.url)!r}",
-    )
+    for url in arguments.urls:
+        parts = urlsplit(url)
+        _require(
+            (parts.scheme in ("http", "https") or _has_own_api(arguments))
+            and bool(parts.hostname)
+            and " " not in parts.netloc
+            and _has_port(parts),
+            f"url must look like http://host:port, got {shown_url(url)!r}",
+        )
+    _check_replicas(arguments)
     weighted("model", as_tuple(arguments.model))
     _check_scrape(arguments)
     dataset = arguments.dataset
@@ -149,6 +156,29 @@ def check(arguments: Any) -> None:
     _require(
         not arguments.wandb_api_key or find_spec("wandb") is not None,
         "wandb_api_key needs wandb: pip install 'perfkit[wandb]'",
+    )
+
+
+def _check_replicas(arguments: Any) -> None:
+    """Check that several URLs can share the requests."""
+    urls, alike = arguments.urls, arguments.balance == "least-in-flight"
+    _require(
+        len(urls) > 1 or not alike, "balance is of several URLs, such as url=[A, B]; leave it out, or give more of them"
+    )
+    if len(urls) == 1:
+        return
+    twice = next((url for at, url in enumerate(urls) if url in urls[:at]), None)
+    _require(twice is None, f"url takes URLs that differ, got {shown_url(twice or '')!r} twice")
+    for name in ("unix_socket", "proxy"):
+        _require(
+            getattr(arguments, name) is None,
+            f"several URLs and {name} exclude each other; give one URL, or leave {name} out",
+        )
+    rests = {urlsplit(url)._replace(scheme="", netloc="") for url in urls}
+    _require(
+        not alike or (len(rests) == 1 and not any("@" in urlsplit(url).netloc for url in urls)),
+        "with balance='least-in-flight' the URLs may differ in their hosts alone, and hold no user; "
+        "give round-robin, or headers",
     )
 
 
@@ -302,7 +332,7 @@ def check_types(arguments: Any) -> None:
 
 def _check_texts(arguments: Any) -> None:
     for field in dataclasses.fields(arguments):
-        value = getattr(arguments, field.name)
+        value = arguments.urls if field.name == "url" else getattr(arguments, field.name)
         bad = undecodable(value) if isinstance(value, (str, tuple, Mapping)) else None
         shown = "" if bad is None or isinstance(bad, Secret) or field.name == "url" else f", got {bad[:60]!r}"
         _require(bad is None, f"{field.name} must be text that UTF-8 can spell{shown}")

@@ -197,7 +197,7 @@ class Job(BaseJob):
         self._done = threading.Event()
         self._listeners: list[Callable[[Progress], None]] = []
         self._hearing = threading.Lock()
-        if urlsplit(arguments.url).scheme in ("https", "wss"):
+        if any(urlsplit(url).scheme in ("https", "wss") for url in arguments.urls):
             run_context(arguments)  # refuses certificates and keys that cannot be used, before anything is started
         # What is detached outlives this process, and does it itself.
         self._scraper = None if detach else scraper_of(arguments, self._remark)

@@ -190,7 +190,7 @@ def replay(runs: "Runs | str | Path", url: str | None = None, /, *, speed: float
     return start(**{**asked, "dataset": _Recording(runs, begin)})
 
 
-def _endpoint(url: str | None, target: str) -> str:
+def _endpoint(url: str | None, target: str) -> str | list[str]:
     """Return where to replay to: a base URL gains the path of the run's own target.
 
     Examples
@@ -198,10 +198,11 @@ def _endpoint(url: str | None, target: str) -> str:
     >>> _endpoint("other:8000", "http://host/v1/completions")
     'http://other:8000/v1/completions'
     """
+    targets = target.split(", ")
     if url is None:
-        return target
+        return targets if len(targets) > 1 else target
     parts = urlsplit(url if "://" in url else f"http://{url}")
-    return (parts if parts.path.strip("/") else parts._replace(path=urlsplit(target).path)).geturl()
+    return (parts if parts.path.strip("/") else parts._replace(path=urlsplit(targets[0]).path)).geturl()
 
 
 @dataclass(frozen=True)

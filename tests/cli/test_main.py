@@ -46,7 +46,7 @@ MISTAKES = [
     ),
     (["show", "a.db", "--users", "4"], "show has no option --users; see perfkit show --help"),
     (["run", "a:1", "--url", "b:2"], "the URL is given twice, as 'b:2' and as 'a:1'"),
-    (["run", "--url"], "argument --url: expected one argument"),
+    (["run", "--url"], "argument --url: expected at least one argument"),
     (["run", "--workers", "-1"], "workers must be a whole number"),
     (["run", "--proxy", "nope"], "proxy must look like http://host:port"),
     (["run", "--ca-file", "no.pem"], "ca_file must be a file of certificates, got 'no.pem'"),

@@ -63,6 +63,7 @@ WRONG: dict[str, Any] = {
 
 OTHER_WRONG: dict[str, Any] = {
     "url": 5,
+    "balance": "x",
     "model": 5,
     "api": 5,
     "api_key": 5,

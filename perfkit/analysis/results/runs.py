@@ -26,7 +26,7 @@ from perfkit.analysis.query.frame import Run
 from perfkit.analysis.query.labels import distinct
 from perfkit.analysis.query.opening import Places, Problem
 from perfkit.analysis.query.server import Levels
-from perfkit.analysis.results import aggregates, cancelled, save, server_ttft, show
+from perfkit.analysis.results import aggregates, cancelled, save, server_ttft, show, targets
 from perfkit.analysis.results.checks import verdict_of
 from perfkit.analysis.results.from_frame import runs_of_frame
 from perfkit.analysis.results.response_quality import answers
@@ -694,6 +694,7 @@ class Runs:
                 *([reason] if reason else window_notes(self.members, rows)),
                 *server.missed(self.members),
                 *server_ttft.sentences(self.members),
+                *targets.sentences(self.members),
                 *cancelled.sentences(self.members),
                 *_remarks(self.members),
                 *unfinished,

@@ -168,7 +168,8 @@ class Recorder:
     def _begin(self, arguments: Arguments, run_id: str, clock_offset: int, share: Share, more: Row) -> None:
         self._remarks.begin()
         api = bind_api(self._api_class, arguments)
-        row = {**run_row(arguments, run_id=run_id, url=api.url, model=arguments.model_name), **more}
+        urls = [api.url] if len(arguments.urls) == 1 else [api.at(url).url for url in arguments.urls]
+        row = {**run_row(arguments, run_id=run_id, urls=urls, model=arguments.model_name), **more}
         if share.index == 0:  # the first worker speaks for all
             self._store.begin_run({**row, "clock_offset": clock_offset})
         groups: Iterator[Sequence[Prompt]]

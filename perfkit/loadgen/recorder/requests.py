@@ -18,10 +18,12 @@ Frame = Callable[[bytes, dict[str, str]], bytes]
 
 
 class Maker(NamedTuple):
-    """What makes a request of a prompt: an API, bound to a model, and what frames its body."""
+    """What makes a request of a prompt: an API, bound to a model, and what frames its body for a target."""
 
     api: BoundApi
     frame: Frame
+    target: int | None = 0
+    """Which of the URLs it goes to; None: whichever has the fewest requests in flight."""
 
 
 MakerOf = Callable[[int], Maker]
@@ -75,6 +77,7 @@ class Ready(NamedTuple):
     ``body`` is there only for plugins that send by themselves; ``due`` only in recorded traces (s after the start).
     ``delay`` is the think time before it (s) where it has one of its own.
     ``more`` says that the conversation goes on: the recorder makes its next turn of this one's answer.
+    ``target`` is which of the URLs it goes to, None where that is decided when it is sent.
     ``cancel_after`` is when its client closes the connection (s after it was sent), None for one that stays.
     ``told`` is what its row says of it besides, and ``keys`` are the secrets in its own body: for the journal.
     """
@@ -91,6 +94,7 @@ class Ready(NamedTuple):
     cancel_after: float | None
     told: tuple[int | None, str | None, str | None, int, int] = (None, None, None, 1, 0)
     keys: tuple[str, ...] = ()
+    target: int | None = 0
 
 
 def plan(

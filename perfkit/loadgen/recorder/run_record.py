@@ -5,6 +5,7 @@ import os
 import platform
 import secrets
 import subprocess
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -60,7 +61,7 @@ def slug(text: str) -> str:
     return whole.encode()[:LONGEST_NAME].decode("utf-8", "ignore").strip(".-_")
 
 
-def run_row(arguments: Arguments, *, run_id: str, url: str, model: str | None) -> Row:
+def run_row(arguments: Arguments, *, run_id: str, urls: Sequence[str], model: str | None) -> Row:
     """Return the row of ``run`` that a run begins with."""
     return {
         "run_id": run_id,
@@ -69,7 +70,7 @@ def run_row(arguments: Arguments, *, run_id: str, url: str, model: str | None) -
         "tags": json.dumps(dict(arguments.tags), ensure_ascii=False),
         "arguments": json.dumps(arguments.shown(), ensure_ascii=False),
         "model": None if model is None else str(model),  # plain: it may go to a driver elsewhere
-        "target": shown_url(url),
+        "target": ", ".join(map(shown_url, urls)),
         "api": spelt(arguments.api),
         "load": arguments.load,
         "parallel": arguments.parallel

@@ -12,7 +12,7 @@ from perfkit.loadgen.arrivals import Share
 from perfkit.loadgen.choices import Choice, drawn
 from perfkit.loadgen.datasets.salt import salting
 from perfkit.loadgen.recorder.evidence import Stopwatch
-from perfkit.loadgen.recorder.requests import Maker, Planned, Ready, build, following, plan
+from perfkit.loadgen.recorder.requests import Maker, MakerOf, Planned, Ready, build, following, plan
 from perfkit.loadgen.serialization import unpacked
 from perfkit.loadgen.transport.target import Target
 from perfkit.options.arguments import Arguments
@@ -31,7 +31,19 @@ def scrubber(arguments: Arguments, api: BoundApi) -> Scrubber:
     """Return what removes the secrets of a run."""
     keys = [key for name in ("extra_args", "parameters") for key in keys_in(getattr(arguments, name))]
     keys += [*template_keys(arguments.query_template or ""), *secrets_in(arguments.proxy or "", {})]
+    keys += [key for url in arguments.urls for key in secrets_in(url, {})]
     return Scrubber(secrets_in(api.url, api.headers, arguments.api_key, *keys))
+
+
+def _for_each_url(api: BoundApi, urls: Sequence[str | None]) -> list[Maker]:
+    """Return what makes an API's requests for each of several URLs, or for the first where that is decided later."""
+    several = len(api.arguments.urls) > 1
+    each = [api if url is None or not several else api.at(url) for url in urls]
+    frames = [Target.of(one.url, dict(one.headers)).request for one in each]
+    return [
+        Maker(api, frame, None if several and url is None else at)
+        for at, (frame, url) in enumerate(zip(frames, urls, strict=True))
+    ]
 
 
 class RunState:
@@ -85,23 +97,35 @@ class RunState:
         number = arguments.number if isinstance(arguments.number, int) else None
         self._plan = plan(
             groups,
-            self._makers(api).of,
+            self._makers(api),
             number=number,
             preflight=arguments.preflight,
             share=share,
             salted=salting(arguments.salt, run_id),
         )
 
-    def _makers(self, api: BoundApi) -> "Choice[Maker]":
-        """Return what makes the requests: the API, or one bound to each of several models, by weight."""
-        models = self.arguments.models
-        apis = [api]
-        if len(models) > 1:
-            bound = [bind_api(type(api.api), self.arguments.replace(model=name)) for name, _ in models]
-            apis = [replace(each, keys=api.keys) for each in bound]  # what they sign with is scrubbed like the run's
-        makers = [Maker(each, Target.of(each.url, dict(each.headers)).request) for each in apis]
-        weights = [weight for _, weight in models]
-        return Choice(list(zip(makers, weights, strict=True)), self.arguments.prompt_seed, "model")
+    def _makers(self, api: BoundApi) -> MakerOf:
+        """Return what makes the requests: each of several models has one by weight, each of several URLs its turn."""
+        arguments, models, urls = self.arguments, self.arguments.models, self.arguments.urls
+        if len(models) == len(urls) == 1:
+            (only,) = _for_each_url(api, [None])
+            return lambda position: only
+        by_load = arguments.balance == "least-in-flight"
+        bound = [
+            # What they sign with is scrubbed like the run's.
+            replace(bind_api(type(api.api), arguments.replace(model=name)), keys=api.keys)
+            for name, _ in models
+        ]
+        makers = [_for_each_url(each, [None] if by_load else urls) for each in bound]
+        choice = Choice(
+            [(each, weight) for each, (_, weight) in zip(makers, models, strict=True)], arguments.prompt_seed, "model"
+        )
+
+        def maker_of(position: int) -> Maker:
+            having = choice.of(position)
+            return having[position % len(having)]
+
+        return maker_of
 
     def next_requests(self, most: int) -> list[Ready]:
         """Make up to ``most`` requests; fewer when the plan ends, which sets ``ended``."""
@@ -143,6 +167,7 @@ class RunState:
             self._cancel_after(planned.seq),
             (prompt.row, prompt.request_id, prompt.session_id, prompt.turn, prompt.cycle),
             (*keys_in(planned.body or {}), *self.decoder.api.keys),
+            planned.maker.target if planned.maker is not None else 0,
         )
         planned.data = b""  # the loop has it now
         return ready

@@ -79,7 +79,7 @@ class PublishedAt:
         >>> PublishedAt.of(arguments, "http://gpu:9400/metrics").headers
         {}
         """
-        own = _origin(url) == _origin(arguments.url)
+        own = _origin(url) in map(_origin, arguments.urls)
         headers: dict[str, str] = {}
         if own and arguments.api_key:
             headers["Authorization"] = f"Bearer {arguments.api_key}"
@@ -87,7 +87,8 @@ class PublishedAt:
         parts = urlsplit(url)
         if parts.username is not None:
             headers["Authorization"] = f"Basic {basic_credentials(parts.username, parts.password or '')}"
-        known = [*secrets_in(arguments.url, arguments.headers, arguments.api_key), *secrets_in(url, headers)]
+        known = [key for each in arguments.urls for key in secrets_in(each, arguments.headers, arguments.api_key)]
+        known += secrets_in(url, headers)
         context = run_context(arguments) if parts.scheme == "https" else None
         return cls(url, headers, context, arguments.unix_socket if own else None, Scrubber(known))
 
@@ -174,7 +175,7 @@ def pages_of(arguments: Arguments) -> list[PublishedAt]:
     """
     if arguments.scrape is False:
         return []
-    urls = [beside(arguments.url)] if arguments.scrape is True else arguments.scrape
+    urls = list(dict.fromkeys(map(beside, arguments.urls))) if arguments.scrape is True else arguments.scrape
     return [PublishedAt.of(arguments, url) for url in urls]
 
 

@@ -243,7 +243,7 @@ async def _through_coroutine(
 def _session(arguments: Arguments, decode: bool) -> aiohttp.ClientSession:
     trace = aiohttp.TraceConfig()
     trace.on_request_chunk_sent.append(_on_chunk_sent)
-    https = urlsplit(arguments.url).scheme in ("https", "wss")
+    https = urlsplit(arguments.address).scheme in ("https", "wss")
     tls: Any = run_context(arguments) if https else True
     connector: aiohttp.BaseConnector = (
         aiohttp.UnixConnector(arguments.unix_socket, limit=0, keepalive_timeout=KEEP_ALIVE)

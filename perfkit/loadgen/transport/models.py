@@ -17,7 +17,7 @@ from perfkit.secrets import Scrubber, secrets_in
 
 async def served_model(arguments: Arguments, headers: dict[str, str]) -> ListedModel:
     """Return the one model that the server lists under ``/v1/models``."""
-    url = _models_url(arguments.url)
+    url = _models_url(arguments.address)
     target = Target.of(url, headers, method="GET")
     sender = _sender(arguments, target, _Listing(url, headers))
     try:
@@ -25,7 +25,7 @@ async def served_model(arguments: Arguments, headers: dict[str, str]) -> ListedM
         exchange = await sender.send(_Asked(target.request(b"")))
     finally:
         await sender.close()
-    hide = Scrubber([*secrets_in(arguments.url, headers), *secrets_in(arguments.proxy or "", {})])
+    hide = Scrubber([*secrets_in(arguments.address, headers), *secrets_in(arguments.proxy or "", {})])
     if exchange.error_kind is not None:
         raise NothingSucceeded(hide(exchange.error or exchange.error_kind))
     names = [hide(name) for name in _names(exchange)]
@@ -49,6 +49,7 @@ class _Asked(NamedTuple):
     body: None = None
     error: None = None
     cancel_after: None = None
+    target: int = 0
 
 
 def _sender(arguments: Arguments, target: Target, listing: _Listing) -> Sender:

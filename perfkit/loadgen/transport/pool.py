@@ -7,7 +7,8 @@ import socket
 import ssl
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from time import perf_counter, perf_counter_ns
 from typing import Any
 
@@ -58,6 +59,8 @@ class Pool:
         Path of the socket to connect to instead of the target's host and port.
     kernel : bool
         Ask for kernel receive stamps.
+    numbers : iterator of int, optional
+        Numbers its connections: shared by the pools of one run.
     """
 
     def __init__(
@@ -70,8 +73,10 @@ class Pool:
         context: ssl.SSLContext | None = None,
         unix_socket: str | None = None,
         kernel: bool = False,
+        numbers: Iterator[int] | None = None,
     ) -> None:
         self.target = target
+        self._numbers = numbers or count(1)
         self._place = unix_socket or target.origin
         self.opened = 0
         self.most = 0
@@ -101,7 +106,9 @@ class Pool:
         self._interrupted = False
 
     @classmethod
-    def of(cls, target: Target, arguments: Arguments, kernel: bool = False) -> "Pool":
+    def of(
+        cls, target: Target, arguments: Arguments, kernel: bool = False, numbers: Iterator[int] | None = None
+    ) -> "Pool":
         """Return the pool that a run's arguments describe."""
         return cls(
             target,
@@ -111,6 +118,7 @@ class Pool:
             context=run_context(arguments) if target.tls else None,
             unix_socket=arguments.unix_socket,
             kernel=kernel,
+            numbers=numbers,
         )
 
     @property
@@ -283,7 +291,7 @@ class Pool:
             sock.close()
             raise
         self.opened += 1
-        connection = Connection(loop, self._sockets, sock, self.opened, tls=layer, kernel=self.kernel)
+        connection = Connection(loop, self._sockets, sock, next(self._numbers), tls=layer, kernel=self.kernel)
         connection.streams = lambda: self.most
         connection.durations = (self._dns if self.opened == 1 else None, connected - began, tls_time)
         return connection
