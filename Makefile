@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
-SOURCES := perfkit tests benchmarks sample_data docs/*.py
+SOURCES := perfkit tests benchmarks sample_data docs/*.py action
 
 .PHONY: demo test quick check format docs site proof constraints clean
 .DELETE_ON_ERROR:

@@ -5,7 +5,10 @@ import argparse
 from perfkit.cli.drawing import add_drawn, add_style, open_drawn
 from perfkit.cli.json_output import add_json, to_json
 
-DESCRIPTION = "Write the usual charts, and the table behind each, into a folder."
+DESCRIPTION = (
+    "Write the usual charts, and the table behind each, into a folder; or, with --format prometheus or otel, the "
+    "summary as a monitoring system reads it."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_drawn(parser)
     parser.add_argument("--to", default="charts", metavar="DIR", help="folder; default: charts")
     parser.add_argument("--chart", nargs="+", metavar="NAME[:METRIC]", help="only these charts")
-    parser.add_argument("--format", nargs="+", metavar="KIND", help="of png, svg, pdf, csv, tex")
+    parser.add_argument("--format", nargs="+", metavar="KIND", help="of png, svg, pdf, csv, tex, prometheus, otel")
     add_style(parser)
     add_json(parser, "the names of the files")
 

@@ -13,6 +13,7 @@ from perfkit.analysis.plots.canvas import Style, render, styled
 from perfkit.analysis.plots.catalogue import Chart, split, usual_charts
 from perfkit.analysis.plots.notes import measured
 from perfkit.analysis.plots.quantity import LOADS, quantity
+from perfkit.analysis.report import monitoring
 from perfkit.analysis.stats.marks import MARKS, marks_of
 from perfkit.analysis.text_table import number
 from perfkit.errors import UsageError, nearest
@@ -20,12 +21,13 @@ from perfkit.options.output import written as written_file
 from perfkit.options.units import inches
 
 PICTURES = ("png", "svg", "pdf")
-FORMATS = (*PICTURES, "csv", "tex")
-USUAL: dict[str, tuple[str, ...]] = {"notebook": ("png", "svg", "csv"), "paper": FORMATS}
+OF_CHARTS = (*PICTURES, "csv", "tex")
+FORMATS = (*OF_CHARTS, *monitoring.FORMATS)
+USUAL: dict[str, tuple[str, ...]] = {"notebook": ("png", "svg", "csv"), "paper": OF_CHARTS}
 QUANTILES = (50, 90, 95, 99)
 
 
-class Exportable(Drawable, Protocol):
+class Exportable(Drawable, monitoring.Monitored, Protocol):
     """What an export asks of runs."""
 
     def percentiles(self, *, quantiles: Iterable[float], by: str | Sequence[str], unit: str | None) -> pd.DataFrame:
@@ -61,7 +63,8 @@ def export(
     size : "notebook" or "paper"
         For a screen, or for one column of a journal.
     formats : sequence of str, optional
-        Of ``png, svg, pdf, csv, tex``; default: png, svg and csv, for paper all.
+        Of ``png, svg, pdf, csv, tex``; default: png, svg and csv, for paper all. ``prometheus`` and ``otel`` write the
+        summary for monitoring: ``perfkit.prom``, a textfile, and ``perfkit.otlp.json``, a line of OTLP.
     width : str or float, optional
         Such as ``"89mm"``.
     grey : bool
@@ -87,10 +90,15 @@ def export(
     formats = tuple(formats or USUAL[size])
     for unknown in [name for name in formats if name not in FORMATS]:
         raise UsageError(f"no format is called {unknown!r}{nearest(unknown, FORMATS)}")
-    chosen = chosen_charts(runs, charts)
     target = Path(folder)
+    monitored = [monitoring.FORMATS[name] for name in formats if name in monitoring.FORMATS]
+    files = [written_file(target / name, page(runs)) for name, page in monitored]
+    formats = [name for name in formats if name in OF_CHARTS]
+    if not formats:
+        return files
+    chosen = chosen_charts(runs, charts)
     written = [path for chart, metric in chosen for path in _chart(runs, chart, metric, target, formats, style, by)]
-    return [*written, *_percentiles(runs, target, formats, by or "run")]
+    return [*files, *written, *_percentiles(runs, target, formats, by or "run")]
 
 
 def chosen_charts(runs: Drawable, charts: Iterable[str] | None) -> list[tuple[Chart, str | None]]:
