@@ -14,7 +14,7 @@ from perfkit.decoding.rows import Decoder, Request
 from perfkit.errors import PerfkitError
 from perfkit.options.arguments import Arguments
 from perfkit.plugins import BoundApi
-from perfkit.records import Json, Phase
+from perfkit.records import Phase
 from perfkit.registry import APIS
 from perfkit.runfile.owner import lives
 from perfkit.runfile.pending import Record, records, run_of, segments
@@ -144,7 +144,8 @@ def _folded(writer: Writer, waiting: Iterable[Record], api: Api) -> Folded:
         if run is None:
             continue
         bound = api(RunRecord.of(run))
-        missing = {_place(each): each for each in some if _place(each) not in stored}
+        read = filter(None, map(_read, some))
+        missing = {place: each for each in read if (place := _place(each)) not in stored}
         if bound is None:
             if missing:
                 left[run_id] = str(run.get("api")), len(missing)
@@ -156,9 +157,13 @@ def _folded(writer: Writer, waiting: Iterable[Record], api: Api) -> Folded:
     return Folded(added, left)
 
 
-def _place(record: Record) -> tuple[Json, bool]:
+Read = tuple[int, int, Request, Exchange]
+"""An answer: the worker that it came to, its clock, the request, and what came."""
+
+
+def _place(read: Read) -> tuple[int | None, bool]:
     """Return what tells an answer from the others of its run: its number, and whether it is of the preflight."""
-    return record.told.get("seq"), record.told.get("phase") == "preflight"
+    return read[2].seq, read[2].phase == "preflight"
 
 
 def built_in(record: RunRecord) -> BoundApi | None:
@@ -172,19 +177,15 @@ def built_in(record: RunRecord) -> BoundApi | None:
     return None
 
 
-def _rows(run_id: str, api: BoundApi, waiting: Iterable[Record]) -> Iterator[Row]:
+def _rows(run_id: str, api: BoundApi, waiting: Iterable[Read]) -> Iterator[Row]:
     decoders: dict[tuple[int, int], Decoder] = {}
-    for record in waiting:
-        read = _read(record)
-        if read is None:
-            continue
-        worker, clock, request, exchange = read
+    for worker, clock, request, exchange in waiting:
         if (decoder := decoders.get((worker, clock))) is None:
             decoder = decoders[worker, clock] = Decoder(run_id, worker, api, RunClock(clock), Scrubber([]))
         yield decoder.row(request, exchange)
 
 
-def _read(record: Record) -> tuple[int, int, Request, Exchange] | None:
+def _read(record: Record) -> Read | None:
     """Return the worker, clock, request and exchange of a record; None where a stranger has written it."""
     told: dict[str, Any] = record.told
     worker, clock, plain = told.get("worker"), told.get("clock"), told.get("exchange")
@@ -199,15 +200,16 @@ def _read(record: Record) -> tuple[int, int, Request, Exchange] | None:
         packed = {**{name: plain[name] for name in _PLAIN}, "kernel": bytearray(record.parts[5])}
         packed |= {"response_headers": headers, "messages": told.get("messages"), "reported": reported}
         packed |= dict(zip(_BYTES[:4], record.parts[1:5], strict=True))
-        if not _is_well_formed(packed, request):
+        if not _is_well_formed(packed, request, worker, clock):
             return None
         return worker, clock, request, Exchange.unpacked(tuple(packed[name] for name in _PACKED))
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return None
 
 
-def _is_well_formed(packed: Mapping[str, Any], request: Request) -> bool:
-    numbers = [packed[name] for name in _PLAIN if name not in (*_TEXTS, *_FLOATS)]
+def _is_well_formed(packed: Mapping[str, Any], request: Request, worker: int, clock: int) -> bool:
+    numbers: list[Any] = [worker, clock]
+    numbers += [packed[name] for name in _PLAIN if name not in (*_TEXTS, *_FLOATS)]
     numbers += [request.seq, request.scheduled, request.row, request.turn, request.cycle]
     texts = [*(packed[name] for name in _TEXTS), request.error, request.request_id, request.session_id]
     messages = packed["messages"]
