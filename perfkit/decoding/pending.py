@@ -25,11 +25,12 @@ from perfkit.secrets import Scrubber
 Api = Callable[[RunRecord], BoundApi | None]
 """Returns what reads the answers of a run; None where it is not to be had."""
 
-_REQUEST: Final = ("seq", "error", "phase", "scheduled", "row", "request_id", "session_id", "turn", "cycle")
+_REQUEST: Final = tuple(each.name for each in fields(Request) if each.name != "body")
 _BYTES: Final = ("wire", "body", "stamps", "ends", "kernel")
 _OTHERS: Final = ("response_headers", "messages", "reported")
 _PLAIN: Final = tuple(each.name for each in fields(Exchange) if each.name not in (*_BYTES, *_OTHERS))
 _TEXTS: Final = ("error_kind", "error")
+_MAYBE: Final = ("written", "headers", "end", "released", "status")
 _FLOATS: Final = ("dns", "connect", "tls")
 _AT_ONCE: Final = 500
 
@@ -211,11 +212,12 @@ def _is_well_formed(packed: Mapping[str, Any], request: Request, worker: int, cl
     numbers: list[Any] = [worker, clock]
     numbers += [packed[name] for name in _PLAIN if name not in (*_TEXTS, *_FLOATS)]
     numbers += [request.seq, request.scheduled, request.row, request.turn, request.cycle]
-    texts = [*(packed[name] for name in _TEXTS), request.error, request.request_id, request.session_id]
+    texts = [*(packed[name] for name in _TEXTS), request.error, request.request_id, request.session_id, request.model]
     messages = packed["messages"]
     return (
         all(value is None or (isinstance(value, int) and abs(value) < 2**63) for value in numbers)
-        and all(packed[name] is not None for name in ("start", "begin", "received", "kernel_offset"))
+        and all(packed[name] is not None for name in _PLAIN if name not in (*_TEXTS, *_FLOATS, *_MAYBE))
+        and packed["target"] >= 0
         and all(value is None or isinstance(value, str) for value in texts)
         and all(packed[name] is None or isinstance(packed[name], (int, float)) for name in _FLOATS)
         and (messages is None or (isinstance(messages, list) and all(isinstance(each, str) for each in messages)))

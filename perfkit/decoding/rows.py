@@ -3,9 +3,10 @@
 import json
 import re
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from itertools import accumulate
+from typing import Any
 
 import orjson
 
@@ -48,6 +49,14 @@ class Request:
     cycle: int = 0
     model: str | None = None
     """Asked for where the body does not say it: in the path, or by the plugin that sends it."""
+
+    @property
+    def besides(self) -> "tuple[Any, ...]":
+        """What it tells besides number, body, error, phase and time: the fields from ``row`` on."""
+        return tuple(getattr(self, name) for name in _BESIDES)
+
+
+_BESIDES = tuple(each.name for each in fields(Request))[5:]
 
 
 @dataclass(frozen=True)

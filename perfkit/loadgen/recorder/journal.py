@@ -54,8 +54,7 @@ class Journal:
         OSError
             The disk is full, or its folder is gone.
         """
-        row, request_id, session_id, turn, cycle = ready.told
-        request = Request(ready.seq, None, ready.error, phase, scheduled, row, request_id, session_id, turn, cycle)
+        request = Request(ready.seq, None, ready.error, phase, scheduled, *ready.told)
         body = ready.data.partition(b"\r\n\r\n")[2] if ready.body is None else _plain(ready.body)
         record = as_record(self._run_id, self._worker, self._clock, request, body, exchange)
         scrub = _scrubber(self._scrub.values | set(ready.keys)) if ready.keys else self._scrub

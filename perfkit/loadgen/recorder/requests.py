@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from perfkit.decoding.rows import Request
 from perfkit.errors import PluginFailure
@@ -79,7 +79,7 @@ class Ready(NamedTuple):
     ``more`` says that the conversation goes on: the recorder makes its next turn of this one's answer.
     ``target`` is which of the URLs it goes to, None where that is decided when it is sent.
     ``cancel_after`` is when its client closes the connection (s after it was sent), None for one that stays.
-    ``told`` is what its row says of it besides, and ``keys`` are the secrets in its own body: for the journal.
+    ``told`` is ``Request.besides``, and ``keys`` are the secrets in its own body: for the journal.
     """
 
     ticket: int
@@ -92,7 +92,7 @@ class Ready(NamedTuple):
     body: dict[str, Json] | None
     more: bool
     cancel_after: float | None
-    told: tuple[int | None, str | None, str | None, int, int] = (None, None, None, 1, 0)
+    told: tuple[Any, ...] = ()
     keys: tuple[str, ...] = ()
     target: int | None = 0
 

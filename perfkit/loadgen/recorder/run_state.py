@@ -153,7 +153,7 @@ class RunState:
     def _ticketed(self, planned: Planned) -> Ready:
         ticket = next(self._numbers)
         self.tickets[ticket] = planned
-        body, prompt = planned.body if self._with_bodies else None, planned.prompt
+        body = planned.body if self._with_bodies else None
         ready = Ready(
             ticket,
             planned.seq,
@@ -165,7 +165,7 @@ class RunState:
             body,
             bool(planned.turns),
             self._cancel_after(planned.seq),
-            (prompt.row, prompt.request_id, prompt.session_id, prompt.turn, prompt.cycle),
+            planned.request().besides,
             (*keys_in(planned.body or {}), *self.decoder.api.keys),
             planned.maker.target if planned.maker is not None else 0,
         )
