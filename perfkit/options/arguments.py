@@ -294,6 +294,9 @@ class Arguments:
     log_every_n_query: int = option(0, "print a line every n requests", "requests", group="record", ge=0)
     debug: bool = option(False, "show requests and answers, secrets removed", group="record")
     wandb_api_key: str | None = option(None, "log to Weights & Biases", group="record", secret=True)
+    mlflow: str | None = option(
+        None, "log to MLflow: the URI of its server, or a file such as mlflow.db", group="record"
+    )
 
     def __repr__(self) -> str:
         keys = {name: value for name in OPTIONS if isinstance(value := getattr(self, name), Secret)}
@@ -481,7 +484,7 @@ def spelt(api: Any) -> Any:
 def _shown(name: str, value: Any) -> Json:
     if isinstance(value, Replicas):
         return [shown_url(each) for each in value.every]
-    if name in ("url", "proxy"):
+    if name in ("url", "proxy") or (name == "mlflow" and "@" in value):
         return shown_url(value)
     if name == "scrape" and not isinstance(value, bool):
         return [shown_url(each) for each in value]

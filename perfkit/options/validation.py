@@ -153,10 +153,11 @@ def check(arguments: Any) -> None:
     if not (dataset is None or isinstance(dataset, Iterable) or hasattr(dataset, "columns")):
         raise UsageError(f"dataset must be a name, a path, an iterable or a DataFrame, got {dataset!r}")
     _check_transport(arguments)
-    _require(
-        not arguments.wandb_api_key or find_spec("wandb") is not None,
-        "wandb_api_key needs wandb: pip install 'perfkit[wandb]'",
-    )
+    for name, library in (("wandb_api_key", "wandb"), ("mlflow", "mlflow")):
+        _require(
+            not getattr(arguments, name) or find_spec(library) is not None,
+            f"{name} needs {library}: pip install 'perfkit[{library}]'",
+        )
 
 
 def _check_replicas(arguments: Any) -> None:

@@ -4,6 +4,9 @@ It looks at the run file from a thread of the driver, so that nothing of it runs
 tracker that fails leaves the run as it is.
 """
 
+import json
+import os
+import re
 import sqlite3
 import sys
 import tempfile
@@ -11,6 +14,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from time import time_ns
 from typing import TYPE_CHECKING, Any, Protocol
 
 from perfkit.errors import PerfkitError
@@ -60,19 +64,19 @@ def tracked(job: "Job", tracker: Tracker | None = None) -> Iterator[None]:
     job : Job
         As ``pk.start`` returns it.
     tracker : Tracker, optional
-        Default: Weights & Biases if the job was given its key, else none.
+        Default: those that the job's ``wandb_api_key`` and ``mlflow`` ask for.
     """
-    key = job.arguments.wandb_api_key
-    tracker = tracker or (Wandb(key) if key else None)
-    if tracker is None:
-        yield
-        return
-    following = threading.Thread(target=_follow, args=(job, tracker), name="perfkit-tracking")
-    following.start()
+    key, uri = job.arguments.wandb_api_key, job.arguments.mlflow
+    asked: list[Tracker] = [*([Wandb(key)] if key else []), *([Mlflow(uri)] if uri else [])]
+    trackers = [tracker] if tracker is not None else asked
+    following = [threading.Thread(target=_follow, args=(job, each), name="perfkit-tracking") for each in trackers]
+    for each in following:
+        each.start()
     try:
         yield
     finally:
-        following.join()
+        for each in following:
+            each.join()
 
 
 def _follow(job: "Job", tracker: Tracker) -> None:
@@ -175,3 +179,89 @@ class Wandb:
             self._run.finish()
         except wandb.Error as error:
             raise TrackingFailed(str(error)) from None
+
+
+class Mlflow:
+    """MLflow, in the experiment ``perfkit``; ``MLFLOW_TRACKING_TOKEN`` and its other variables do as always.
+
+    Parameters
+    ----------
+    place : str
+        The URI of its server, such as ``http://host:5000``, or a file of SQLite.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._uri = place if "://" in place else f"sqlite:///{place}"
+        self._client: Any = None
+        self._run_id = ""
+
+    def begin(self, name: str, settings: Mapping[str, Json]) -> None:
+        """Start a run; settings become its parameters."""
+        # It would send word of its use over the network while requests are measured.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from mlflow.entities import Param
+        from mlflow.tracking import MlflowClient
+
+        with _mlflow_fails():
+            self._client = MlflowClient(tracking_uri=self._uri)
+            found = self._client.get_experiment_by_name("perfkit")
+            experiment = found.experiment_id if found else self._client.create_experiment("perfkit")
+            self._run_id = self._client.create_run(experiment, run_name=name).info.run_id
+            params = [Param(_mlflow_name(key), _mlflow_text(value)) for key, value in settings.items()]
+            self._client.log_batch(self._run_id, params=params)
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Log numbers."""
+        self._log(values, step)
+
+    def end(self, summary: Mapping[str, float | str], pictures: Iterable[Path]) -> None:
+        """Log the summary, its words as tags and the charts as artifacts, and end the run."""
+        from mlflow.entities import RunTag
+
+        self._log({name: value for name, value in summary.items() if not isinstance(value, str)}, 0)
+        words = {name: value for name, value in summary.items() if isinstance(value, str)}
+        with _mlflow_fails():
+            tags = [RunTag(_mlflow_name(name), _mlflow_text(value)) for name, value in words.items()]
+            self._client.log_batch(self._run_id, tags=tags)
+            for picture in pictures:
+                self._client.log_artifact(self._run_id, str(picture), "charts")
+            self._client.set_terminated(self._run_id)
+
+    def _log(self, values: Mapping[str, float], step: int) -> None:
+        from mlflow.entities import Metric
+
+        now = time_ns() // 1_000_000
+        metrics = [Metric(_mlflow_name(name), float(value), now, step) for name, value in values.items()]
+        with _mlflow_fails():
+            for first in range(0, len(metrics), _MLFLOW_BATCH):
+                self._client.log_batch(self._run_id, metrics=metrics[first : first + _MLFLOW_BATCH])
+
+
+_MLFLOW_BATCH = 500
+"""Metrics of one message; MLflow takes a thousand at most."""
+
+
+@contextmanager
+def _mlflow_fails() -> Iterator[None]:
+    """Turn what MLflow raises into TrackingFailed."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        raise TrackingFailed(" ".join(str(error).split())) from None
+
+
+def _mlflow_name(name: str) -> str:
+    """Return a name that MLflow takes: letters, digits, and ``_ - . /`` and blanks.
+
+    Examples
+    --------
+    >>> _mlflow_name("qwen parallel=8/ttft/p95")
+    'qwen parallel-8/ttft/p95'
+    """
+    return re.sub(r"[^\w\-. /]", "-", name, flags=re.ASCII)[:250].strip("/") or "-"
+
+
+def _mlflow_text(value: Json) -> str:
+    return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))[:5000]

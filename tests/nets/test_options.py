@@ -122,6 +122,7 @@ OTHER_WRONG: dict[str, Any] = {
     "debug": "x",
     "texts": "x",
     "wandb_api_key": 5,
+    "mlflow": 5,
 }
 """A wrong value for each other field."""
 

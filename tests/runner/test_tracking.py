@@ -1,12 +1,13 @@
 import json
 import sqlite3
 import struct
+from contextlib import closing
 from itertools import pairwise
 
 import pytest
 
 import perfkit as pk
-from perfkit.runner.tracking import TrackingFailed, tracked
+from perfkit.runner.tracking import Mlflow, TrackingFailed, tracked
 from tests.cli.commands import begun
 
 pytestmark = pytest.mark.processes
@@ -82,6 +83,38 @@ def test_wandb_offline_keeps_metrics_summary_and_charts_and_no_key(server, tmp_p
     assert list(kept.parent.glob("files/media/images/chart/ecdf-ttft*.png"))
     assert summary["told/ttft/n"] == 12
     assert [file for file in tmp_path.rglob("*") if file.is_file() and KEY.encode() in file.read_bytes()] == []
+
+
+def test_mlflow_keeps_settings_metrics_summary_and_charts_in_a_file(server, tmp_path):
+    pytest.importorskip("mlflow")
+    words = ("-n", 12, "--parallel", 2, "--max-tokens", 4, "--db", "m.db", "--name", "told", "--api-key", KEY)
+    with begun("run", server.url, *words, "--mlflow", "mlflow.db", folder=tmp_path) as running:
+        _, said = running.communicate(timeout=120)
+    assert running.returncode == 0, said
+    assert "tracking ended early" not in said
+    # Read with sqlite itself, not with what wrote it.
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as file:
+        ((name, status, place),) = file.execute("SELECT name, status, artifact_uri FROM runs").fetchall()
+        params = dict(file.execute("SELECT key, value FROM params"))
+        history = file.execute("SELECT step, value FROM metrics WHERE key = 'ttft' ORDER BY step").fetchall()
+        latest = dict(file.execute("SELECT key, value FROM latest_metrics"))
+        tags = dict(file.execute("SELECT key, value FROM tags"))
+    assert (name, status) == ("told", "FINISHED")
+    assert (params["parallel"], params["max_tokens"]) == ("2", "4")
+    assert history[-1][0] == 12
+    summary = pk.open(tmp_path / "m.db").summary()
+    assert latest["told/ttft/p50"] == pytest.approx(summary.frame.loc[("told", "ttft"), "p50"])
+    assert tags["told/verdict"] == summary.verdicts["told"].level
+    assert (tmp_path / place.removeprefix("file://") / "charts" / "ecdf-ttft.png").exists()
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()] == []
+
+
+def test_an_mlflow_that_cannot_be_reached_leaves_the_run_whole(server, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    runs = tell(server, tmp_path / "a.db", Mlflow("http://127.0.0.1:9"), number=3)
+    assert len(runs.requests) == 3
+    assert "tracking ended early, the run did not: " in capsys.readouterr().err
 
 
 def read_back(file):
