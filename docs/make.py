@@ -17,7 +17,7 @@ from perfkit.analysis.query.server_names import QUANTITIES, Published
 from perfkit.cli import COMMANDS
 from perfkit.options.arguments import OPTIONS, WIRE, default_of
 from perfkit.options.described import spelt_range
-from perfkit.runfile.schema import TABLES
+from perfkit.runfile.schema import ADDED, TABLES
 from perfkit.simulator.options import Simulation
 from perfkit.validity.thresholds import LIMITS
 
@@ -50,6 +50,11 @@ Table = tuple[Sequence[str], Iterable[Sequence[str]]]
 def _columns(table: str) -> Table:
     rows = ((f"`{each.name}`", each.type.split()[0], each.unit, each.meaning) for each in TABLES[table])
     return ("column", "type", "unit", "meaning"), rows
+
+
+def _added(_: str) -> Table:
+    meaning = {each.name: each.meaning for each in TABLES["result"]}
+    return ("column", "meaning"), ((f"`{name}`", meaning[name]) for name in ADDED)
 
 
 def _limits(_: str) -> Table:
@@ -156,6 +161,7 @@ def _simulation(group: str) -> Table:
 
 _KINDS: dict[str, Callable[[str], Table]] = {
     "columns": _columns,
+    "added": _added,
     "limits": _limits,
     "metrics": _metrics,
     "rates": _rates,
