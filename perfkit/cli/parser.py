@@ -86,31 +86,35 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def add_url(parser: argparse.ArgumentParser) -> None:
-    """Add the endpoint as a word of its own, beside ``--url``.
+    """Add the endpoint as a word of its own, or several that share the requests, beside ``--url``.
 
     Examples
     --------
     >>> parser = Parser()
     >>> add_url(parser)
     >>> add_options(parser)
-    >>> for words in (["host:8000"], ["--url", "host:8000"], ["--parallel", "1", "8", "http://host:8000"]):
+    >>> for words in (["a:80"], ["--url", "a:80"], ["a:80", "b:80"], ["--parallel", "1", "8", "http://a:80"]):
     ...     print(given(parser.parse_args(words))["url"])
-    host:8000
-    host:8000
-    http://host:8000
+    a:80
+    a:80
+    ['a:80', 'b:80']
+    http://a:80
     """
     meaning = "the endpoint, as --url; a base URL gains the API's path"
-    parser.add_argument("bare_url", nargs="?", metavar="URL", action=_Url, default=argparse.SUPPRESS, help=meaning)
+    parser.add_argument("bare_url", nargs="*", metavar="URL", action=_Url, default=argparse.SUPPRESS, help=meaning)
 
 
 def given(options: argparse.Namespace, declared: type = Arguments) -> dict[str, Any]:
     """Return the fields of a dataclass that a command line gave, those of its ``--config`` file beneath."""
     names = [field.name for field in dataclasses.fields(declared)]
     words = {name: getattr(options, name) for name in names if hasattr(options, name)}
-    for bare in getattr(options, "bare_url", ()):
+    found = getattr(options, "bare_url", [])
+    for bare in found:
         if not any(mark in bare for mark in ":./") and bare != "localhost":
             raise UsageError(f"{bare!r} belongs to no option, and is not a URL such as http://localhost:8000")
-        if words.setdefault("url", bare) != bare:
+    if found:
+        bare = found[0] if len(found) == 1 else found
+        if words.setdefault("url", bare) not in (bare, [bare]):
             raise UsageError(f"the URL is given twice, as {words['url']!r} and as {bare!r}")
     config = as_fields(read_settings(options.config), OPTIONS) if getattr(options, "config", None) else {}
     return {**config, **words}
@@ -146,7 +150,7 @@ class _Url(argparse.Action):
     """Keep bare words that may be the endpoint; they are checked when no option is unknown, whose value one may be."""
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
-        setattr(namespace, self.dest, [*getattr(namespace, self.dest, []), values])
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest, []), *values])
 
 
 class _Urls(argparse.Action):
@@ -174,7 +178,7 @@ def _without_url(parser: argparse.ArgumentParser, namespace: argparse.Namespace,
     last = values[-1]
     if positional is None or len(values) == 1 or not str(last).startswith(("http://", "https://", "unix:")):
         return values
-    positional(parser, namespace, last)
+    positional(parser, namespace, [last])
     return values[:-1]
 
 

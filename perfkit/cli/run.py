@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from perfkit.runner.start import Job
 
 DESCRIPTION = "Measure an endpoint, keep every request and chunk in a run file, and print the summary."
-USAGE = "%(prog)s [URL] [--model NAME] [--parallel N ... | --rate R ...] [-n N] [options]"
+USAGE = "%(prog)s [URL ...] [--model NAME] [--parallel N ... | --rate R ...] [-n N] [options]"
 LOOK_EVERY = 0.05
 
 

@@ -55,6 +55,8 @@ SHOWN = {
     "lens": ["lens", R, "--pick", "A100*"],
     "lens itl": ["lens", R, "--metric", "itl", "--pick", "H100*"],
     "lens others": ["lens", *EACH],
+    "slow": ["slow", R, "-n", "3", "--metric", "ttft"],
+    "slow failed": ["slow", R, "--which", "failed"],
     "attach ended": ["attach", R],
 }
 """Commands that print, each in words and with --json."""
@@ -84,6 +86,13 @@ REFUSED = {
     "bad power": ["plan", R, "--pick", "faulty", "--power", "95"],
     "plan too short": ["plan", R, "--pick", "faulty", "--quantity", "ttft_p95"],
     "lens unknown": ["lens", R, "--metric", "lag"],
+    "slow which": ["slow", R, "--which", "slowes"],
+    "merge without to": ["merge", R],
+    "merge over": ["merge", R, "--to", R],
+    "translate nothing": ["translate"],
+    "translate unknown": ["translate", "--", "wrk", "-t2"],
+    "run of another tool": ["run", "http://127.0.0.1:9", "--num-prompts", "5"],
+    "run two urls": ["run", "a:1", "--url", "b:2"],
     "save without to": ["save", R],
     "save over": ["save", R, "--to", R],
     "scrub nothing": ["scrub", "no/such.db"],
@@ -182,6 +191,7 @@ WRITES = {
     "plot table": ["plot", R, "--chart", "percentiles", "--metric", "tpot", "--by", "gpu", "--out", "a.csv"],
     "plot paper": ["plot", R, "--chart", "hist", "--size", "paper", "--width", "89mm", "--grey", "--out", "a.pdf"],
     "export": ["export", R, "--chart", "ecdf", "sweep:tpot", "--format", "svg", "csv", "--to", "charts"],
+    "export monitoring": ["export", R, "--format", "prometheus", "otel", "--to", "out"],
     "report": ["report", R, "--pick", "H100*", "--title", "Mine", "--out", "a.html"],
 }
 """Commands that write files."""

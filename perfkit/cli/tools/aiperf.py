@@ -53,9 +53,9 @@ def translate(given: Given, ours: Ours) -> None:
     if kind not in APIS:
         ours.note(f"the endpoint type {kind} is not known here; OpenAI's chat stands in its place")
     urls = given.every("url")
-    ours.url = _url((urls or ["localhost:8000"])[0], given.one("custom-endpoint", "endpoint") or path)
-    if len(urls) > 1:
-        ours.note(f"requests go to the first URL alone, of {len(urls)}")
+    path = given.one("custom-endpoint", "endpoint") or path
+    ours.url, *others = (_url(each, path) for each in urls or ["localhost:8000"])
+    ours.others = tuple(others)
     ours.set("api", api)
     models = given.many("model", "model-names")
     ours.set("model", *models[:1])
@@ -71,6 +71,9 @@ def translate(given: Given, ours: Ours) -> None:
     ours.key(given.one("api-key"))
     ours.set("total-timeout", given.one("request-timeout-seconds"))
     ours.set("prompt-seed", given.one("random-seed"))
+    if cancelled := given.one("request-cancellation-rate"):
+        ours.set("cancel", f"{cancelled}%")
+        ours.set("cancel-after", given.one("request-cancellation-delay", default="0"))
     ours.goodput(given.every("goodput"))
 
 

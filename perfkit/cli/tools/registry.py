@@ -66,6 +66,8 @@ class Ours:
     """A command line of ours in the making, and what is to be said of it."""
 
     url: str | None = None
+    others: tuple[str, ...] = ()
+    """URLs that share the requests with it."""
     options: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -155,7 +157,7 @@ class Ours:
             self.note(f"goodput is {AFTERWARDS} --slo {' '.join(told)}")
 
     def __str__(self) -> str:
-        words = ["perfkit", "run", *([self.url] if self.url else [])]
+        words = ["perfkit", "run", *([self.url] if self.url else []), *self.others]
         for name, values in self.options.items():
             words += [f"-{name}" if len(name) == 1 else f"--{name}", *values]
         return shlex.join(words)

@@ -35,7 +35,7 @@ SAME = (
         "disable-tqdm": SHOWN,
         "profile": SERVER,
         "trust-remote-code tokenizer-mode skip-tokenizer-init": "only a tokenizer of --tokenizer-path is read",
-        "lora-modules lora-assignment": "one model a run; a dataset of whole bodies may name several",
+        "lora-assignment": "models are drawn for each request",
         "ready-check-timeout-sec": "the first request says at once whether the server is there",
         "request-id-prefix": "each request has an id of its own",
         "probe-request-rate": "start a second run beside this one",
@@ -51,7 +51,8 @@ def translate(given: Given, ours: Ours) -> None:
     if backend not in APIS:
         ours.note(f"the backend {backend} is not known here; OpenAI's completions stand in its place")
     model, served = given.one("model"), given.one("served-model-name")
-    ours.set("model", served or model)
+    adapters = given.every("lora-modules")
+    ours.set("model", *(adapters or (served or model,)))
     load(given, ours)
     ramp(given, ours)
     warmed(ours, given.number("num-prompts", default=1000), given.number("num-warmups"))
