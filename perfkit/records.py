@@ -1,7 +1,7 @@
 """The nouns that the rooms hand to each other: plain, picklable, no behaviour beyond their own arithmetic."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal, TypeAlias
@@ -116,6 +116,8 @@ class Prompt:
     """Seconds that its user thinks before it, in place of ``think_time``."""
     cycle: int = 0
     """Which pass over a dataset shorter than the run this comes from; 0 is the first."""
+    headers: Mapping[str, str] | None = None
+    """HTTP headers of this request, in place of the run's of the same names."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,6 +213,7 @@ def _is_well_formed(packed: Mapping[str, Any], request: Request, worker: int, cl
     numbers += [packed[name] for name in _PLAIN if name not in (*_TEXTS, *_FLOATS)]
     numbers += [request.seq, request.scheduled, request.row, request.turn, request.cycle]
     texts = [*(packed[name] for name in _TEXTS), request.error, request.request_id, request.session_id, request.model]
+    texts += [*request.own_headers.values()] if isinstance(request.own_headers, dict) else []
     messages = packed["messages"]
     return (
         all(value is None or (isinstance(value, int) and abs(value) < 2**63) for value in numbers)
@@ -222,5 +223,6 @@ def _is_well_formed(packed: Mapping[str, Any], request: Request, worker: int, cl
         and all(packed[name] is None or isinstance(packed[name], (int, float)) for name in _FLOATS)
         and (messages is None or (isinstance(messages, list) and all(isinstance(each, str) for each in messages)))
         and (request.body is None or isinstance(request.body, dict))
+        and (request.own_headers is None or isinstance(request.own_headers, dict))
         and request.phase in get_args(Phase)
     )

@@ -3,6 +3,7 @@
 import json
 import re
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from itertools import accumulate
@@ -21,7 +22,7 @@ from perfkit.records import UNCONNECTED, Json, Kind, Phase
 from perfkit.runfile import safe_pickle
 from perfkit.runfile.schema import RESULT_NAMES, SHORT_OF
 from perfkit.runfile.writer import Row
-from perfkit.secrets import MASK, SHORTEST, Scrubber, keys_in, masked, shown_url
+from perfkit.secrets import MASK, SHORTEST, Scrubber, is_secret_name, keys_in, masked, shown_url
 
 KEPT_HEADERS = frozenset(
     {"content-type", "server", "date", "retry-after", "x-request-id", "request-id", "via", "location"}
@@ -49,6 +50,8 @@ class Request:
     cycle: int = 0
     model: str | None = None
     """Asked for where the body does not say it: in the path, or by the plugin that sends it."""
+    own_headers: Mapping[str, str] | None = None
+    """Of this request alone."""
 
     @property
     def besides(self) -> "tuple[Any, ...]":
@@ -97,7 +100,9 @@ class Decoder:
         stop a run.
         """
         keys = keys_in(request.body or {})
-        own = {key for key in (*keys, *self.api.keys) if len(key) >= SHORTEST} - self.scrub.values
+        own = {
+            key for key in (*keys, *hidden(request.own_headers or {}), *self.api.keys) if len(key) >= SHORTEST
+        } - self.scrub.values
         if own:  # a dataset's body or a plugin brought a key along, and the server may echo it
             return replace(self, scrub=_scrubber(self.scrub.values | own)).row(request, exchange)
         try:
@@ -148,6 +153,7 @@ class Decoder:
             "worker": self.worker,
             "scheduled_time": self.clock.unix(request.scheduled),
             "dataset_row": request.row,
+            "request_headers": _shown_headers(request.own_headers) if request.own_headers else None,
             "request_model": model if isinstance(model := body.get("model"), str) else request.model,
             **prompt_columns(body),
         }
@@ -216,6 +222,19 @@ class Decoder:
                 for _, _, text, index in within if len(within) > 1 else ():
                     texts[index] = _masked_piece(texts[index], text)
         return texts
+
+
+def hidden(headers: Mapping[str, str]) -> list[str]:
+    """Return the secrets among a record's headers: the values of those whose names say that they hold one."""
+    return [
+        part for name, value in headers.items() if is_secret_name(name) for part in (value, value.partition(" ")[2])
+    ]
+
+
+def _shown_headers(headers: Mapping[str, str]) -> str:
+    """Return a record's headers as they are stored: JSON, in order of their names in lower case, secrets masked."""
+    lower = {name.lower(): MASK if is_secret_name(name) else value for name, value in headers.items()}
+    return orjson.dumps(lower, option=orjson.OPT_SORT_KEYS).decode()
 
 
 @lru_cache(maxsize=8)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-TEXTS = ("request", "response_messages", "prompt_text", "output_text")
+TEXTS = ("request", "response_messages", "prompt_text", "output_text", "request_headers")
 _QUOTING = frozenset({"protocol", "http_status", "error_event", "plugin"})
 """Kinds of errors that say what a server or a plugin said; the others are in our own words."""
 _PLACE = re.compile(r".+?:\d+: \w+")

@@ -1,5 +1,6 @@
 """The bridge between the towers: start a measurement, and look at its runs."""
 
+import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -214,12 +215,16 @@ class _Recording:
 
     def __iter__(self) -> Iterator[Prompt]:
         rows = self.runs.decoded().sort_values("start_time")
-        for request, moment, identity in zip(rows["request"], rows["start_time"], rows["request_id"], strict=True):
+        told = ("request", "start_time", "request_id", "request_headers")
+        for request, moment, identity, headers in zip(*(rows[name] for name in told), strict=True):
             if not isinstance(request, dict):
                 raise UsageError(
                     f"{self.runs.labels[0]} holds no request bodies: it was run with texts=False, or saved without them"
                 )
-            yield Prompt(request, request_id=identity, due=float(moment - self.begin))
+            own = json.loads(headers) if isinstance(headers, str) else {}
+            own = {name: value for name, value in own.items() if value != MASK}  # a key that nobody has kept
+            due = float(moment - self.begin)
+            yield Prompt(request, request_id=identity, due=due, headers=own or None)
 
 
 @takes_options

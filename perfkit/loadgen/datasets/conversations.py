@@ -10,7 +10,16 @@ from perfkit.errors import UsageError
 from perfkit.loadgen.datasets.base import Item
 from perfkit.loadgen.datasets.files import objects_of, records_of
 from perfkit.loadgen.datasets.records import OF_OTHER_LENGTH, Jsonl
-from perfkit.loadgen.datasets.shapes import TALKS, TURNS, Turn, images_in, messages_with_files, talk_of, with_parts
+from perfkit.loadgen.datasets.shapes import (
+    TALKS,
+    TURNS,
+    Turn,
+    headers_in,
+    images_in,
+    messages_with_files,
+    talk_of,
+    with_parts,
+)
 from perfkit.loadgen.datasets.text import SAMPLE
 from perfkit.records import Json, Message, Prompt
 from perfkit.registry import register_dataset
@@ -98,23 +107,29 @@ class MultiTurn(ShareGpt):
                 yield "the sample", {}, _undelayed(conversation)
             return
         for place, record in records_of(self.path):
+            own = self._headers(record, place)
             if isinstance(record, dict) and TURNS in record and not record.keys() & {*TALKS}:
                 prompts = list(self._turns(record, place, 0))
                 session = {"session_id": str(record["session_id"])} if record.get("session_id") is not None else {}
-                yield place, session, [(prompt.content, prompt.delay) for prompt in prompts]
+                yield place, {**session, **own}, [(prompt.content, prompt.delay) for prompt in prompts]
             elif isinstance(record, dict) and not record.keys() & {*TALKS} and record.get("session_id") is not None:
                 yield from self._gathered(place, record)
             else:
                 talk = self._talk(place, record)
                 if talk and talk[-1]["role"] not in ("assistant", *_USER):
                     self.remarks.say(f"what follows the last question of a conversation is not sent (first in {place})")
-                yield place, {}, _undelayed(talk)
+                yield place, own, _undelayed(talk)
+
+    def _headers(self, record: Any, place: str) -> dict[str, Any]:
+        found = headers_in(record, place) if isinstance(record, dict) else None
+        return {} if found is None else {"headers": found}
 
     def _gathered(self, place: str, record: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], list[Turn]]]:
         """Yield a record that is one turn of a session by itself; the plan puts those in a row together."""
         item = self.item(record, place)
         if item is not None:
-            yield place, {"session_id": str(record["session_id"])}, [(item, self.delay(record, place))]
+            session = {"session_id": str(record["session_id"]), **self._headers(record, place)}
+            yield place, session, [(item, self.delay(record, place))]
 
 
 def _undelayed(messages: list[Message]) -> list[Turn]:

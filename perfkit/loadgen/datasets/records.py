@@ -19,6 +19,7 @@ from perfkit.loadgen.datasets.shapes import (
     TURNS,
     content_of,
     delay_in,
+    headers_in,
     ignore_parts,
     images_in,
     is_absent,
@@ -86,7 +87,7 @@ class Jsonl(DatasetPluginBase):
                 continue
             item = self.item(record, place)
             if item is not None:
-                yield Prompt(item, **self.identity(record), delay=self.delay(record, place))
+                yield Prompt(item, **self.identity(record, place), delay=self.delay(record, place))
 
     def _texts(self, text: str, place: str) -> Iterator[Item]:
         if not text.strip():
@@ -100,7 +101,7 @@ class Jsonl(DatasetPluginBase):
         return TURNS in record and self.option("column") is None and not record.keys() & {*TALKS, "prompt"}
 
     def _turns(self, record: dict[str, Any], place: str, number: int) -> Iterator[Prompt]:
-        identity = {"session_id": f"session-{number}", **self.identity(record)}
+        identity = {"session_id": f"session-{number}", **self.identity(record, place)}
         identity.pop("turn", None)
         length, name = length_in(record, place)
         turns = turns_in(record, place, self.beside, self.remarks, self.delay_unit)
@@ -132,7 +133,8 @@ class Jsonl(DatasetPluginBase):
             return self._of_batch(record, place)
         column = self.option("column")
         if column is None and record.get("model") is not None and not record.keys() & {"conversations", "conversation"}:
-            body = {name: value for name, value in record.items() if name not in (*_NOT_SENT, *self.times)}
+            own = {*_NOT_SENT, *self.times, *_headers_of(record, place)}
+            body = {name: value for name, value in record.items() if name not in own}
             self._ignore(record, body, place)
             return self._whole(body, place)
         parts, used = images_in(record, place, self.beside, self.remarks)
@@ -221,16 +223,24 @@ class Jsonl(DatasetPluginBase):
 
     def _ignore(self, record: dict[str, Any], used: Iterable[str | None], place: str) -> None:
         left = {str(name) for name, value in record.items() if not is_absent(value)} - {*used, *_IDENTITY, *self.times}
+        left -= _headers_of(record, place)
         self.remarks.ignore(left, place)
 
-    def identity(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Return what a record says of the request itself: its id, its session and its turn."""
+    def identity(self, record: dict[str, Any], place: str) -> dict[str, Any]:
+        """Return what a record says of the request itself: its id, its session, its turn and its headers."""
         found: dict[str, Any] = {
             name: str(record[name]) for name in ("request_id", "session_id") if not is_absent(record.get(name))
         }
         if "request_id" not in found and not is_absent(record.get("custom_id")):
             found["request_id"] = str(record["custom_id"])
+        if (headers := headers_in(record, place)) is not None:
+            found["headers"] = headers
         return {**found, "turn": int(record["turn"])} if record.get("turn") else found
+
+
+def _headers_of(record: dict[str, Any], place: str) -> set[str]:
+    """Return the name of the field that holds headers, where one does."""
+    return {"headers"} if "headers" in record and headers_in(record, place) is not None else set()
 
 
 def _what_is_there(record: dict[str, Any], names: Iterable[str]) -> str:

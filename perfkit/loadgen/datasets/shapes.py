@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,38 @@ def unit_of(name: Any) -> float:
         raise UsageError(f"the unit of a trace is s or ms, us or ns; got {name!r}")
     return UNITS[name]
 
+
+_FRAMING = frozenset({"content-length", "transfer-encoding", "connection"})
+
+
+def headers_in(record: Mapping[str, Any], place: str) -> dict[str, str] | None:
+    """Return the HTTP headers that a record has for its request; None where its ``headers`` are no object.
+
+    Examples
+    --------
+    >>> headers_in({"prompt": "hi", "headers": {"X-Tenant": "a", "x-priority": 3}}, "a.jsonl:1")
+    {'X-Tenant': 'a', 'x-priority': '3'}
+    >>> headers_in({"prompt": "hi", "headers": "of another kind"}, "a.jsonl:1")
+    """
+    value = record.get("headers")
+    value = parsed(value, "headers", place) if isinstance(value, str) and value.lstrip().startswith("{") else value
+    if not isinstance(value, dict):
+        return None
+    headers = {str(name): each for name, each in value.items() if each is not None}
+    for name, each in headers.items():
+        if not isinstance(each, (str, int, float)) or isinstance(each, bool) or not is_header(name, str(each)):
+            raise UsageError(f"{place}: the header {name[:40]!r} must have a name and a text on one line")
+        if name.lower() in _FRAMING:
+            raise UsageError(f"{place}: the header {name} belongs to the connection, and is not a record's to set")
+    return {name: str(each) for name, each in headers.items()}
+
+
+def is_header(name: str, value: str) -> bool:
+    """Tell whether a name and a value can stand in the head of a request."""
+    return bool(_HEADER_NAME.fullmatch(name)) and not set(value) & set("\r\n\0")
+
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 DELAYS = ("delay", "delay_ms")
 """Fields that say how long a user thinks before a turn."""

@@ -152,7 +152,7 @@ class Trace(Jsonl):
     def _prompt(self, record: dict[str, Any], place: str) -> Prompt | None:
         length = first_of(record, INPUT_LENGTH)
         asked = record.keys() & {*TALKS, "prompt", "question", "body"}
-        identity = self.identity(record)
+        identity = self.identity(record, place)
         if length is not None and not asked:
             hashes = parsed(record.get("hash_ids"), "hash_ids", place) or []
             if float(length) < 1:

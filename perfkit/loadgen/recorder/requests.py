@@ -1,6 +1,6 @@
 """Builds the requests of a run ahead of time, numbered and ready to send."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from operator import attrgetter
@@ -10,6 +10,7 @@ from perfkit.decoding.rows import Request
 from perfkit.errors import PluginFailure
 from perfkit.loadgen.arrivals import WHOLE, Share
 from perfkit.loadgen.datasets.salt import Salted
+from perfkit.loadgen.datasets.shapes import is_header
 from perfkit.plugins import BoundApi
 from perfkit.records import Json, Phase, Prompt
 
@@ -68,6 +69,7 @@ class Planned:
             prompt.turn,
             prompt.cycle,
             self.maker.api.arguments.model_name if self.maker is not None else None,
+            prompt.headers,
         )
 
 
@@ -144,11 +146,23 @@ def build(prompt: Prompt, maker: Maker) -> Planned | None:
     try:
         body = api.build(prompt)
         if body is None or api.sends:
+            if prompt.headers:
+                raise PluginFailure("a plugin that sends by itself sends no headers of single records; leave them out")
             return None if body is None else Planned(None, prompt, body, b"", maker=maker)
         data, headers = api.encode(body)
+        if prompt.headers:
+            headers = {**_checked(prompt.headers), **headers}
     except PluginFailure as error:
         return Planned(None, prompt, None, b"", error=str(error), maker=maker)
     return Planned(None, prompt, body, maker.frame(data, headers), maker=maker)
+
+
+def _checked(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Refuse what cannot stand in the head of a request: a dataset of a person's own may give anything."""
+    for name, value in headers.items():
+        if not (isinstance(name, str) and isinstance(value, str) and is_header(name, value)):
+            raise PluginFailure(f"the header {str(name)[:40]!r} of a prompt must have a name and a text on one line")
+    return headers
 
 
 def following(planned: Planned, output: str) -> Prompt:

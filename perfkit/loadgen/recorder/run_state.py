@@ -7,7 +7,7 @@ from itertools import count, islice
 from time import monotonic, process_time
 
 from perfkit.decoding.clock import RunClock
-from perfkit.decoding.rows import Decoder
+from perfkit.decoding.rows import Decoder, hidden
 from perfkit.loadgen.arrivals import Share
 from perfkit.loadgen.choices import Choice, drawn
 from perfkit.loadgen.datasets.salt import salting
@@ -166,7 +166,7 @@ class RunState:
             bool(planned.turns),
             self._cancel_after(planned.seq),
             planned.request().besides,
-            (*keys_in(planned.body or {}), *self.decoder.api.keys),
+            (*keys_in(planned.body or {}), *hidden(planned.prompt.headers or {}), *self.decoder.api.keys),
             planned.maker.target if planned.maker is not None else 0,
         )
         planned.data = b""  # the loop has it now
