@@ -45,8 +45,14 @@ class Summed(Protocol):
 
     head: str
     frame: pd.DataFrame
-    why_failed: tuple[str, ...]
-    notes: tuple[str, ...]
+
+    @property
+    def failed(self) -> list[str]:
+        """Why requests failed."""
+
+    @property
+    def noted(self) -> list[str]:
+        """What else is to be said."""
 
     def marked(self, mark: str) -> list[str]:
         """Say what marked numbers rest on."""
@@ -153,7 +159,7 @@ def report(
         findings=list(_findings(runs, summary, comparison)),
         notices=list(_notices(runs.verdicts)),
         tables=summary.tables,
-        notes=[plain(note) for note in (*summary.marked(MARKS[kind]), *summary.why_failed, *summary.notes)],
+        notes=[plain(note) for note in (*summary.marked(MARKS[kind]), *summary.failed, *summary.noted)],
         pictures=[*pictures, *(_picture(runs, chart, metric, by) for chart, metric in chosen)],
         failures=_failures(runs.failures()),
         definitions=list(_definitions()),

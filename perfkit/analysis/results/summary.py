@@ -78,9 +78,17 @@ class Summary:
 
     def _footnotes(self, mark: str) -> list[str]:
         about = [f"{run}: {reason}" for run, verdict in self.verdicts.items() if verdict for reason in verdict.reasons]
-        runs = list(self.verdicts)
-        failed = once(self.why_failed, runs, alike=False)
-        return [*self.marked(mark), *failed, *once(about, runs), *once(self.notes, runs)]
+        return [*self.marked(mark), *self.failed, *once(about, list(self.verdicts)), *self.noted]
+
+    @property
+    def failed(self) -> list[str]:
+        """Why requests failed; what is said of several runs alike, once."""
+        return once(self.why_failed, list(self.verdicts), alike=False)
+
+    @property
+    def noted(self) -> list[str]:
+        """The notes; what is said of several runs alike, once."""
+        return once(self.notes, list(self.verdicts))
 
     def marked(self, mark: str) -> list[str]:
         """Say what marked numbers rest on."""

@@ -1,6 +1,10 @@
 """Notices of several runs, said once."""
 
+import pytest
+
+import perfkit as pk
 from perfkit.analysis.results.notices import once
+from tests.run_files import failure, request, write_run
 
 RUNS = [f"load={number}" for number in range(1, 13)]
 
@@ -32,3 +36,16 @@ def test_words_of_servers_are_joined_only_where_they_are_equal():
 
 def test_two_notices_of_one_run_that_differ_in_a_number_stay_one_of_one_run():
     assert once(["a: 3 rows, unread", "a: 5 rows, unread"], ["a", "b"]) == ["1 of 2 runs (a): 3 to 5 rows, unread"]
+
+
+@pytest.mark.slow
+def test_summary_and_report_of_twelve_runs_say_the_same_failure_once(tmp_path):
+    for number in range(12):
+        rows = [*(request(i, i) for i in range(3)), failure(3, 3)]
+        write_run(tmp_path / "a.db", rows, name=f"load {number}", parallel=number + 1, sent=4, failed=1)
+    runs = pk.open(tmp_path / "a.db")
+    runs.report(tmp_path / "a.md")
+    for text in (str(runs.summary()), (tmp_path / "a.md").read_text(encoding="utf-8")):
+        said = [line for line in text.splitlines() if "1 failed" in line]
+        assert len(said) == 1
+        assert "12 of 12 runs: 1 failed" in said[0]
