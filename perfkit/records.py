@@ -116,6 +116,8 @@ class Prompt:
     """Seconds that its user thinks before it, in place of ``think_time``."""
     cycle: int = 0
     """Which pass over a dataset shorter than the run this comes from; 0 is the first."""
+    kind: str | None = None
+    """The class that it is of, in a mix of datasets."""
     headers: Mapping[str, str] | None = None
     """HTTP headers of this request, in place of the run's of the same names."""
 

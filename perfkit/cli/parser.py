@@ -137,7 +137,8 @@ def _add(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]", hint
         keywords |= {"type": _read_number if numeric else str, "metavar": _metavar(field, numeric)}
         keywords |= {"nargs": "?", "const": True} if bool in kinds else {}
         keywords |= {"nargs": "+"} if field.metadata.get("many") else {}
-        keywords |= {"action": Several} if field.metadata.get("many") and (numeric or Any in kinds) else {}
+        listed = numeric or Any in kinds or field.name == "mix"
+        keywords |= {"action": Several} if field.metadata.get("many") and listed else {}
         keywords |= {"nargs": "*", "action": _TrueOrSome} if bool in kinds and field.metadata.get("many") else {}
         if field.metadata.get("many") and field.name == "model":
             keywords |= {"nargs": 1 if words else "+", "action": Several}

@@ -213,7 +213,7 @@ def _is_well_formed(packed: Mapping[str, Any], request: Request, worker: int, cl
     numbers += [packed[name] for name in _PLAIN if name not in (*_TEXTS, *_FLOATS)]
     numbers += [request.seq, request.scheduled, request.row, request.turn, request.cycle]
     texts = [*(packed[name] for name in _TEXTS), request.error, request.request_id, request.session_id, request.model]
-    texts += [*request.own_headers.values()] if isinstance(request.own_headers, dict) else []
+    texts += [request.kind, *(request.own_headers.values() if isinstance(request.own_headers, dict) else ())]
     messages = packed["messages"]
     return (
         all(value is None or (isinstance(value, int) and abs(value) < 2**63) for value in numbers)

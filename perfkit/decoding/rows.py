@@ -52,6 +52,8 @@ class Request:
     """Asked for where the body does not say it: in the path, or by the plugin that sends it."""
     own_headers: Mapping[str, str] | None = None
     """Of this request alone."""
+    kind: str | None = None
+    """The class that it is of."""
 
     @property
     def besides(self) -> "tuple[Any, ...]":
@@ -153,6 +155,7 @@ class Decoder:
             "worker": self.worker,
             "scheduled_time": self.clock.unix(request.scheduled),
             "dataset_row": request.row,
+            "request_class": request.kind,
             "request_headers": _shown_headers(request.own_headers) if request.own_headers else None,
             "request_model": model if isinstance(model := body.get("model"), str) else request.model,
             **prompt_columns(body),

@@ -201,6 +201,13 @@ class Arguments:
 
     # The prompts.
     dataset: Any = option(None, "registered name, or an existing path; default: sample", group="prompts")
+    mix: Sequence[str] = option(
+        (),
+        "several datasets by weight in place of one, NAME=WEIGHT; each request keeps the class that it is of",
+        group="prompts",
+        many=True,
+        work=True,
+    )
     dataset_path: str | None = option(None, "file or folder that the dataset reads", group="prompts", work=True)
     dataset_offset: int = option(0, "skip this many items", "items", group="prompts", ge=0, work=True)
     dataset_args: Mapping[str, Json] = option(

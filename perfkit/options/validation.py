@@ -76,7 +76,9 @@ def _kept(field: "dataclasses.Field[Any]", value: Any, hint: Any) -> Any:
     if get_origin(hint) is Mapping:
         return _mapping(name, value)
     if value is None:
-        return () if name == "steps" else None
+        return () if name in ("steps", "mix") else None
+    if name == "mix" and isinstance(value, str):
+        return (value,)
     if name == "steps":
         return steps(value)
     if facts.get("secret"):
@@ -148,6 +150,7 @@ def check(arguments: Any) -> None:
         )
     _check_replicas(arguments)
     weighted("model", as_tuple(arguments.model))
+    _check_mix(arguments)
     _check_scrape(arguments)
     dataset = arguments.dataset
     if not (dataset is None or isinstance(dataset, Iterable) or hasattr(dataset, "columns")):
@@ -158,6 +161,20 @@ def check(arguments: Any) -> None:
             not getattr(arguments, name) or find_spec(library) is not None,
             f"{name} needs {library}: pip install 'perfkit[{library}]'",
         )
+
+
+def _check_mix(arguments: Any) -> None:
+    """Check that a mix of datasets has no other beside it, and an end."""
+    weighted("mix", arguments.mix)
+    if not arguments.mix:
+        return
+    others = ("dataset", "dataset_path", "prompt")
+    beside = next((name for name in others if getattr(arguments, name) is not None), None)
+    _require(beside is None, f"mix names datasets, {beside} another one; leave one of them out")
+    _require(
+        arguments.number is not None or arguments.duration is not None,
+        "the datasets of a mix are read over and over; give number or duration",
+    )
 
 
 def _check_replicas(arguments: Any) -> None:

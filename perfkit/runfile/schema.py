@@ -115,6 +115,7 @@ RESULT = (
     Column("draft_tokens", "INTEGER", "tokens", "proposed by the server's draft model"),
     Column("accepted_tokens", "INTEGER", "tokens", "of these, the ones that the model took"),
     Column("request_model", "TEXT", "", "model that its body asks for"),
+    Column("request_class", "TEXT", "", "of a mix of datasets: the one that it comes from"),
     Column("request_headers", "TEXT", "", "JSON: the headers that its record had for it, secrets masked"),
     Column("request_target", "TEXT", "", "URL that it went to, as it was given, secrets removed"),
 )
@@ -222,7 +223,7 @@ TABLES = {
 RESULT_NAMES = tuple(column.name for column in RESULT)
 ADDED = (
     *("first_answer_latency", "server_queue_time", "server_prefill_time", "server_ttft", "server_decode_time"),
-    *("draft_tokens", "accepted_tokens", "request_model", "request_headers", "request_target"),
+    *("draft_tokens", "accepted_tokens", "request_model", "request_class", "request_headers", "request_target"),
 )
 """Columns of ``result`` that files of earlier versions lack: NULL there."""
 NARROW = tuple(column.name for column in RESULT if not column.wide)

@@ -35,7 +35,7 @@ _NUMBERS = frozenset(column.name for column in RESULT if column.type in ("REAL",
 
 _BEFORE = """
     seq phase session_id turn worker scheduled_time start_time t dataset_row prompt_hash prompt_text request
-    request_id prompt_tokens is_stream request_model request_headers request_target
+    request_id prompt_tokens is_stream request_model request_class request_headers request_target
     server_running server_waiting server_kv_cache
 """
 KNOWN_BEFORE = frozenset(_BEFORE.split())

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from perfkit.apis.places import STEPS
 from perfkit.errors import BrokenOff, PerfkitError, PluginFailure, UnknownPlugin, UsageError, nearest
+from perfkit.loadgen.choices import Choice
 from perfkit.loadgen.datasets.base import Content, DatasetPluginBase
 from perfkit.loadgen.datasets.files import kind_of
 from perfkit.loadgen.datasets.records import OF_OTHER_LENGTH, TEXT_COLUMNS, Rows
@@ -20,6 +21,7 @@ from perfkit.loadgen.datasets.remarks import Remarks
 from perfkit.loadgen.datasets.shapes import TALKS, TURNS
 from perfkit.options.arguments import Arguments
 from perfkit.options.coercion import undecodable
+from perfkit.options.units import weighted
 from perfkit.records import Prompt
 from perfkit.registry import APIS, DATASETS, api_class, dataset_class
 
@@ -130,6 +132,8 @@ def open_dataset(arguments: Arguments) -> OpenedDataset:
     'sample'
     """
     arguments = arguments.replace(apply_chat_template=_chats(arguments))
+    if arguments.mix:
+        return _mixed(arguments)
     prompt = arguments.prompt_text()
     if prompt is not None:
         beside = next((name for name in ("dataset", "dataset_path") if getattr(arguments, name) is not None), None)
@@ -209,7 +213,7 @@ def _again(prompt: Prompt, cycle: int) -> Prompt:
 
 def _one_pass(dataset: OpenedDataset, arguments: Arguments, cycle: int) -> Iterator[Prompt]:
     prompts = dataset.prompts()
-    if arguments.shuffle:
+    if arguments.shuffle and not arguments.mix:  # whose datasets are shuffled each
         # Whole conversations change places, not their turns.
         talks = (tuple(turns) for _, turns in itertools.groupby(prompts, key=_conversation))
         order = random.Random(f"{arguments.prompt_seed}/{cycle}")
@@ -313,6 +317,51 @@ def _of_frame(frame: Any, name: str, arguments: Arguments) -> OpenedDataset:
     rows = Rows(arguments, frame)
     length = None if TURNS in frame.columns else len(frame)
     return OpenedDataset(name, rows.build_messages, None, arguments.system, length, rows.remarks)
+
+
+def _mixed(arguments: Arguments) -> OpenedDataset:
+    """Open several datasets as one: each conversation, and each prompt alone, is of one that is drawn by weight."""
+    shares = weighted("mix", arguments.mix)
+    classes = _classes([name for name, _ in shares])
+    unknown = next((name for name in arguments.dataset_args if name not in classes.values()), None)
+    if unknown is not None:
+        raise UsageError(
+            f"the dataset_args of a mix are by class, such as {min(classes.values())}; "
+            f"no class is called {unknown!r}{nearest(unknown, classes.values())}"
+        )
+    # What holds of all of them is done to the mix.
+    plain = arguments.replace(mix=(), system=None, dataset_offset=0)
+    given = {
+        name: plain.replace(dataset=name, dataset_args=arguments.dataset_args.get(kind, {}))
+        for name, kind in classes.items()
+    }
+    opened = {name: open_dataset(own) for name, own in given.items()}
+    choice = Choice(shares, arguments.prompt_seed, "mix")
+
+    def items() -> Iterator[Prompt]:
+        talks = {name: itertools.groupby(prompts(own, opened[name]), _numbered()) for name, own in given.items()}
+        for number in itertools.count():
+            name = choice.of(number)
+            for prompt in next(talks[name])[1]:
+                if prompt.due is not None:
+                    raise UsageError(f"{name} has times of its own, and cannot be mixed with others; play it alone")
+                session = None if prompt.session_id is None else f"{classes[name]}/{prompt.session_id}"
+                yield replace(prompt, kind=classes[name], session_id=session)
+
+    remarks = Remarks(parts=[each.remarks for each in opened.values()])
+    return OpenedDataset("mix", items, system=arguments.system, remarks=remarks)
+
+
+def _classes(names: list[str]) -> dict[str, str]:
+    """Return what the requests of each dataset are called: its name, or of a file its name without the ending."""
+    short = {name: name if name in DATASETS else Path(name).stem for name in names}
+    return short if len({*short.values()}) == len(names) else {name: name for name in names}
+
+
+def _numbered() -> Callable[[Prompt], object]:
+    """Return what tells conversations, and prompts alone, apart."""
+    numbers = itertools.count()
+    return lambda prompt: next(numbers) if prompt.session_id is None else prompt.session_id
 
 
 def _chats(arguments: Arguments) -> bool:

@@ -28,6 +28,8 @@ class Remarks:
 
     said: list[str] = field(default_factory=list)
     """Sentences about the whole of it, such as the unit of its times."""
+    parts: "list[Remarks]" = field(default_factory=list)
+    """Of a mix: what is to be said of each dataset in it."""
     _ignored: dict[str, _Seen] = field(default_factory=dict)
     _dropped: dict[str, _Seen] = field(default_factory=dict)
 
@@ -55,7 +57,8 @@ class Remarks:
         else:
             ignored = []
         dropped = "; ".join(f"{seen.count:,} {reason} (first {seen.first})" for reason, seen in self._dropped.items())
-        return [*self.said, *ignored, *([f"records left out: {dropped}"] if dropped else [])]
+        own = [*self.said, *ignored, *([f"records left out: {dropped}"] if dropped else [])]
+        return [*own, *(sentence for part in self.parts for sentence in part.sentences())]
 
 
 def _count(seen: dict[str, _Seen], name: str, place: str) -> None:

@@ -70,6 +70,7 @@ class Planned:
             prompt.cycle,
             self.maker.api.arguments.model_name if self.maker is not None else None,
             prompt.headers,
+            prompt.kind,
         )
 
 

@@ -79,7 +79,10 @@ def run_row(arguments: Arguments, *, run_id: str, urls: Sequence[str], model: st
         "rate": arguments.rate if isinstance(arguments.rate, (int, float)) else None,
         "number": arguments.number if isinstance(arguments.number, int) else None,
         "duration": arguments.duration,
-        "dataset": arguments.dataset or arguments.dataset_path or ("prompt" if arguments.prompt else "sample"),
+        "dataset": " ".join(arguments.mix)
+        or arguments.dataset
+        or arguments.dataset_path
+        or ("prompt" if arguments.prompt else "sample"),
         "prompt_seed": arguments.prompt_seed,
         "arrival_seed": arguments.arrival_seed,
         "request_seed": arguments.seed,
