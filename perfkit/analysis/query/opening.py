@@ -15,7 +15,7 @@ from perfkit.analysis.query.frame import Run, Source
 from perfkit.analysis.query.labels import Candidate, labels
 from perfkit.decoding.pending import fold
 from perfkit.errors import PerfkitError, UnsafeFile, UsageError
-from perfkit.records import Json
+from perfkit.records import CANCELLED, Json
 from perfkit.runfile.owner import lives, status
 from perfkit.runfile.pending import segments
 from perfkit.runfile.record import RunRecord
@@ -285,24 +285,25 @@ def _run(source: Source, record: dict[str, Json]) -> Run:
 def _ended(source: Source, record: Mapping[str, Json]) -> dict[str, Json]:
     """Return what the record of a run that was killed or stopped should say; the file itself is left as it is."""
     if (now := status(record)) != record.get("status"):
-        sent, succeeded, failed = _counted(source, record)
-        counts: dict[str, Json] = {"sent": sent, "succeeded": succeeded, "failed": failed}
+        sent, succeeded, failed, cancelled = _counted(source, record)
+        counts: dict[str, Json] = {"sent": sent, "succeeded": succeeded, "failed": failed, "cancelled": cancelled}
         return {"status": now, "end_time": record.get("heartbeat"), **counts}
     match [record.get(name) for name in ("status", "sent", "succeeded", "failed")]:
         # Files of before what a stop cuts off was counted apart have it among the failures.
         case ["interrupted", int(sent), int(succeeded), int(failed)] if failed and sent == succeeded + failed:
-            rows, well, badly = _counted(source, record)
-            return {"failed": failed - (rows - well - badly)}
+            rows, well, badly, left = _counted(source, record)
+            return {"failed": failed - (rows - well - badly - left)}
     return {}
 
 
-def _counted(source: Source, record: Mapping[str, Json]) -> tuple[int, int, int]:
-    """Count the requests of a run that were sent, that succeeded, and that failed."""
+def _counted(source: Source, record: Mapping[str, Json]) -> tuple[int, int, int, int]:
+    """Count the requests of a run that were sent, that succeeded, that failed, and that were cancelled."""
     query = f"""
-        SELECT count(*), count(CASE WHEN success THEN 1 END), count(CASE WHEN {FAILED} THEN 1 END) FROM result
+        SELECT count(*), count(CASE WHEN success THEN 1 END), count(CASE WHEN {FAILED} THEN 1 END),
+               count(CASE WHEN error_kind = '{CANCELLED}' THEN 1 END) FROM result
         WHERE run_id = ? AND phase IS NOT 'preflight'"""
-    sent, succeeded, failed = source.connection.execute(query, [record["run_id"]]).fetchone()
-    return sent, succeeded, failed
+    sent, succeeded, failed, cancelled = source.connection.execute(query, [record["run_id"]]).fetchone()
+    return sent, succeeded, failed, cancelled
 
 
 def _origin(run: Run) -> float:

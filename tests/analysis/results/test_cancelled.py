@@ -60,3 +60,11 @@ def test_the_summary_says_what_the_server_works_on_for_nobody(tmp_path):
     assert (
         "1 request was cancelled; the server had 3.00 in hand where 2.50 were in flight, in the mean of 2 looks" in note
     )
+
+
+def test_a_run_that_was_killed_counts_them_by_its_rows(tmp_path):
+    rows = [request(0, 0.0), gone(1, 1.0), gone(2, 2.0), failure(3, 3.0), failure(4, 4.0, kind="interrupted")]
+    unfinished = {"status": "running", "pid": 2**22 + 1, "pid_time": 1.0}
+    runs = pk.open(write_run(tmp_path / "a.db", rows, **unfinished))
+    (record,) = runs.table[["sent", "succeeded", "failed", "cancelled", "cut_off"]].to_dict("records")
+    assert record == {"sent": 5, "succeeded": 1, "failed": 1, "cancelled": 2, "cut_off": 1}

@@ -167,14 +167,14 @@ def _row(run: Run, verdict: Any) -> dict[str, Any]:
     users, rate = settings.get("parallel"), settings.get("rate")
     load = f"{users:g} user{'s' * (users != 1)}" if isinstance(users, int | float) else ""
     load = load or (f"{load_name(rate)}{'/s' * (rate > 0)}" if isinstance(rate, int | float) else "")
-    succeeded, failed = (record.get(name) for name in ("succeeded", "failed"))
-    done = (
-        int(succeeded) + int(failed) if isinstance(succeeded, int) and isinstance(failed, int) else record.get("sent")
-    )
+    succeeded, failed, cancelled = (record.get(name) for name in ("succeeded", "failed", "cancelled"))
+    done = record.get("sent")
+    if isinstance(succeeded, int) and isinstance(failed, int):
+        done = succeeded + failed + (cancelled if isinstance(cancelled, int) else 0)
     return {
         "run": run.label,
         "model": settings.get("model"),
-        "target": settings.get("url") or record.get("target"),
+        "target": url if isinstance(url := settings.get("url"), str) else record.get("target"),
         "load": load,
         "tags": _spelt(run),
         "note": record.get("note"),
