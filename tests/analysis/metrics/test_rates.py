@@ -160,7 +160,8 @@ def test_a_run_without_a_steady_window_is_told_so_and_taken_whole(tmp_path):
     assert "rates are taken over the whole run" in str(runs.summary())
 
 
-def test_the_drain_is_said_and_the_whole_runs_rate_has_a_name_of_its_own(tmp_path):
+def test_the_drain_is_said_and_the_whole_runs_rate_has_a_name_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # heads on one line
     summary = run_of(tmp_path, closed(48, 8, lambda _: 1.0), parallel=8).summary()
     assert "rates are taken up to the last request sent; the drain after it, 1 s, is left out" in str(summary)
     assert "request throughput, whole run" in str(summary)

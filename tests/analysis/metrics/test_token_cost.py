@@ -36,7 +36,8 @@ def test_interactivity_is_the_inverse_of_the_median_tpot_and_leaves_out_ttft(tmp
     assert pk.open(path).summary().rates["interactivity"].tolist() == [pytest.approx(50)]
 
 
-def test_the_table_shows_costs_of_tagged_runs_alone(runs):
+def test_the_table_shows_costs_of_tagged_runs_alone(runs, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")  # heads on one line
     assert "throughput per GPU [tokens/s/GPU]" in str(runs)
     assert "interactivity [tokens/s/user]" in str(runs)
     untagged = str(runs.tag(gpus="", price="", power=""))
