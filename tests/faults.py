@@ -191,7 +191,7 @@ def said(row: dict[str, Any]) -> tuple[str, ...]:
     # Whether two chunks come in one read is chance.
     flags = " ".join(flag for flag in (row["flags"] or "").split() if not flag.startswith("censored"))
     told = [row["error_kind"] or "", row["status_code"] or "", row["output_text"] or "", row["error"] or "", flags]
-    shown = [re.sub(r"127\.0\.0\.1:\d+", "HOST", str(each)).replace("|", "\\|").replace("\n", " ") for each in told]
+    shown = [str(each).replace("|", "\\|").replace("\0", "\\0").replace("\n", " ") for each in told]
     return ("succeeded" if row["success"] else "failed", *shown)
 
 

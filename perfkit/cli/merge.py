@@ -1,10 +1,14 @@
 """``perfkit merge``: the runs of several files in one new run file."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from perfkit.cli.json_output import add_json, to_json
 from perfkit.errors import UsageError
 from perfkit.printable import plain
+
+if TYPE_CHECKING:
+    from perfkit.analysis.query.frame import Run
 
 DESCRIPTION = (
     "Write every run of some files, of perfkit or of other tools, to one new run file; the files stay. A run that "
@@ -19,6 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser, "what was done")
 
 
+def _rows(run: "Run") -> int:
+    """Return how many requests a copy of a run holds."""
+    query = "SELECT count(*) FROM result WHERE run_id = ?"
+    (count,) = run.source.connection.execute(query, [run.run_id]).fetchone()
+    return int(count)
+
+
 def run(options: argparse.Namespace) -> int:
     """Write all runs to a new file, and print its name."""
     import perfkit as pk
@@ -29,7 +40,8 @@ def run(options: argparse.Namespace) -> int:
     if runs.problems:
         raise UsageError(f"nothing was merged: {'; '.join(problem.reason for problem in runs.problems)}")
     every = (*runs.members, *runs.left_out)
-    first = {run.run_id: run for run in reversed(every)}
+    # A copy that was taken while the run went on has fewer of its requests.
+    first = {run.run_id: run for run in sorted(reversed(every), key=_rows)}
     # Named anew: copies had made names longer.
     path = pk.Runs(labelled(run for run in every if first[run.run_id] is run)).save(options.to)
     twice = len(every) - len(first)

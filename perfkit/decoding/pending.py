@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple, get_args
@@ -17,10 +17,10 @@ from perfkit.plugins import BoundApi
 from perfkit.records import Phase
 from perfkit.registry import APIS
 from perfkit.runfile.owner import lives
-from perfkit.runfile.pending import Record, records, run_of, segments
+from perfkit.runfile.pending import Record, records, segments, share_of
 from perfkit.runfile.record import RunRecord
 from perfkit.runfile.writer import Row, Writer
-from perfkit.secrets import Scrubber
+from perfkit.secrets import Scrubber, Trace, TracedScrubber
 
 Api = Callable[[RunRecord], BoundApi | None]
 """Returns what reads the answers of a run; None where it is not to be had."""
@@ -33,6 +33,7 @@ _TEXTS: Final = ("error_kind", "error")
 _MAYBE: Final = ("written", "headers", "end", "released", "status")
 _FLOATS: Final = ("dns", "connect", "tls")
 _AT_ONCE: Final = 500
+_NONSENSE: Final = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
 
 
 class Folded(NamedTuple):
@@ -43,13 +44,22 @@ class Folded(NamedTuple):
     """By run: the name of the API, and how many."""
 
 
-def as_record(run_id: str, worker: int, clock: int, request: Request, body: bytes, packed: tuple[Any, ...]) -> Record:
+def as_record(
+    run_id: str,
+    worker: int,
+    clock: int,
+    request: Request,
+    body: bytes,
+    packed: tuple[Any, ...],
+    traces: Sequence[Trace] = (),
+) -> Record:
     """Return a finished exchange, as ``Exchange.packed`` gives it, for a file beside the run file."""
     plain = dict(zip(_PACKED, packed, strict=True))
     told: dict[str, Any] = {
         "run": run_id,
         "worker": worker,
         "clock": clock,
+        "traces": traces,
         **{name: getattr(request, name) for name in _REQUEST},
         "exchange": {name: plain[name] for name in _PLAIN},
         "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in plain["response_headers"]],
@@ -67,7 +77,11 @@ _PACKED: Final = (
 
 
 def recover(
-    path: str | Path, api: Api | None = None, run_id: str | None = None, beside: str | Path | None = None
+    path: str | Path,
+    api: Api | None = None,
+    scrub: Scrubber | None = None,
+    share: tuple[str, int] | None = None,
+    beside: str | Path | None = None,
 ) -> Folded:
     """Add the answers that wait beside a run file to it, those of runs that are still under way left out.
 
@@ -77,8 +91,10 @@ def recover(
         The run file.
     api : callable, optional
         As for ``fold``.
-    run_id : str, optional
-        The one run to be looked at, whoever writes it.
+    scrub : Scrubber, optional
+        Removes the secrets of the run, where they are known; else what the journal told of them does.
+    share : (str, int), optional
+        The one run and worker whose answers are looked at, as its own process has ended with them.
     beside : path, optional
         The run file that they lie beside, where it is gone and ``path`` has taken its place.
 
@@ -87,84 +103,92 @@ def recover(
     StorageError
         The file cannot be written.
     """
-    known = {each: name for each in segments(beside or path) if (name := run_of(each)) == (run_id or name)}
-    if not known:
+    own = [each for each in segments(beside or path) if share in (None, share_of(each))]
+    if not own:
         return Folded(0, {})
     writer = Writer(path)
     try:
-        waiting = {name for name in known.values() if run_id or not _lives(writer, name)}
-        some = {each: name for each, name in known.items() if name in waiting}
-        folded = _folded(writer, [record for each in some for record in records(each)], api or built_in)
+        if share is None:
+            own = [each for each in own if not _is_under_way(writer, share_of(each)[0])]
+        some = {each: list(records(each)) for each in own}
+        folded = _folded(writer, [record for each in some.values() for record in each], api or built_in, scrub)
     finally:
         writer.close()
-    for each, name in some.items():
-        if name not in folded.left:
+    for each, read in some.items():
+        if read and share_of(each)[0] not in folded.left:
             each.unlink(missing_ok=True)
     return folded
 
 
-def _lives(writer: Writer, run_id: str) -> bool:
+def _is_under_way(writer: Writer, run_id: str) -> bool:
     record, _ = writer.stored_of(run_id)
-    return record is not None and lives(record)
+    return record is not None and record["status"] == "running" and lives(record)
 
 
-def fold(path: str | Path, api: Api | None = None, beside: str | Path | None = None) -> Folded:
-    """Add the answers that wait beside a run file to it; they stay where they are.
+def fold(path: str | Path, beside: str | Path) -> Folded:
+    """Add the answers that wait beside a run file to a copy of it; they stay where they are.
+
+    Only APIs of our own read them, as opening a file runs nobody's code.
 
     Parameters
     ----------
     path : path
-        The run file, or a copy of it.
-    api : callable, optional
-        Default: APIs of our own alone, as opening a file runs nobody's code.
-    beside : path, optional
-        The run file that they lie beside, where ``path`` is a copy.
+        The copy.
+    beside : path
+        The run file.
 
     Raises
     ------
     StorageError
-        The file cannot be written.
+        The copy cannot be written.
     """
-    waiting = [record for segment in segments(beside or path) for record in records(segment)]
+    waiting = [record for segment in segments(beside) for record in records(segment)]
     if not waiting:
         return Folded(0, {})
     writer = Writer(path)
     try:
-        return _folded(writer, waiting, api or built_in)
+        return _folded(writer, waiting, built_in, None)
     finally:
         writer.close()
 
 
-def _folded(writer: Writer, waiting: Iterable[Record], api: Api) -> Folded:
+def _folded(writer: Writer, waiting: Iterable[Record], api: Api, scrub: Scrubber | None) -> Folded:
     added, left = 0, dict[str, tuple[str, int]]()
-    by_run: dict[str, list[Record]] = {}
+    by_run: dict[str, list[Read]] = {}
     for record in waiting:
-        by_run.setdefault(str(record.told.get("run")), []).append(record)
+        if (read := _read(record)) is not None:
+            by_run.setdefault(str(record.told.get("run")), []).append(read)
     for run_id, some in by_run.items():
         run, stored = writer.stored_of(run_id)
-        if run is None:
-            continue
-        bound = api(RunRecord.of(run))
-        read = filter(None, map(_read, some))
-        missing = {place: each for each in read if (place := _place(each)) not in stored}
+        missing = {place: each for each in some if (place := _place(each)) not in stored}
+        bound = None if run is None else api(RunRecord.of(run))
         if bound is None:
             if missing:
-                left[run_id] = str(run.get("api")), len(missing)
+                left[run_id] = "a run that is not in the file" if run is None else str(run.get("api")), len(missing)
             continue
-        rows = list(_rows(run_id, bound, missing.values()))
+        rows = list(_rows(run_id, bound, missing.values(), scrub))
         for at in range(0, len(rows), _AT_ONCE):
             writer.add_results(rows[at : at + _AT_ONCE])
         added += len(rows)
+        if rows and run is not None and run["status"] == "interrupted":
+            writer.settle_run(run_id)
     return Folded(added, left)
 
 
-Read = tuple[int, int, Request, Exchange]
-"""An answer: the worker that it came to, its clock, the request, and what came."""
+class Read(NamedTuple):
+    """An answer that waited."""
+
+    worker: int
+    clock: int
+    request: Request
+    exchange: Exchange
+    traces: tuple[Trace, ...]
+    """What was told of the run's secrets."""
 
 
 def _place(read: Read) -> tuple[int | None, bool]:
     """Return what tells an answer from the others of its run: its number, and whether it is of the preflight."""
-    return read[2].seq, read[2].phase == "preflight"
+    return read.request.seq, read.request.phase == "preflight"
 
 
 def built_in(record: RunRecord) -> BoundApi | None:
@@ -178,12 +202,16 @@ def built_in(record: RunRecord) -> BoundApi | None:
     return None
 
 
-def _rows(run_id: str, api: BoundApi, waiting: Iterable[Read]) -> Iterator[Row]:
-    decoders: dict[tuple[int, int], Decoder] = {}
-    for worker, clock, request, exchange in waiting:
-        if (decoder := decoders.get((worker, clock))) is None:
-            decoder = decoders[worker, clock] = Decoder(run_id, worker, api, RunClock(clock), Scrubber([]))
-        yield decoder.row(request, exchange)
+def _rows(run_id: str, api: BoundApi, waiting: Iterable[Read], scrub: Scrubber | None) -> Iterator[Row]:
+    decoders: dict[tuple[Any, ...], Decoder] = {}
+    for each in waiting:
+        key = each.worker, each.clock, each.traces
+        if (decoder := decoders.get(key)) is None:
+            known = scrub or TracedScrubber(each.traces)
+            decoder = decoders[key] = Decoder(run_id, each.worker, api, RunClock(each.clock), known)
+        # A stranger's record may say what no server does.
+        with contextlib.suppress(*_NONSENSE):
+            yield decoder.row(each.request, each.exchange)
 
 
 def _read(record: Record) -> Read | None:
@@ -203,8 +231,10 @@ def _read(record: Record) -> Read | None:
         packed |= dict(zip(_BYTES[:4], record.parts[1:5], strict=True))
         if not _is_well_formed(packed, request, worker, clock):
             return None
-        return worker, clock, request, Exchange.unpacked(tuple(packed[name] for name in _PACKED))
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        traces = tuple((int(length), int(check)) for length, check in told.get("traces", ()))
+        exchange = Exchange.unpacked(tuple(packed[name] for name in _PACKED))
+        return Read(worker, clock, request, exchange, traces)
+    except _NONSENSE:
         return None
 
 

@@ -55,6 +55,8 @@ class Load:
         self._warmup = Warmup.of(self.arguments.warmup)
         self._timer: Timer | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._leaving = False
+        """Somebody has sent their last request, as the time was over."""
 
     @property
     def in_flight(self) -> int:
@@ -69,6 +71,7 @@ class Load:
     async def run(self) -> None:
         """Send everything and wait for the last answer; returns early after ``stop``."""
         self.start = self.start or perf_counter_ns()
+        self.recorder.may_extend = lambda: not (self._leaving or self.stopping or self._out_of_time())
         self._timer = Timer()
         try:
             await (self._open() if self.arguments.load == "open" else self._closed())
@@ -125,6 +128,7 @@ class Load:
             offset = offset if ready.due is None else ready.due / arguments.speed
             due = self.start + int(offset * 1e9)
             if (limit := self.limit) is not None and offset > limit:
+                self._leaving = True
                 break
             if due - perf_counter_ns() > AHEAD:
                 await self._until(due - AHEAD // 2)
@@ -180,6 +184,7 @@ class Load:
         if due > perf_counter_ns():
             limit = self.limit
             if limit is not None and due - self.start > limit * 1e9:
+                self._leaving = True
                 return False
             await self._until(due)
         return True

@@ -22,6 +22,8 @@ PARTS: Final = 6
 SEGMENTS: Final = 2
 LARGEST: Final = 96 << 20
 """Bytes of a record that are believed."""
+_MOST: Final = 1 << 30
+"""Bytes of a segment that are read."""
 _MAGIC: Final = b"pfk\x02"
 _HEAD: Final = Struct(f"<4sII{PARTS + 1}I")
 _BETWEEN: Final = "-answers-"
@@ -37,6 +39,11 @@ class Record(NamedTuple):
 def segment(path: Path, run_id: str, worker: int, index: int) -> Path:
     """Return the place of a segment of one worker's answers of one run."""
     return path.with_name(f"{path.name}{_BETWEEN}{run_id}-{worker}-{index}")
+
+
+def is_segment(path: Path) -> bool:
+    """Tell whether a file holds answers that wait beside another."""
+    return _BETWEEN in path.name
 
 
 def segments(path: str | Path) -> list[Path]:
@@ -56,15 +63,17 @@ def segments(path: str | Path) -> list[Path]:
     return [path.with_name(name) for name in names if (path.parent / name).is_file()]
 
 
-def run_of(segment: Path) -> str:
-    """Return the run that a segment belongs to.
+def share_of(segment: Path) -> tuple[str, int]:
+    """Return the run and the worker that a segment belongs to; worker -1 where its name does not say.
 
     Examples
     --------
-    >>> run_of(segment(Path("run.db"), "01ARZ3NDEKTSV4RRFFQ69G5FAV", 2, 1))
-    '01ARZ3NDEKTSV4RRFFQ69G5FAV'
+    >>> share_of(segment(Path("run.db"), "01ARZ3NDEKTSV4RRFFQ69G5FAV", 2, 1))
+    ('01ARZ3NDEKTSV4RRFFQ69G5FAV', 2)
     """
-    return segment.name.rpartition(_BETWEEN)[2].split("-")[0]
+    run_id, _, rest = segment.name.rpartition(_BETWEEN)[2].partition("-")
+    worker = rest.partition("-")[0]
+    return run_id, int(worker) if worker.isascii() and worker.isdigit() else -1
 
 
 def packed(record: Record, generation: int) -> list[bytes]:
@@ -109,7 +118,7 @@ def records(path: Path) -> Iterator[Record]:
     [2, 2]
     """
     with path.open("rb") as file:
-        left, first = os.fstat(file.fileno()).st_size, None
+        left, first = min(os.fstat(file.fileno()).st_size, _MOST), None
         while True:
             try:
                 magic, generation, check, *lengths = _HEAD.unpack(file.read(_HEAD.size))

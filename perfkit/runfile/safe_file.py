@@ -5,16 +5,18 @@ deletes a file of the reader's. A view called ``result`` can take all memory, a 
 journals are played back in a private copy only, and only plain tables and stored columns are read.
 """
 
+import os
 import shutil
 import sqlite3
 import stat
 import tempfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from perfkit.errors import UnsafeFile
+from perfkit.runfile.schema import APPLICATION_ID
 
 MAGIC: Final = b"SQLite format 3\x00"
 CELL_LIMIT: Final = 64 << 20
@@ -136,6 +138,17 @@ def open_copy(path: str | Path, change: Callable[[Path], None]) -> sqlite3.Conne
         raise
 
 
+def is_our_live_file(path: Path) -> bool:
+    """Tell whether somebody writes a file of perfkit's: who it belongs to may stand in its journal alone."""
+    if not (_beside(path, "-wal") and _beside(path, "-shm")):
+        return False
+    try:
+        with closing(open_live(path)) as connection:
+            return bool(connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,))
+    except (UnsafeFile, sqlite3.Error):
+        return False
+
+
 @contextmanager
 def reading(path: str | Path) -> Iterator[sqlite3.Connection]:
     """Open a stranger's file for a ``with`` block, in which errors of sqlite become ``UnsafeFile``."""
@@ -239,10 +252,38 @@ def _regular_size(path: Path) -> int:
     return status.st_size
 
 
+_KEPT_OPEN: dict[tuple[int, int], tuple[int, Path]] = {}
+"""Descriptors of files that somebody writes, by device and inode."""
+
+
+def head_of(path: Path, size: int) -> bytes:
+    """Return the first bytes of a file.
+
+    A file that somebody writes stays open: to close any descriptor of it would take the locks from every connection
+    that this process has to it, and its writer would fold the journal beneath them.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    """
+    for key, (file, kept) in list(_KEPT_OPEN.items()):
+        if not _beside(kept, "-shm"):  # nobody writes it any more
+            os.close(file)
+            del _KEPT_OPEN[key]
+    if not _beside(path, "-shm") or not hasattr(os, "pread"):
+        with path.open("rb") as opened:
+            return opened.read(size)
+    told = path.stat()
+    key = told.st_dev, told.st_ino
+    if key not in _KEPT_OPEN:
+        _KEPT_OPEN[key] = os.open(path, os.O_RDONLY), path.absolute()
+    return os.pread(_KEPT_OPEN[key][0], size, 0)
+
+
 def _header(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            header = file.read(100)
+        header = head_of(path, 100)
     except OSError as error:
         raise UnsafeFile(f"cannot read {path}: {error.strerror}") from None
     if not header.startswith(MAGIC):

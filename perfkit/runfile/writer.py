@@ -19,7 +19,7 @@ from perfkit.records import CANCELLED
 from perfkit.runfile.published import ServerSample, add_samples
 from perfkit.runfile.record import merge
 from perfkit.runfile.repeats import Repeats, cached_repeats
-from perfkit.runfile.safe_file import MAGIC
+from perfkit.runfile.safe_file import MAGIC, head_of
 from perfkit.runfile.schema import (
     APPLICATION_ID,
     FAILED,
@@ -376,10 +376,8 @@ def order(path: Path, run_id: str, word: str) -> None:
 
 def _check_no_other(path: Path) -> None:
     """Refuse a file that is no database: sqlite takes one of less than a page for an empty one, and writes over it."""
-    if path.is_file() and path.stat().st_size:
-        with path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                raise StorageError(f"cannot write {path}: it is not a database; give another file with db")
+    if path.is_file() and path.stat().st_size and head_of(path, len(MAGIC)) != MAGIC:
+        raise StorageError(f"cannot write {path}: it is not a database; give another file with db")
 
 
 def _check_ours(db: sqlite3.Connection, path: Path) -> bool:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from perfkit.analysis.results.runs import Runs
 
 STOP_WAIT = 5.0
+EXTENDED_WITHIN = 1e-5
+"""Seconds that an order, as a text, may differ from what was asked for."""
 LONGEST = 1e9
 """Seconds by which a load can be extended at most."""
 LOOK_EVERY = 0.1
@@ -128,15 +130,15 @@ class BaseJob(ABC):
         before = self.progress
         if before.duration is None:
             raise UsageError("only a load that was given a duration can be extended; this one has none")
-        if before.path is None:
+        if before.path is None or not before.run_ids:
             raise UsageError("the load has not begun, and so cannot be extended; wait until job.path names its file")
         if not self.done():
             order(Path(before.path), before.run_ids[-1], f"extend {more:.6f}")
-        wanted = before.duration + more
-        while (now := self.progress).run_ids == before.run_ids and now.duration != wanted and not self.done():
+        wanted = before.duration + more - EXTENDED_WITHIN
+        while (now := self.progress).run_ids == before.run_ids and (now.duration or 0) < wanted and not self.done():
             sleep(LOOK_EVERY)
-        if now.duration != wanted:
-            raise UsageError("the load ended before it could be extended; start another run")
+        if now.run_ids != before.run_ids or (now.duration or 0) < wanted:
+            raise UsageError("the load was already at its end and could not be extended; start another run")
 
     @abstractmethod
     def wait(self, timeout: float | None = None) -> "Runs":

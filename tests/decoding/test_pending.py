@@ -1,6 +1,7 @@
 """Answers that wait beside a run file are read as a stranger's: whatever they say, the file opens."""
 
 import random
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,12 @@ import pytest
 
 import perfkit as pk
 from perfkit.decoding.exchange import Exchange
-from perfkit.decoding.pending import as_record, fold
+from perfkit.decoding.pending import as_record, recover
 from perfkit.decoding.rows import Request
-from perfkit.runfile.pending import Record, packed, segment
+from perfkit.runfile.pending import Record, packed, segment, segments, share_of
 from perfkit.runfile.schema import RESULT_NAMES
 from perfkit.runfile.writer import Writer
+from perfkit.secrets import Scrubber
 from tests.run_files import request
 
 BODY = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}'
@@ -64,6 +66,36 @@ def test_a_run_that_cannot_be_read_keeps_its_answers_waiting(tmp_path: Path, run
     assert "1 answers read by" in runs.problems[0].reason
 
 
+def test_a_key_that_came_in_pieces_is_masked_though_nobody_knows_it_any_more(tmp_path: Path) -> None:
+    made, traces = record(1), Scrubber(["sk-0123456789"]).traces
+    pieces = [
+        b'data: {"choices": [{"index": 0, "delta": {"content": "%s"}}]}\n\n' % text
+        for text in (b"a sk-0123", b"456789")
+    ]
+    wire = bytes(made.parts[1]).replace(EVENTS[0], pieces[0]).replace(EVENTS[1], pieces[1])
+    whole = sum(map(len, pieces)) - sum(map(len, EVENTS)) + len(STREAM)
+    wire = wire.replace(b"%x\r\n" % len(STREAM), b"%x\r\n" % whole)
+    ends = array("q", [wire.index(pieces[0]) + len(pieces[0]), len(wire)]).tobytes()
+    told = {**made.told, "traces": traces}
+    path = waiting(tmp_path, [Record(told, [made.parts[0], wire, made.parts[2], made.parts[3], ends, made.parts[5]])])
+    rows = pk.open(path).decoded()
+    assert rows[rows["seq"] == 1]["output_text"].item() == "a ***"
+    assert "456789" not in str(rows["response_messages"].iloc[-1])
+
+
+def test_answers_of_a_run_that_is_not_in_the_file_are_kept_and_told(tmp_path: Path) -> None:
+    path = waiting(tmp_path, [record(1)])
+    other = Record({**record(1).told, "run": "another"}, record(1).parts)
+    segment(path, "another", 0, 0).write_bytes(b"".join(packed(other, 1)))
+    assert recover(path).left == {"another": ("a run that is not in the file", 1)}
+    assert [share_of(each)[0] for each in segments(path)] == ["another"]
+
+
+def test_counts_of_a_run_that_was_settled_before_count_what_is_added(tmp_path: Path) -> None:
+    path = waiting(tmp_path, [record(1)], status="interrupted", sent=1, succeeded=1, failed=0, end_time=9.0)
+    assert pk.open(path).table[["sent", "succeeded"]].to_numpy().tolist() == [[2, 2]]
+
+
 ODD = (None, -1, 0, 2**63, 2**64 - 1, 1e300, "x", "\ud800", True, [], {}, [[1, 2]], b"".hex())
 
 
@@ -85,4 +117,4 @@ def test_records_of_a_stranger_never_keep_a_file_from_opening(tmp_path: Path) ->
     path = waiting(tmp_path, some)
     rows = pk.open(path).decoded()
     assert len(rows) >= 1
-    assert fold(path).added < len(some)
+    assert recover(path).added < len(some)

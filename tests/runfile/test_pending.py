@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from perfkit.runfile.pending import PARTS, Record, packed, records, run_of, segment, segments
+from perfkit.runfile.pending import PARTS, Record, packed, records, segment, segments, share_of
 
 RECORDS = [
     Record({"seq": seq, "text": "ä" * seq}, [bytes([at]) * (seq + at) for at in range(PARTS)]) for seq in range(4)
@@ -59,4 +59,4 @@ def test_segments_are_those_of_one_file(tmp_path: Path) -> None:
     for path in (*own, segment(tmp_path / "a.db2", "01R", 0, 0), tmp_path / "a.db", tmp_path / "a.db-wal"):
         path.touch()
     assert segments(tmp_path / "a.db") == own
-    assert {run_of(path) for path in own} == {"01R"}
+    assert [share_of(path) for path in own] == [("01R", 0), ("01R", 0), ("01R", 1), ("01R", 1)]

@@ -15,7 +15,7 @@ from perfkit.analysis.importers.text import read_json, section
 from perfkit.errors import UnsafeFile
 from perfkit.records import Json
 
-_COUNTS: Final = ("run", "requests", "failed", "cut_off", "resent", "goodput")
+_COUNTS: Final = ("run", "requests", "failed", "cut_off", "cancelled", "resent", "goodput")
 _PER_UNIT: Final = {"ms": 1e3, "us": 1e6, "µs": 1e6, "min": 1 / 60}
 
 
@@ -45,7 +45,8 @@ class PerfkitJson:
                     figures |= statistics(metric, row, _PER_UNIT.get(str(row.get("unit")), 1.0))
                     figures[f"{metric}_n"] = float(whole(row.get("n")) or 0)
             requests, failed = whole(rates.get("requests")), whole(rates.get("failed"))
-            succeeded = None if requests is None else requests - (failed or 0) - (whole(rates.get("cut_off")) or 0)
+            others = sum(whole(rates.get(name)) or 0 for name in ("failed", "cut_off", "cancelled"))
+            succeeded = None if requests is None else requests - others
             yield summary("perfkit", _run(asked.get(label, {}), label), figures, succeeded=succeeded, failed=failed)
 
 

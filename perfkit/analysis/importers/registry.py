@@ -11,6 +11,7 @@ from perfkit.analysis.importers.outline import outline
 from perfkit.errors import UnsafeFile
 from perfkit.records import Json
 from perfkit.registry import Registry, as_names
+from perfkit.runfile.safe_file import head_of, is_our_live_file
 from perfkit.runfile.schema import APPLICATION_ID
 
 HEADS: Final = (1 << 16, 1 << 20, 1 << 24)
@@ -118,7 +119,7 @@ def recognise(path: str | Path) -> str | None:
     path = Path(path)
     for size in HEADS:
         head = _head(path, size)
-        if head[_ID_AT : _ID_AT + 4] == APPLICATION_ID.to_bytes(4, "big"):
+        if head[_ID_AT : _ID_AT + 4] == APPLICATION_ID.to_bytes(4, "big") or is_our_live_file(path):
             return None  # ours: known before any importer is loaded
         for name in dict.fromkeys([*reversed(IMPORTERS.own), *reversed(list(IMPORTERS))]):  # the users' own first
             if IMPORTERS[name].reader.matches(path, head):
@@ -162,7 +163,6 @@ def _head(path: Path, size: int) -> bytes:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return b""
-        with path.open("rb") as file:
-            return file.read(size)
+        return head_of(path, size)
     except OSError:
         return b""

@@ -212,7 +212,8 @@ def _is_under_way(connection: sqlite3.Connection) -> bool:
         return True
     cursor = connection.execute("SELECT * FROM run WHERE status = 'running'")
     names = [column[0] for column in cursor.description]
-    return any(lives(dict(zip(names, row, strict=True))) for row in cursor)
+    # All at once: a query that is not read to its end would keep the writer from folding its journal.
+    return any(lives(dict(zip(names, row, strict=True))) for row in cursor.fetchall())
 
 
 def _is_other_text(path: Path) -> bool:

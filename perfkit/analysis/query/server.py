@@ -188,7 +188,10 @@ def over_all_pages(run: "Run", name: str) -> tuple[Floats, Floats]:
     if not told:
         return np.empty(0), np.empty(0)
     times = np.unique(np.concatenate([looks for looks, _ in told]))
-    return times, _together([held(looks, values, times) for looks, values in told], quantity.together)
+    values = [held(looks, values, times) for looks, values in told]
+    if quantity.together == "sum":
+        return times, np.sum(values, axis=0)  # of all pages, or unknown: a page that fell silent is not nothing
+    return times, _together(values, quantity.together)
 
 
 def told_by(series: Iterable[tuple[str, Mapping[str, str]]]) -> list[str]:

@@ -24,9 +24,12 @@ def _count(run: Run) -> int:
 def _in_hand(run: Run, count: int) -> str | None:
     """Compare the requests that a server published with those in flight; None where it published none."""
     looks, running = server.over_all_pages(run, "running")
+    times = [row for rows in run.source.batches(_TIMES, [run.run_id]) for row in rows]
+    if not looks.size or not times:
+        return None
     when, queue = server.over_all_pages(run, "waiting")
     waiting = server.held(when, queue, looks) if when.size else np.zeros(looks.size)
-    start, end = np.array([row for rows in run.source.batches(_TIMES, [run.run_id]) for row in rows], dtype=float).T
+    start, end = np.array(times, dtype=float).T
     known = np.isfinite(running) & (looks > start.min()) & (looks <= start.max())
     if not known.any():
         return None

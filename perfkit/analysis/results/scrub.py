@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from perfkit.analysis.importers.text import SMALL_LIMIT, read_json, without_secrets
+from perfkit.decoding.pending import fold
 from perfkit.errors import UnsafeFile, UsageError
 from perfkit.records import Json
-from perfkit.runfile.safe_file import MAGIC, open_readonly, quoted, stored_columns
+from perfkit.runfile.pending import is_segment, segments
+from perfkit.runfile.safe_file import MAGIC, open_copy, open_readonly, quoted, stored_columns
 from perfkit.runfile.safe_pickle import Plain, Refused, encode_cell, read_cell
 from perfkit.runfile.schema import APPLICATION_ID, TABLES, statements
 from perfkit.secrets import MASK, Scrubber, secrets_in
@@ -75,7 +77,9 @@ def scrub(source: str | Path, target: str | Path, secrets: Iterable[str] = ()) -
     source, target = Path(source), Path(target)
     if target.exists():
         raise UsageError(f"{target} exists; give a name that does not")
-    files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
+    found = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
+    # What waits beside a run file is read with it, and has no place beside the copy.
+    files = [path for path in found if not is_segment(path)]
     known = [secret for path in files for secret in _told(path)]
     gate = _Gate([*secrets, *known])
     for path in files:
@@ -178,7 +182,7 @@ def _copy_database(source: Path, target: Path, gate: _Gate) -> None:
 
 
 def _copy_tables(source: Path, target: Path, gate: _Gate) -> None:
-    origin, copy = open_readonly(source), sqlite3.connect(target, isolation_level=None)
+    origin, copy = _with_waiting(source, gate), sqlite3.connect(target, isolation_level=None)
     try:
         copy.execute("BEGIN")
         ours = origin.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
@@ -196,6 +200,17 @@ def _copy_tables(source: Path, target: Path, gate: _Gate) -> None:
     finally:
         origin.close()
         copy.close()
+
+
+def _with_waiting(source: Path, gate: _Gate) -> sqlite3.Connection:
+    """Open a run file with the answers that wait beside it; those that cannot be read are counted as dropped."""
+    if not segments(source):
+        return open_readonly(source)
+
+    def change(copy: Path) -> None:
+        gate.dropped += sum(count for _, count in fold(copy, source).left.values())
+
+    return open_copy(source, change)
 
 
 def _columns(origin: sqlite3.Connection, table: str) -> list[tuple[str, str]]:

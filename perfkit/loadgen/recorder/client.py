@@ -72,6 +72,8 @@ class RecorderClient:
         self.told_to_stop = False
         self.extended = 0.0
         """Seconds by which the load goes on for longer than it was given."""
+        self.may_extend: Callable[[], bool] = lambda: False
+        """Tells whether the load can go on for longer: none of it has ended yet."""
         self.ahead = 0
         """Nanoseconds by which the clock here is ahead of the one that the run file's times are on."""
         self._starved = self._empty_since = 0
@@ -84,8 +86,10 @@ class RecorderClient:
         """The run file beside which answers of the last run may wait: nobody has said that all are committed."""
         self.copy: Path | None = None
         """The file that has taken the place of the run file, which is gone."""
-        self.begun: str | None = None
-        """The last run."""
+        self.begun: tuple[str, int] | None = None
+        """The last run, and the number of this worker."""
+        self.scrub: Scrubber | None = None
+        """Removes its secrets."""
         self._journal: Journal | None = None
         self._want_prompts = want_prompts
         self._priority = PriorityController(stand) if stand is not None else None
@@ -203,7 +207,7 @@ class RecorderClient:
         self._ready.clear()
         self._follow_ups.clear()
         self._asked, self._exhausted, self.last_error, self.extended = AHEAD, False, None, 0.0
-        self.begun = run_id
+        self.begun, self.scrub = (run_id, share.index), scrub
         if scrub is not None and self._path is not None:
             self._journal = Journal(self._path, run_id, share.index, clock_offset, scrub)
         self._send("begin", arguments, run_id, clock_offset, share, more)
@@ -353,7 +357,9 @@ class RecorderClient:
         self.told_to_stop = True
 
     def _on_extend(self, seconds: float) -> None:
-        self.extended = seconds
+        if self.may_extend():
+            self.extended = seconds
+            self._send("extended", seconds)
 
     def _on_moved(self, path: str) -> None:
         self.copy = Path(path)

@@ -56,8 +56,8 @@ class Journal:
         """
         request = Request(ready.seq, None, ready.error, phase, scheduled, *ready.told)
         body = ready.data.partition(b"\r\n\r\n")[2] if ready.body is None else _plain(ready.body)
-        record = as_record(self._run_id, self._worker, self._clock, request, body, exchange)
         scrub = _scrubber(self._scrub.values | set(ready.keys)) if ready.keys else self._scrub
+        record = as_record(self._run_id, self._worker, self._clock, request, body, exchange, scrub.traces)
         if scrub:
             record = _blanked(scrub, record)
         self._choose()

@@ -94,6 +94,7 @@ class Recorder:
             "more": self._more,
             "done": self._done,
             "samples": self._samples,
+            "extended": self._extended,
             "remark": self._remarks.keep,
             "flush": self._flush,
             "finish": self._finish,
@@ -231,6 +232,13 @@ class Recorder:
         self._store.add_samples((run_id, worker, moment, name, value) for moment, name, value in rows)
         self._beat()  # answers may be minutes apart
 
+    def _extended(self, more: float) -> None:
+        """Note that the load goes on for longer: the loop has found that it can."""
+        run = self._run
+        if run is not None and run.arguments.duration is not None:
+            self._store.update_run(run.run_id, duration=run.arguments.duration + more)
+            self._remarks.keep(f"the load was extended while it ran, by {more:g} s in all")
+
     def _flush(self) -> None:
         self._commit()
         self._channel.send(("flushed",))
@@ -340,9 +348,7 @@ class Recorder:
         stop, more = self._store.orders(run.run_id)
         if more != run.extended and run.arguments.duration is not None:
             run.extended = more
-            self._store.update_run(run.run_id, duration=run.arguments.duration + more)
             self._channel.send(("extend", more))
-            self._remarks.keep(f"the load was extended while it ran, by {more:g} s in all")
         if stop and not self._told_to_stop:
             self._told_to_stop = True
             self._channel.send(("stop",))

@@ -24,7 +24,7 @@ LONGEST_PAUSE = 16.0
 """Seconds between two looks at one that cannot be read; the pause doubles up to it."""
 PATIENCE = 0.5
 """Seconds that a look waits for others who write the file; the next one tries again."""
-PARTING = 1.0
+PARTING = 3.0
 """Seconds that the last look may hold up the end of a job."""
 
 _UP, _TOOK = (Series(name, (), "gauge") for name in (UP, TOOK))

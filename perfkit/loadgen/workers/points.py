@@ -149,7 +149,8 @@ def carry_out(
 def _recover(recorder: RecorderClient, api: Api) -> None:
     """Add the answers of a run that nobody has said to be complete to its file, or to the copy of one that is gone."""
     if recorder.waits_beside is not None:
-        recover(recorder.copy or recorder.waits_beside, api, recorder.begun, recorder.waits_beside)
+        path, begun = recorder.waits_beside, recorder.begun
+        recover(recorder.copy or path, api, recorder.scrub, begun, path)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
