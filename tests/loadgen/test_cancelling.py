@@ -7,7 +7,7 @@ from perfkit.loadgen.choices import drawn
 from perfkit.simulator.truth import read_requests
 from tests.measured import stored
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.alone]
 
 CANCEL = {"cancel": "20%", "cancel_after": "300ms", "arrival_seed": 3, "number": 40, "max_tokens": 64}
 DRAWN = [seq for seq in range(40) if drawn(3, "cancel", seq) < 0.2]

@@ -295,10 +295,10 @@ def test_a_client_that_cancels_closes_the_connection_at_its_time_and_keeps_what_
 
 def test_an_answer_that_ends_before_its_client_would_cancel_is_one_like_any_other() -> None:
     async def send(pool: Pool, target: Target, server: Scripted) -> tuple[list[Exchange], int]:
-        first = await pool.send(target.request(b"{}"), 0.2)
+        first = await pool.send(target.request(b"{}"), 1.0)
         # The time of the first passes while the second is under way on the same connection.
         return [first, await pool.send(target.request(b"{}"))], server.connections
 
-    exchanges, connections = with_pool([[READ, OK, READ, 0.4, OK, HANG]], send)
+    exchanges, connections = with_pool([[READ, OK, READ, 1.3, OK, HANG]], send)
     assert [each.error_kind for each in exchanges] == [None, None]
     assert connections == 1

@@ -186,12 +186,12 @@ def test_a_driver_that_is_interrupted_or_killed_leaves_no_share_behind(
 ) -> None:
     path = tmp_path / "r.db"
     with simulate(ttft=0.02, itl=0.005) as slow:
-        words = ["run", "--url", slow.url, "--duration", "60", "--workers", cluster.address, "--db", str(path)]
+        words = ["run", "--url", slow.url, "--duration", "600", "--workers", cluster.address, "--db", str(path)]
         driver = subprocess.Popen([sys.executable, "-m", "perfkit", *words], stdout=subprocess.DEVNULL)
-        until(lambda: path.exists() and stored(path, "SELECT 1 FROM sqlite_master WHERE name = 'result'"), 30)
-        until(lambda: len(rows_of(path, "seq")) > 4, 30)
+        until(lambda: path.exists() and stored(path, "SELECT 1 FROM sqlite_master WHERE name = 'result'"))
+        until(lambda: len(rows_of(path, "seq")) > 4)
         driver.send_signal(how)
-        status = driver.wait(30)
+        status = driver.wait(120)
         until(lambda: not shares_below(cluster))
     assert status == (130 if how is signal.SIGINT else -signal.SIGKILL)
 
