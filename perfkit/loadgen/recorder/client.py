@@ -25,6 +25,8 @@ from perfkit.secrets import Scrubber
 
 AT_ONCE = 16
 """Answers handed over before the loop looks again for what has come."""
+AFTER_A_BURST = 0.004
+"""Seconds from the first of some answers until any is handed over: users who were served together send again first."""
 HELD_AT_MOST = 30_000_000
 """Nanoseconds from which an answer waits no longer: whoever kills the loop takes what it holds with it."""
 
@@ -223,7 +225,7 @@ class RecorderClient:
         if ready.more:
             self._hand_over_all()  # a user waits for what is made of it
         elif len(self._held) == 1:
-            asyncio.get_running_loop().call_soon(self._hand_over)
+            asyncio.get_running_loop().call_later(AFTER_A_BURST, self._hand_over)
 
     def _hand_over(self) -> None:
         """Hand over some of the answers held; the others when the loop has read what came meanwhile."""
