@@ -5,7 +5,6 @@ deletes a file of the reader's. A view called ``result`` can take all memory, a 
 journals are played back in a private copy only, and only plain tables and stored columns are read.
 """
 
-import os
 import shutil
 import sqlite3
 import stat
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from perfkit.errors import UnsafeFile
+from perfkit.runfile.raw_bytes import copy_bytes, head_of
 from perfkit.runfile.schema import APPLICATION_ID
 
 MAGIC: Final = b"SQLite format 3\x00"
@@ -252,35 +252,6 @@ def _regular_size(path: Path) -> int:
     return status.st_size
 
 
-_KEPT_OPEN: dict[tuple[int, int], tuple[int, Path]] = {}
-"""Descriptors of files that somebody writes, by device and inode."""
-
-
-def head_of(path: Path, size: int) -> bytes:
-    """Return the first bytes of a file.
-
-    A file that somebody writes stays open: to close any descriptor of it would take the locks from every connection
-    that this process has to it, and its writer would fold the journal beneath them.
-
-    Raises
-    ------
-    OSError
-        It cannot be read.
-    """
-    for key, (file, kept) in list(_KEPT_OPEN.items()):
-        if not _beside(kept, "-shm"):  # nobody writes it any more
-            os.close(file)
-            del _KEPT_OPEN[key]
-    if not _beside(path, "-shm") or not hasattr(os, "pread"):
-        with path.open("rb") as opened:
-            return opened.read(size)
-    told = path.stat()
-    key = told.st_dev, told.st_ino
-    if key not in _KEPT_OPEN:
-        _KEPT_OPEN[key] = os.open(path, os.O_RDONLY), path.absolute()
-    return os.pread(_KEPT_OPEN[key][0], size, 0)
-
-
 def _header(path: Path) -> bytes:
     try:
         header = head_of(path, 100)
@@ -326,7 +297,7 @@ def _private_copy(
         folder.cleanup()
         raise UnsafeFile(f"{path} needs a private copy of {size / 1e6:.0f} MB; set TMPDIR to a roomier place")
     copy = Path(folder.name, "copy.db")
-    shutil.copyfile(path, copy)
+    copy_bytes(path, copy)
     for suffix, source in journals.items():
         shutil.copyfile(source, copy.with_name(copy.name + suffix))
     return copy, "mode=rw", folder

@@ -17,9 +17,10 @@ from typing import Any
 from perfkit.errors import StorageError
 from perfkit.records import CANCELLED
 from perfkit.runfile.published import ServerSample, add_samples
+from perfkit.runfile.raw_bytes import connecting, head_of
 from perfkit.runfile.record import merge
 from perfkit.runfile.repeats import Repeats, cached_repeats
-from perfkit.runfile.safe_file import MAGIC, head_of
+from perfkit.runfile.safe_file import MAGIC
 from perfkit.runfile.schema import (
     APPLICATION_ID,
     FAILED,
@@ -98,9 +99,10 @@ class Writer:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             _check_no_other(self.path)
-            self._db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
-            self._removable = _check_ours(self._db, self.path)
-            self._set_up()
+            with connecting(self.path):
+                self._db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
+                self._removable = _check_ours(self._db, self.path)
+                self._set_up()
             self._file = os.stat(self.path)
         except (sqlite3.Error, OSError) as error:
             raise StorageError(f"cannot write {self.path}: {error}; give another file with db") from None

@@ -11,7 +11,8 @@ from perfkit.analysis.importers.outline import outline
 from perfkit.errors import UnsafeFile
 from perfkit.records import Json
 from perfkit.registry import Registry, as_names
-from perfkit.runfile.safe_file import head_of, is_our_live_file
+from perfkit.runfile.raw_bytes import head_of
+from perfkit.runfile.safe_file import is_our_live_file
 from perfkit.runfile.schema import APPLICATION_ID
 
 HEADS: Final = (1 << 16, 1 << 20, 1 << 24)

@@ -18,6 +18,7 @@ from perfkit.errors import PerfkitError, UnsafeFile, UsageError
 from perfkit.records import CANCELLED, Json
 from perfkit.runfile.owner import lives, status
 from perfkit.runfile.pending import segments
+from perfkit.runfile.raw_bytes import head_of
 from perfkit.runfile.record import RunRecord
 from perfkit.runfile.safe_file import MAGIC, open_copy, open_live, quoted, stored_columns
 from perfkit.runfile.schema import ADDED, APPLICATION_ID, FAILED, RESULT_NAMES, RUN, SCHEMA_VERSION, SUFFIXES
@@ -221,8 +222,7 @@ def _is_other_text(path: Path) -> bool:
     if path.suffix in SUFFIXES or not path.is_file():
         return False
     try:
-        with path.open("rb") as file:
-            head = file.read(len(MAGIC))
+        head = head_of(path, len(MAGIC))
     except OSError:
         return False
     return bool(head) and head != MAGIC

@@ -13,6 +13,7 @@ from perfkit.decoding.pending import fold
 from perfkit.errors import UnsafeFile, UsageError
 from perfkit.records import Json
 from perfkit.runfile.pending import is_segment, segments
+from perfkit.runfile.raw_bytes import head_of
 from perfkit.runfile.safe_file import MAGIC, open_copy, open_readonly, quoted, stored_columns
 from perfkit.runfile.safe_pickle import Plain, Refused, encode_cell, read_cell
 from perfkit.runfile.schema import APPLICATION_ID, TABLES, statements
@@ -148,9 +149,7 @@ def _told(path: Path) -> list[str]:
 
 
 def _copy(source: Path, target: Path, gate: _Gate) -> None:
-    with source.open("rb") as file:
-        head = file.read(len(MAGIC))
-    if head == MAGIC:
+    if head_of(source, len(MAGIC)) == MAGIC:
         _copy_database(source, target, gate)
         return
     text = source.read_bytes().decode("utf-8", "surrogateescape")
