@@ -4,6 +4,7 @@
 nothing would change.
 """
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +18,7 @@ from perfkit.analysis.query.server_names import QUANTITIES, Published
 from perfkit.cli import COMMANDS
 from perfkit.options.arguments import OPTIONS, WIRE, default_of
 from perfkit.options.described import spelt_range
+from perfkit.options.presets import PRESETS
 from perfkit.runfile.schema import ADDED, TABLES
 from perfkit.simulator.options import Simulation
 from perfkit.validity.thresholds import LIMITS
@@ -159,6 +161,21 @@ def _simulation(group: str) -> Table:
     return ("option", "unit", "default", "meaning"), rows
 
 
+def _presets(_: str) -> Table:
+    rows = (
+        (
+            f"`{name}`" if number == 0 else "",
+            preset.meaning if number == 0 else "",
+            f"`{figure}`",
+            f"`{json.dumps(preset.figures[figure])}`",
+            source,
+        )
+        for name, preset in PRESETS.items()
+        for number, (figure, source) in enumerate(preset.sources.items())
+    )
+    return ("preset", "stands for", "figure", "value", "where from"), rows
+
+
 _KINDS: dict[str, Callable[[str], Table]] = {
     "columns": _columns,
     "added": _added,
@@ -167,6 +184,7 @@ _KINDS: dict[str, Callable[[str], Table]] = {
     "rates": _rates,
     "tools": _tools,
     "charts": _charts,
+    "presets": _presets,
     "commands": _commands,
     "options": _options,
     "server": _server,

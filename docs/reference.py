@@ -70,9 +70,10 @@ GROUPS = {
     "extend": Group(
         "Extend",
         "Decorators and base classes for what is your own: see [plugins](../docs/plugins.md).",
-        ("metric", "rate", "chart", "importer", "ImportedRun", "register_api", "register_dataset", "ApiPluginBase",
-         "DefaultApiPlugin", "PerfPluginBase", "DatasetPluginBase", "perfkit.loadgen.datasets.remarks.Remarks",
-         "perfkit.apis.tokenizer.Tokenizer", "BenchmarkData", "METRICS", "DEFINITIONS", "get_logger"),
+        ("metric", "rate", "chart", "importer", "ImportedRun", "register_api", "register_dataset", "register_preset",
+         "Preset", "ApiPluginBase", "DefaultApiPlugin", "PerfPluginBase", "DatasetPluginBase",
+         "perfkit.loadgen.datasets.remarks.Remarks", "perfkit.apis.tokenizer.Tokenizer", "BenchmarkData", "METRICS",
+         "DEFINITIONS", "get_logger"),
     ),
     "simulate": Group(
         "A simulated server, and the rest",

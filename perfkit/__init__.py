@@ -31,6 +31,8 @@ _CONTRACT = {
 
 _MODULES = {
     **_CONTRACT,
+    "register_preset": "perfkit.options.presets",
+    "Preset": "perfkit.options.presets",
     "run": "perfkit.runner.start",
     "start": "perfkit.runner.start",
     "check": "perfkit.runner.start",

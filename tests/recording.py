@@ -34,6 +34,10 @@ class Recording:
     models: list[str] = field(default_factory=list)
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # of five, as is usual, a busy machine refuses connections
+
+
 @contextmanager
 def recording() -> Iterator[Recording]:
     """Answer every POST with the same JSON and keep what was asked; list ``models`` to whoever asks for them."""
@@ -61,7 +65,7 @@ def recording() -> Iterator[Recording]:
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     kept = Recording(f"http://127.0.0.1:{server.server_port}")
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()

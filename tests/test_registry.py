@@ -78,6 +78,13 @@ class Biscuits(DatasetPluginBase):
     def build_messages(self):
         yield from ("one", "two")
 """,
+    "options/presets/seeds.py": """
+from perfkit.options.presets import Preset, register_preset
+
+@register_preset("seeds")
+def seeds():
+    return Preset(meaning="two biscuits", settings={"dataset": "biscuits"}, sources={})
+""",
     "analysis/metrics/squawks.py": """
 from perfkit.analysis.metrics import metric, rate
 
@@ -129,6 +136,7 @@ print(json.dumps({
     "compared": sorted(set(comparison["quantity"])),
     "chart": type(runs.plot.feathers("squawk")).__name__,
     "export": sorted(path.name for path in runs.export(f"{folder}/out", ["feathers:squawk"], formats=["csv"])),
+    "preset": pk.Arguments(preset="seeds").dataset,
     "opened": pk.open(f"{folder}/a.cage").table.index.tolist(),
     "where": len(runs.where("squawk > 0").requests) > 0,
     "show": main(["show", sys.argv[1], "--metric", "squawk", *sys.argv[3:]]),
@@ -142,6 +150,7 @@ EXPECTED = {
     "compared": ["squawk_p50", "volume"],
     "chart": "ChartAxes",
     "export": ["feathers-squawk.csv", "percentiles.csv"],
+    "preset": "biscuits",
     "opened": ["cage"],
     "where": True,
     "show": 0,

@@ -18,6 +18,7 @@ from perfkit.printable import plain
 COMMANDS = {
     "run": "measure an endpoint",
     "check": "send one request and say what came back",
+    "presets": "list the loads that people name, with their sources",
     "translate": "another tool's command line in perfkit's words",
     "simulate": "serve a simulated endpoint",
     "demo": "benchmark a simulated endpoint and draw the charts",

@@ -198,7 +198,7 @@ def built_in(record: RunRecord) -> BoundApi | None:
     if arguments.get("parser") or arguments.get("plugins") or name not in APIS or name in APIS.own:
         return None
     with contextlib.suppress(PerfkitError, TypeError, ValueError):
-        return bind_api(APIS[str(name)], Arguments.from_mapping(arguments))
+        return bind_api(APIS[str(name)], Arguments.from_record(arguments))
     return None
 
 

@@ -19,6 +19,7 @@ from perfkit.errors import UsageError
 from perfkit.options.coercion import read_settings
 from perfkit.options.described import default_value, described, with_section
 from perfkit.options.names import as_fields, unknown
+from perfkit.options.presets import Applied, with_preset
 from perfkit.options.units import weighted
 from perfkit.options.validation import as_tuple, check, normalised
 from perfkit.records import Arrival, Balance, Json, ListedModel, RampShape, Replicas, Salt
@@ -200,6 +201,12 @@ class Arguments:
     )
 
     # The prompts.
+    preset: str | None = option(
+        None,
+        "a load that people name: chat, rag, code, agent or summarise; sets the prompts' options, which others replace",
+        group="prompts",
+        work="noted",
+    )
     dataset: Any = option(None, "registered name, or an existing path; default: sample", group="prompts")
     mix: Sequence[str] = option(
         (),
@@ -310,6 +317,10 @@ class Arguments:
         return f"Arguments({', '.join(f'{name}={value!r}' for name, value in {**self.shown(), **keys}.items())})"
 
     def __post_init__(self) -> None:
+        if self.preset is not None:
+            given = {name: getattr(self, name) for name in OPTIONS if getattr(self, name) != default_of(name)}
+            for name, value in with_preset(given).items():
+                object.__setattr__(self, name, value)
         for name, value in normalised(self).items():
             object.__setattr__(self, name, value)
         check(self)
@@ -449,7 +460,24 @@ class Arguments:
         for key in given:
             if key not in OPTIONS:
                 raise unknown(key, OPTIONS)
-        return cls(**given)
+        return cls(**with_preset(given))
+
+    @classmethod
+    def from_record(cls, given: Mapping[str, Any]) -> Self:
+        """Make Arguments of what a run file keeps, where the settings of a preset stand beside its name.
+
+        Raises
+        ------
+        UsageError
+            A key is not a field.
+
+        Examples
+        --------
+        >>> Arguments.from_record({"preset": "chat", "dataset": "random"}).prefix_length
+        0
+        """
+        preset = given.get("preset")
+        return cls.from_mapping({**given, "preset": Applied(preset)} if isinstance(preset, str) else given)
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:

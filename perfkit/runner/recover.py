@@ -60,6 +60,6 @@ def recover(path: str | Path, *, plugins: Iterable[str] = (), parser: str | None
         if cls is None:
             return built_in(record)
         given = {key: value for key, value in record.arguments.items() if key not in ("plugins", "parser", "api", "db")}
-        return loaded.bind_api(cls, Arguments.from_mapping(given))
+        return loaded.bind_api(cls, Arguments.from_record(given))
 
     return fold(path, api)

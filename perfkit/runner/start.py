@@ -118,7 +118,11 @@ def check(url: str | Arguments | None = None, /, **given: Any) -> "Runs":
     Runs
         One run of one request.
     """
-    example = {} if {"prompt", "dataset", "dataset_path"} & given.keys() else _example(str(given.get("api", "openai")))
+    example = (
+        {}
+        if {"preset", "prompt", "dataset", "dataset_path"} & given.keys()
+        else _example(str(given.get("api", "openai")))
+    )
     short = {"max_tokens": 16} if _sends_length(given) else {}
     given = {"number": 1, "preflight": False, "workers": 0, **short, **example, **given}
     if "db" not in given:
@@ -296,7 +300,7 @@ def resume(path: str | Path, **given: Any) -> Job:
             raise UsageError(
                 f"the file holds {name} without what is secret in it; pass it again: resume(file, {name}=…)"
             )
-    arguments = Arguments.from_mapping(again)
+    arguments = Arguments.from_record(again)
     return Job(arguments, Resumed(sweeps[-1], tuple(missing), left))
 
 

@@ -90,6 +90,7 @@ OTHER_WRONG: dict[str, Any] = {
     "arrival_seed": 1.5,
     "speed": 0,
     "dataset": 5,
+    "preset": 5,
     "mix": 5,
     "dataset_path": 5,
     "dataset_offset": -1,
@@ -153,6 +154,7 @@ WORK_VALUES: dict[str, tuple[Any, Any]] = {
     "ramp_shape": ("linear", "exponential"),
     "speed": (1.0, 2.0),
     "prompt_seed": (0, 1),
+    "preset": ("chat", "rag"),
     "warmup": (0, 10),
     "api": ("openai", "completions"),
 }
