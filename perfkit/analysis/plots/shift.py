@@ -48,8 +48,10 @@ def shift(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", 
             ax.plot(table["percentile"], ratio, gid="tail", **group.tail)
         if len(panel.groups) == 1:
             signs.append("one group alone: nothing to hold against it")
-        low, high = ax.get_ylim()
-        ax.set_ylim(min(low, 0.95), max(high, 1.05))
+        drawn = panel.table["ratio"].to_numpy(dtype=float)
+        drawn = np.append(drawn[drawn > 0], 1.0)
+        room = (drawn.max() / drawn.min()) ** 0.05
+        ax.set_ylim(min(drawn.min() / room, 0.95), max(drawn.max() * room, 1.05))
         scale_ratios(ax.yaxis)
         ax.set(xlabel=f"percentile of {panel.shown.counted}", ylabel=f"{panel.shown.label}, ratio to\n{first}")
         ax.set_xticks(TICKS, [plain_number(q) for q in TICKS])

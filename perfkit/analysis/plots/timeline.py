@@ -14,6 +14,7 @@ from perfkit.analysis.plots.canvas import MANY, current
 from perfkit.analysis.plots.catalogue import chart
 from perfkit.analysis.plots.groups import NAMED, Group, has_failed
 from perfkit.analysis.plots.panel import Panel
+from perfkit.analysis.plots.quantity import plain_number
 
 FAILED = "#b2182b"
 MOST = 4000
@@ -62,6 +63,7 @@ def timeline(requests: DataFrame, metric: str | None = None, *, by: str | None =
         order = panel.shown.label if metric else "start"
         ax.set(xlabel="time since the run's start [s]", ylabel=f"requests, in order of {order}")
         ax.set_ylim(max(height, 1), -1)
+        ax.yaxis.set_major_formatter(lambda place, _: plain_number(place))
         ax.set_xlim(left=min(0.0, ax.dataLim.x0) if height else 0.0)
         ax.grid(axis="y", visible=False)
         panel.name_rows(ax, middles, [f" (n={len(spans):,})" for spans in panel.tables])

@@ -290,8 +290,9 @@ def _scale(ax: Axes, points: DataFrame, names: list[str], wanted: Quantity, over
     spread = bool(values.size and 0 < 20 * values.min() < values.max())
     scale(ax.yaxis, f"{what}{wanted.metric.label} [{unit}]", [values], log=spread)
     if not spread:
-        # By the points: the interval of two runs may be a hundred times as long as all that is drawn.
-        ax.set_ylim(0, 1.15 * values.max())
+        # The interval of two runs may be a hundred times as long as all that is drawn, and is then cut.
+        highest = np.append(present(points["high"]) * _factor(wanted), values).max()
+        ax.set_ylim(0, 1.08 * min(highest, 1.5 * values.max()))
     ax.margins(x=0.04)
     if over == NIGHT:
         if len(names) == 1:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 
 from perfkit.analysis.plots import CHARTS, box, failures, goodput, heatmap, latency_split, shift
 from perfkit.errors import UsageError
@@ -137,3 +138,23 @@ def test_what_stands_beneath_named_rows_stays_within_the_picture():
     ax = CHARTS["timeline"].draw(many, None)
     ax.figure.draw_without_rendering()
     assert ax.texts[-1].get_window_extent().x1 <= ax.figure.bbox.x1
+
+
+@pytest.fixture(scope="module")
+def far_apart():
+    """Runs whose times to the first token differ by a factor of more than a hundred at each percentile."""
+    return together(*(served(f"{users} users", parallel=users, number=300, seed=users) for users in (1, 4, 300)))
+
+
+OF_LINES = {*CHARTS.built_in} - {"failures", "heatmap", "hist", "latency_split", "raster", "sweep", "timeline"}
+
+
+@pytest.mark.parametrize("name", sorted(OF_LINES))
+def test_the_lines_of_a_chart_lie_within_its_axes_and_fill_them(name, far_apart):
+    ax = CHARTS[name].draw(far_apart)
+    lines = [line.get_xydata().astype(float) for line in ax.lines if line.get_transform() == ax.transData]
+    dots = [some.get_offsets() for some in ax.collections if isinstance(some, PathCollection)]
+    points = np.concatenate([*lines, *dots])
+    seen = ax.transAxes.inverted().transform(ax.transData.transform(points[np.isfinite(points).all(axis=1)]))
+    assert -0.01 < seen[:, 1].min() < seen[:, 1].max() < 1.01
+    assert np.ptp(seen[:, 1]) > 0.5
