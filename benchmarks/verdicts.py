@@ -34,7 +34,7 @@ from time import monotonic, sleep
 from typing import Any
 
 import perfkit as pk
-from perfkit.analysis.results.checks import evidence
+from perfkit.analysis.results.evidence import evidence
 from perfkit.loadgen.file_limit import MARGIN
 from perfkit.loadgen.recorder.run_state import AHEAD
 from perfkit.runner.calibration import Lateness, lateness

@@ -8,8 +8,9 @@ import pytest
 
 import perfkit as pk
 from perfkit.cli import main
+from perfkit.validity.evidence import Evidence
 from perfkit.validity.thresholds import GATEWAY
-from perfkit.validity.verdict import Evidence, verdict
+from perfkit.validity.verdict import verdict
 from tests.bunching import bunching
 from tests.replay import Reply, replay
 from tests.scripted import BODY

@@ -30,6 +30,7 @@ from perfkit.records import UNCONNECTED, Status
 from perfkit.runfile.percentile import percentile
 from perfkit.runfile.texts import wordless
 from perfkit.runfile.writer import Row
+from perfkit.validity.evidence import Evidence
 
 REPORT_EVERY = 0.2
 GIVE_UP_AFTER = 1.0  # s from the order to stop until whatever still waits is dropped
@@ -291,26 +292,24 @@ class Session:
         await self.recorder.finish(fields, self._evidence(load, heartbeat))
         self.report({"event": "run", "status": self.status, "problem": self.problem, **self._progress(load)})
 
-    def _evidence(self, load: Load, heartbeat: LoopMonitor) -> dict[str, Any]:
-        """Return what the loop knows for the verdict, under the names of ``Evidence``."""
-        is_open, capped = self.arguments.load == "open", self.arguments.max_concurrency is not None
-        lag = _p99(load.lags)
-        return {
-            "requests": load.sent,
-            "loop_lag": _p99(heartbeat.lags),
-            "stall": max(heartbeat.lags, default=0) / 1e9 or None,
-            "cpu_wait": heartbeat.cpu_wait,
-            "cpu_taken": heartbeat.cpu_taken,
-            "no_socket": self._no_socket(load),
-            "cpu_share": heartbeat.cpu_share or None,
-            "plugin_held": self._held,
-            "gc_pause": heartbeat.longest_pause or None,
-            "send_lag": lag if is_open and not capped else None,
-            "turnaround": None if is_open else lag,
-            "capped": capped,
-            "starved": self._starved(load),
-            "exact_clock": sys.platform != "win32",
-        }
+    def _evidence(self, load: Load, heartbeat: LoopMonitor) -> Evidence:
+        """Return what the loop knows for the verdict."""
+        return Evidence(
+            requests=load.sent,
+            loop_lag=_p99(heartbeat.lags),
+            stall=max(heartbeat.lags, default=0) / 1e9 or None,
+            cpu_wait=heartbeat.cpu_wait,
+            cpu_taken=heartbeat.cpu_taken,
+            no_socket=self._no_socket(load),
+            cpu_share=heartbeat.cpu_share or None,
+            plugin_held=self._held,
+            gc_pause=heartbeat.longest_pause or None,
+            is_open=self.arguments.load == "open",
+            late=_p99(load.lags),
+            capped=self.arguments.max_concurrency is not None,
+            starved=self._starved(load),
+            exact_clock=sys.platform != "win32",
+        )
 
     def _sender(self) -> Sender:
         if self.api.sends or self.arguments.proxy:

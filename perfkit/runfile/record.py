@@ -13,7 +13,7 @@ from perfkit.errors import UnsafePickle
 from perfkit.records import CUT_OFF, Json
 from perfkit.runfile.safe_pickle import decode_cell
 from perfkit.runfile.schema import FAILED
-from perfkit.validity.verdict import LEVELS
+from perfkit.validity.verdict import Verdict
 
 Row = dict[str, str | bytes | int | float | None]
 
@@ -142,12 +142,13 @@ def _check_dataset(known: Row, said: Row) -> Row:
 
 def _merge_verdicts(known: Row, said: Row) -> Row:
     """Return the worse of two verdicts, and the reasons of both."""
-    levels = [level for level in LEVELS if level in (known.get("verdict"), said["verdict"])]
-    reasons = [reason for side in (known, said) for reason in as_list(side.get("reasons"))]
-    return {
-        "verdict": levels[-1] if levels else None,
-        "reasons": json.dumps(list(dict.fromkeys(reasons)), ensure_ascii=False),
-    }
+    first, second = (
+        Verdict.stored(row.get("verdict"), list(map(str, as_list(row.get("reasons"))))) for row in (known, said)
+    )
+    found = first.with_those_of(second) if first else second
+    if found is None:
+        return {"verdict": None, "reasons": "[]"}
+    return {"verdict": found.level, "reasons": json.dumps(found.reasons, ensure_ascii=False)}
 
 
 # Counts ------------------------------------------------------------------------------------------------------------

@@ -26,3 +26,19 @@ def honest_rate(path: Path | None = None) -> float | None:
         return None
     rate = stored.get("honest_rate") if isinstance(stored, dict) else None
     return float(rate) if isinstance(rate, (int, float)) and rate > 0 else None
+
+
+def as_calibrated(events: int, start: object, end: object) -> float | None:
+    """Return the event rate of a run over what this machine was found to hold; None where it was never calibrated.
+
+    Parameters
+    ----------
+    events : int
+        Chunks with tokens.
+    start, end : float
+        Of the run, Unix seconds.
+    """
+    honest = honest_rate()
+    if honest is None or not isinstance(start, float) or not isinstance(end, float) or end <= start:
+        return None
+    return events / (end - start) / honest

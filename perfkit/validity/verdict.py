@@ -4,10 +4,13 @@ Evidence that is unknown (None) is not judged, nor are shares of censored tokens
 nothing of the others. The limits are those of ``perfkit.validity.thresholds``.
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Literal, get_args
 
+from perfkit.validity.evidence import Evidence
 from perfkit.validity.thresholds import LIMITS, OF_A_HELD_LOOP
 
 Level = Literal["VALID", "SUSPECT", "CLIENT-BOUND"]
@@ -16,80 +19,20 @@ LEVELS: tuple[Level, ...] = get_args(Level)
 """From the best to the worst."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """What was seen of the client during a run; None where nothing was seen. Seconds, shares of 1, counts."""
-
-    requests: int | None = None
-    loop_lag: float | None = None
-    stall: float | None = None
-    """Longest time by which the loop was late: a stopped process hides from percentiles."""
-    cpu_wait: float | None = None
-    """Share of the time that the loop's thread was ready to run and waited for a processor."""
-    cpu_taken: float | None = None
-    """Share of the time that all the processors which the client may use were in use, by whomever."""
-    cpu_share: float | None = None
-    plugin_held: float | None = None
-    """Share of the time that a plugin's own code kept the loop from its work, as one that waits without await."""
-    gc_pause: float | None = None
-    send_lag: float | None = None
-    """Open model: 99th percentile of start - scheduled."""
-    turnaround: float | None = None
-    """Closed model: the same difference, there the client's own time between two requests of a user."""
-    requested_rate: float | None = None
-    achieved_rate: float | None = None
-    capped: bool = False
-    """``max_concurrency`` held requests back on purpose, so lag and a missed rate are not the client's fault."""
-    backlog: float | None = None
-    starved: float | None = None
-    """Share of the time that the load wanted a request and none was ready."""
-    connect_failures: float | None = None
-    failed: float | None = None
-    """Share of the requests that failed."""
-    resent: float | None = None
-    """Share of the requests that were sent a second time, as their connection was closed when they were sent."""
-    idle_connections: float | None = None
-    """Open model: mean number of connections that stood idle beyond the requests in flight."""
-    censored_first: float | None = None
-    censored_gaps: float | None = None
-    gaps: float | None = None
-    """Number of the gaps between tokens that these are a share of."""
-    no_socket: float | None = None
-    commit: float | None = None
-    calibrated: float | None = None
-    """Events per second over the honest rate of this machine's calibration."""
-    littles_gap: float | None = None
-    """Share by which the requests in flight, as counted, differ from rate x E2E of the stored rows."""
-    cached_repeats: float | None = None
-    repeated_in: str = "this run"
-    """Where the prompts had been sent before."""
-    cached_prefixes: float | None = None
-    """Share of the requests with a new prompt of which the server had a tenth or more in its cache."""
-    prefixed_in: str = "others of this run"
-    """What had begun so before."""
-    governor: str | None = None
-    """Of the processor's frequency."""
-    killed: bool = False
-    """Nobody was left to end the run."""
-    exact_clock: bool = True
-    """False where the platform cannot be trusted to stamp in time: such a run is at best SUSPECT."""
-
-    @property
-    def missed_rate(self) -> float | None:
-        """Share of the requested rate that was not sent."""
-        if self.capped or self.achieved_rate is None or not self.requested_rate or self.requested_rate < 0:
-            return None
-        return max(0.0, 1 - self.achieved_rate / self.requested_rate)
-
-
 @dataclass(frozen=True, slots=True)
 class Check:
     """One piece of evidence, judged."""
 
     name: str
+    """Of the check; empty where the sentence is of none that this version knows."""
     level: Level
     sentence: str
     remedy: str
+
+    @property
+    def key(self) -> str:
+        """What tells whether another says the same, perhaps with another number."""
+        return self.name or self.sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +46,35 @@ class Verdict:
     def reasons(self) -> list[str]:
         """One sentence with its remedy per check that is not VALID."""
         return [f"{check.sentence}; {check.remedy}" for check in self.checks]
+
+    @classmethod
+    def stored(cls, level: object, reasons: Sequence[str]) -> "Verdict | None":
+        """Return the verdict that a run's record holds; None where it holds none.
+
+        Examples
+        --------
+        >>> Verdict.stored("SUSPECT", ["the client used 97 % of its core; use more workers"]).checks[0].name
+        'cpu'
+        """
+        if level not in LEVELS:
+            return None
+        told = [reason.partition("; ") for reason in reasons]
+        return cls(level, tuple(Check(_name(sentence), level, sentence, remedy) for sentence, _, remedy in told))
+
+    def with_those_of(self, other: "Verdict | None") -> "Verdict":
+        """Return the worse of two verdicts on one run, with the checks that only the other has.
+
+        Examples
+        --------
+        >>> own, rows = Verdict.stored("SUSPECT", ["worker 2 died; see"]), verdict(Evidence(cpu_share=0.97))
+        >>> rows.with_those_of(own).level, [check.sentence for check in rows.with_those_of(own).checks]
+        ('CLIENT-BOUND', ['the client used 97 % of its core', 'worker 2 died'])
+        """
+        if other is None:
+            return self
+        worse, rest = (other, self) if LEVELS.index(other.level) > LEVELS.index(self.level) else (self, other)
+        known = {check.key for check in worse.checks}
+        return Verdict(worse.level, (*worse.checks, *(check for check in rest.checks if check.key not in known)))
 
 
 def verdict(evidence: Evidence) -> Verdict:
@@ -187,3 +159,13 @@ def _beyond_chance(share: float, count: float) -> float:
     """Return the share of a sample that fewer than one in twenty exceed where the true share is ``share``."""
     # The normal curve, half a case added: within one request of the exact binomial, from 1 to 10,000 of them.
     return share + (1.645 * sqrt(count * share * (1 - share)) + 0.5) / count
+
+
+_WORDINGS = {
+    limit.name: re.compile(".+".join(map(re.escape, re.split(r"\{.*?\}", limit.sentence)))) for limit in LIMITS.values()
+} | {check.name: re.compile(re.escape(check.sentence)) for check in (_PLATFORM, _KILLED, _GOVERNOR)}
+"""By the name of each check: its sentence, with whatever numbers."""
+
+
+def _name(sentence: str) -> str:
+    return next((name for name, wording in _WORDINGS.items() if wording.fullmatch(sentence)), "")

@@ -13,7 +13,7 @@ import pytest
 
 import perfkit as pk
 from perfkit.analysis.notebook.live import sentence
-from perfkit.analysis.results.checks import evidence
+from perfkit.analysis.results.evidence import evidence
 from perfkit.analysis.results.runs import Runs
 from perfkit.cli import main
 from perfkit.errors import NothingSucceeded, StorageError, UsageError

@@ -1,14 +1,17 @@
 import pytest
 
 import perfkit as pk
-from perfkit.analysis.results.checks import evidence, verdict_of
+from perfkit.analysis.results.evidence import evidence, verdict_of
 from perfkit.runfile.chunks import NO_LAG, Chunks, pack
+from perfkit.validity.evidence import Evidence
 from perfkit.validity.thresholds import LIMITS
-from perfkit.validity.verdict import Evidence, verdict
+from perfkit.validity.verdict import Verdict, verdict
 from tests.run_files import START, failure, request, write_run
 
+DERIVED = {"send_lag", "turnaround", "missed_rate"}
 
-@pytest.mark.parametrize("name", [name for name in LIMITS if name != "missed_rate"])
+
+@pytest.mark.parametrize("name", [name for name in LIMITS if name not in DERIVED])
 def test_each_piece_of_evidence_is_judged_at_its_own_limits(name):
     limit = LIMITS[name]
     assert verdict(Evidence(**{name: limit.suspect * 0.99})).level == "VALID"
@@ -44,8 +47,30 @@ def test_few_censored_gaps_must_be_more_than_chance_too():
 
 
 def test_a_missed_rate_counts_unless_a_cap_held_it_back():
-    assert verdict(Evidence(requested_rate=10, achieved_rate=9)).level == "SUSPECT"
-    assert verdict(Evidence(requested_rate=10, achieved_rate=9, capped=True)).level == "VALID"
+    assert verdict(Evidence(is_open=True, requested_rate=10, achieved_rate=9)).level == "SUSPECT"
+    assert verdict(Evidence(is_open=True, requested_rate=10, achieved_rate=9, capped=True)).level == "VALID"
+    assert verdict(Evidence(requested_rate=10, achieved_rate=9)).level == "VALID"  # a closed model asks for none
+
+
+def test_lateness_is_of_the_schedule_or_of_the_turn_around_unless_a_cap_held_requests_back():
+    assert [check.name for check in verdict(Evidence(is_open=True, late=0.03)).checks] == ["send lag"]
+    assert [check.name for check in verdict(Evidence(late=0.3)).checks] == ["turn-around"]
+    assert verdict(Evidence(is_open=True, late=0.3, capped=True)).checks == ()
+
+
+@pytest.mark.parametrize("name", [name for name in LIMITS if name not in DERIVED])
+def test_the_sentence_of_each_check_is_recognised_in_a_record_whatever_its_number(name):
+    (judged,) = verdict(Evidence(**{name: LIMITS[name].suspect * 3})).checks
+    (read,) = Verdict.stored("SUSPECT", [f"{judged.sentence}; {judged.remedy}"]).checks
+    assert (read.name, read.sentence, read.remedy) == (judged.name, judged.sentence, judged.remedy)
+
+
+def test_of_two_workers_verdicts_the_worse_stands_and_each_check_once():
+    mild = Verdict.stored("SUSPECT", ["the client used 81 % of its core; more", "worker 2 died; see"])
+    bad = Verdict.stored("CLIENT-BOUND", ["the client used 97 % of its core; more"])
+    for found in (mild.with_those_of(bad), bad.with_those_of(mild)):
+        assert found.level == "CLIENT-BOUND"
+        assert found.reasons == ["the client used 97 % of its core; more", "worker 2 died; see"]
 
 
 def test_a_platform_that_was_not_checked_is_at_best_suspect():

@@ -23,12 +23,12 @@ from perfkit.analysis.metrics import METRICS, RATES
 from perfkit.analysis.query.frame import Run
 from perfkit.analysis.stats.marks import marks_of
 from perfkit.records import Json
+from perfkit.validity.verdict import LEVELS
 
 COUNTS = {
     "requests": "Requests of the steady state.",
     "failed": "Of these, requests that failed.",
 }
-_LEVELS = ("VALID", "SUSPECT", "CLIENT-BOUND")
 _WORDS = {"/": "_per_", "%": "_percent_"}
 
 
@@ -111,7 +111,7 @@ def prometheus(runs: Monitored) -> str:
             "perfkit_verdict", ["# HELP perfkit_verdict 1 for the verdict of the run.", "# TYPE perfkit_verdict gauge"]
         )
         level = getattr(summary.verdicts.get(run.label), "level", None)
-        page += [_line("perfkit_verdict", {**labels, "level": each}, int(each == level)) for each in _LEVELS if level]
+        page += [_line("perfkit_verdict", {**labels, "level": each}, int(each == level)) for each in LEVELS if level]
         ended, full = run.record.get("end_time"), "perfkit_run_end_timestamp_seconds"
         if isinstance(ended, float) and math.isfinite(ended):
             page = pages.setdefault(full, [f"# HELP {full} When the run ended, Unix time.", f"# TYPE {full} gauge"])

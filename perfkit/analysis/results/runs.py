@@ -27,7 +27,7 @@ from perfkit.analysis.query.labels import distinct
 from perfkit.analysis.query.opening import Places, Problem
 from perfkit.analysis.query.server import Levels
 from perfkit.analysis.results import aggregates, cancelled, save, server_ttft, show, targets
-from perfkit.analysis.results.checks import verdict_of
+from perfkit.analysis.results.evidence import verdict_of
 from perfkit.analysis.results.from_frame import runs_of_frame
 from perfkit.analysis.results.response_quality import answers
 from perfkit.analysis.results.show import Shown

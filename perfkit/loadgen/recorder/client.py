@@ -22,6 +22,7 @@ from perfkit.options.arguments import Arguments
 from perfkit.records import Batch, Phase
 from perfkit.runfile.writer import Row
 from perfkit.secrets import Scrubber
+from perfkit.validity.evidence import Evidence
 
 AT_ONCE = 16
 """Answers handed over before the loop looks again for what has come."""
@@ -269,7 +270,7 @@ class RecorderClient:
         self._hand_over_all()
         await self._ask("flush")
 
-    async def finish(self, fields: Row, evidence: dict[str, Any]) -> None:
+    async def finish(self, fields: Row, evidence: Evidence) -> None:
         """Close the run's record."""
         self._hand_over_all()
         await self._ask("finish", fields, evidence)

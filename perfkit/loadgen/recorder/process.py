@@ -9,6 +9,7 @@ the loop's end of the channel closes, it commits what it has and ends.
 import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from time import monotonic, perf_counter_ns, process_time, time
 from typing import Any, Protocol
@@ -18,7 +19,6 @@ from perfkit.decoding.exchange import Exchange
 from perfkit.errors import MISTAKES, PerfkitError, StorageError, UsageError
 from perfkit.loadgen.arrivals import Share
 from perfkit.loadgen.datasets import open_dataset, prompts
-from perfkit.loadgen.recorder.evidence import STORED, calibrated, seen
 from perfkit.loadgen.recorder.requests import conversations
 from perfkit.loadgen.recorder.run_record import run_row
 from perfkit.loadgen.recorder.run_remarks import RunRemarks
@@ -28,7 +28,9 @@ from perfkit.plugins import bind_api
 from perfkit.records import CANCELLED, CUT_OFF, Batch, Phase, Prompt, Pumped
 from perfkit.runfile.remote import RemoteStore
 from perfkit.runfile.writer import Row, Writer
-from perfkit.validity.verdict import Evidence, verdict
+from perfkit.validity.calibrated_rate import as_calibrated
+from perfkit.validity.evidence import STORED, Evidence, share
+from perfkit.validity.verdict import verdict
 
 COMMIT_ROWS = 64
 COMMIT_EVERY = 0.05
@@ -243,19 +245,15 @@ class Recorder:
         self._commit()
         self._channel.send(("flushed",))
 
-    def _finish(self, fields: Row, evidence: dict[str, Any]) -> None:
+    def _finish(self, fields: Row, seen: Evidence) -> None:
         """Close a run: what the loop knows and what the answers showed make its verdict."""
         run = self._current
         self._commit()
         self._samples([(time(), "desk_cpu_seconds", process_time() - run.cpu)])
-        found = self._store.cached_repeats(run.run_id)
-        known: dict[str, Any] = {**evidence, "commit": run.commits.longest or None}
-        known |= seen(run.decoder.tally, run.stored, run.record, found)
-        if run.share.count == 1 and run.stored:  # of several workers, one may fail where others do not
-            known["failed"] = run.failed / run.stored
-        known["calibrated"] = calibrated(run.decoder.tally.tokens - run.events_before, fields)
-        self._samples([(time(), name, known[name]) for name in STORED if known.get(name) is not None])
-        told = verdict(Evidence(**known))
+        evidence = self._with_answers(run, fields, seen)
+        known = [(name, getattr(evidence, name)) for name in STORED]
+        self._samples([(time(), name, value) for name, value in known if value is not None])
+        told = verdict(evidence)
         self._keep_remarks(run)
         self._store.merge_run(
             run.run_id,
@@ -275,6 +273,24 @@ class Recorder:
             self._rest = chain(run.unsent(), self._rest)
         self._run = None
         self._channel.send(("finished", run.stored, run.failed))
+
+    def _with_answers(self, run: RunState, fields: Row, seen: Evidence) -> Evidence:
+        """Return what was seen of the client, with what the answers and the run's own record say."""
+        tally, repeats = run.decoder.tally, self._store.cached_repeats(run.run_id)
+        is_alone = run.share.count == 1  # of several workers, one may fail where others do not
+        events = tally.tokens - run.events_before
+        return replace(
+            seen,
+            commit=run.commits.longest or None,
+            connect_failures=share(tally.unconnected, seen.requests or 0),
+            failed=share(run.failed, run.stored - run.cancelled) if is_alone else None,
+            censored_first=share(tally.first_censored, tally.first),
+            censored_gaps=share(tally.gaps_censored, tally.gaps),
+            gaps=tally.gaps,
+            calibrated=as_calibrated(events, fields.get("start_time"), fields.get("end_time")),
+            governor=json.loads(str(run.record["host"])).get("governor"),
+            **(repeats.evidence if repeats else {}),
+        )
 
     def _leave(self) -> None:
         if self._writer is None:

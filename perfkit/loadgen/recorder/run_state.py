@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from time import monotonic, process_time
 
@@ -11,7 +11,6 @@ from perfkit.decoding.rows import Decoder, hidden
 from perfkit.loadgen.arrivals import Share
 from perfkit.loadgen.choices import Choice, drawn
 from perfkit.loadgen.datasets.salt import salting
-from perfkit.loadgen.recorder.evidence import Stopwatch
 from perfkit.loadgen.recorder.requests import Maker, MakerOf, Planned, Ready, build, following, plan
 from perfkit.loadgen.serialization import unpacked
 from perfkit.loadgen.transport.target import Target
@@ -44,6 +43,20 @@ def _for_each_url(api: BoundApi, urls: Sequence[str | None]) -> list[Maker]:
         Maker(api, frame, None if several and url is None else at)
         for at, (frame, url) in enumerate(zip(frames, urls, strict=True))
     ]
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Longest of the times that were taken, in seconds: ``with`` takes one."""
+
+    longest: float = 0.0
+    _began: float = 0.0
+
+    def __enter__(self) -> None:
+        self._began = monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.longest = max(self.longest, monotonic() - self._began)
 
 
 class RunState:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from perfkit.analysis.query.server import Levels
-from perfkit.analysis.results.checks import verdict_of
+from perfkit.analysis.results.evidence import verdict_of
 from perfkit.analysis.results.runs import Runs
 from perfkit.validity.verdict import Verdict
 

@@ -1,7 +1,7 @@
 """Gathers from a run file the evidence behind a verdict, and judges it anew."""
 
-import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from perfkit.analysis.stats.distribution import percentile
 from perfkit.records import TOKEN_KINDS, UNCONNECTED
 from perfkit.runfile.repeats import cached_repeats
 from perfkit.runfile.schema import FAILED
-from perfkit.validity.verdict import LEVELS, Check, Evidence, Verdict, verdict
+from perfkit.validity.evidence import STORED, Evidence, share
+from perfkit.validity.verdict import Verdict, verdict
 
 _TOKENS = [kind.name.lower() for kind in TOKEN_KINDS]
 BEAT_STORED = 0.002
@@ -28,11 +29,11 @@ def verdict_of(run: Run) -> Verdict | None:
     """Judge a run from what its file holds."""
     if run.record.get("source") not in (None, "perfkit"):
         return None
-    stored = stored_verdict(run)
+    stored = Verdict.stored(run.record.get("verdict"), run.record.reasons)
     if stored and _is_selection(run):
         return stored
     found = evidence(run)
-    return worse(verdict(found), stored) if found.requests else stored
+    return verdict(found).with_those_of(stored) if found.requests else stored
 
 
 def _is_selection(run: Run) -> bool:
@@ -45,73 +46,40 @@ def _is_selection(run: Run) -> bool:
     return bool(kept < sent)
 
 
-def worse(first: Verdict, second: Verdict | None) -> Verdict:
-    """Return the worse of two verdicts, with what only the other knows added: a share that died stands in no row."""
-    if second is None:
-        return first
-    worst, other = (second, first) if LEVELS.index(second.level) > LEVELS.index(first.level) else (first, second)
-    told = {_wording(check) for check in worst.checks}
-    return Verdict(worst.level, (*worst.checks, *(check for check in other.checks if _wording(check) not in told)))
-
-
-def _wording(check: Check) -> str:
-    """Return a sentence without its numbers: both may say the same from more or fewer rows."""
-    return re.sub(r"\d[\d.,]*", "", check.sentence)
-
-
-def stored_verdict(run: Run) -> Verdict | None:
-    """Return the verdict that the run's record holds."""
-    level = run.record.get("verdict")
-    if level not in LEVELS:
-        return None
-    return Verdict(level, tuple(Check("stored", level, *_split(reason)) for reason in run.record.reasons))
-
-
-def _split(reason: str) -> tuple[str, str]:
-    sentence, _, remedy = reason.partition("; ")
-    return sentence, remedy
-
-
 def evidence(run: Run) -> Evidence:
     """Gather what a run file says about its client."""
     whole = Run(run.source, run.record, run.label)
     samples = _samples(whole)
-    late = _late(whole)
+    known: dict[str, Any] = {name: combine(samples[name]) for name, combine in STORED.items() if name in samples}
+    if not {"censored_first", "censored_gaps"} <= known.keys():
+        known |= _censored(whole)
     is_open = run.record.get("load") == "open"
-    capped = run.arguments.get("max_concurrency") is not None
     requests, unconnected, requested, achieved = _sent(whole)
-    first, gaps, looked_at = _censored(whole, samples)
-    found = cached_repeats(run.source.connection, run.run_id)
+    repeats = cached_repeats(run.source.connection, run.run_id)
     return Evidence(
+        **known,
         requests=requests,
         loop_lag=_loop_lag(samples),
         stall=_largest(samples.get("loop_late")),
         cpu_wait=_busiest(whole, "cpu_wait"),
         cpu_taken=_busiest(whole, "cpu_taken"),
         cpu_share=_busiest(whole, "cpu_share"),
-        plugin_held=_largest(samples.get("plugin_held")),
         gc_pause=_largest(samples.get("gc_pause")),
-        send_lag=late if is_open and not capped else None,
-        turnaround=late if not is_open else None,
-        requested_rate=requested if is_open else None,
-        achieved_rate=achieved if is_open else None,
-        capped=capped,
+        is_open=is_open,
+        late=_late(whole),
+        requested_rate=requested,
+        achieved_rate=achieved,
+        capped=run.arguments.get("max_concurrency") is not None,
         backlog=_largest(samples.get("backlog")),
         starved=_at_end(whole, "starved"),
-        connect_failures=unconnected / requests if requests else None,
+        connect_failures=share(unconnected, requests),
         failed=_failed(whole),
         resent=_resent(whole),
         idle_connections=_idle_connections(whole) if is_open else None,
-        censored_first=first,
-        censored_gaps=gaps,
-        gaps=looked_at,
         governor=str(governor) if (governor := run.record.host.get("governor")) else None,
-        no_socket=_largest(samples.get("no_socket")),
-        commit=_largest(samples.get("commit")),
-        calibrated=_largest(samples.get("calibrated")),
         littles_gap=_littles_gap(whole),
         killed=_killed(run),
-        **(found.evidence if found else {}),
+        **(repeats.evidence if repeats else {}),
     )
 
 
@@ -162,7 +130,7 @@ def _failed(run: Run) -> float | None:
     sql, parameters = run.restriction("load")
     query = f"SELECT total(success = 1), total({FAILED}) FROM result WHERE {sql}"
     ((succeeded, failed),) = run.source.connection.execute(query, parameters)
-    return failed / (succeeded + failed) if succeeded + failed else None
+    return share(failed, succeeded + failed)
 
 
 def _resent(run: Run) -> float | None:
@@ -238,20 +206,17 @@ def _largest(values: list[float] | None) -> float | None:
     return max(values) if values else None
 
 
-def _censored(run: Run, samples: dict[str, list[float]]) -> tuple[float | None, float | None, float | None]:
+def _censored(run: Run) -> dict[str, float]:
     """Return the shares of first tokens and of gaps that ended in a read shared with a later chunk, and of how many."""
-    if "censored_first" in samples and "censored_gaps" in samples:
-        return _largest(samples["censored_first"]), _largest(samples["censored_gaps"]), sum(samples.get("gaps", []))
     every = chunks([_some(run)])
     tokens = every[every["kind"].isin(_TOKENS)]
-    if tokens.empty:
-        return None, None, None
     # Chunks of one token event (its role, its finish) share a read by nature: only a later *token* censors.
     shared = tokens.duplicated(["request", "read"], keep="last")
     is_first = ~tokens.duplicated("request")
-    first = float(shared[is_first].mean())
-    count = int((~is_first).sum())
-    return first, float(shared[~is_first].mean()) if count else None, count
+    found = {"censored_first": shared[is_first].mean(), "censored_gaps": shared[~is_first].mean()}
+    return {name: float(share) for name, share in found.items() if not np.isnan(share)} | {
+        "gaps": int((~is_first).sum())
+    }
 
 
 def _some(run: Run) -> Run:
