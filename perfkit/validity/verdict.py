@@ -7,7 +7,7 @@ nothing of the others. The limits are those of ``perfkit.validity.thresholds``.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 from typing import Literal, get_args
 
 from perfkit.validity.evidence import Evidence
@@ -58,8 +58,7 @@ class Verdict:
         """
         if level not in LEVELS:
             return None
-        told = [reason.partition("; ") for reason in reasons]
-        return cls(level, tuple(Check(_name(sentence), level, sentence, remedy) for sentence, _, remedy in told))
+        return cls(level, tuple(_read(reason, level) for reason in reasons))
 
     def with_those_of(self, other: "Verdict | None") -> "Verdict":
         """Return the worse of two verdicts on one run, with the checks that only the other has.
@@ -161,11 +160,24 @@ def _beyond_chance(share: float, count: float) -> float:
     return share + (1.645 * sqrt(count * share * (1 - share)) + 0.5) / count
 
 
-_WORDINGS = {
-    limit.name: re.compile(".+".join(map(re.escape, re.split(r"\{.*?\}", limit.sentence)))) for limit in LIMITS.values()
-} | {check.name: re.compile(re.escape(check.sentence)) for check in (_PLATFORM, _KILLED, _GOVERNOR)}
-"""By the name of each check: its sentence, with whatever numbers."""
+_KNOWN: list[tuple[str, Level, re.Pattern[str]]] = [
+    *(
+        (
+            limit.name,
+            "SUSPECT" if limit.bound == inf else "CLIENT-BOUND",
+            re.compile(".+".join(map(re.escape, re.split(r"\{.*?\}", limit.sentence)))),
+        )
+        for limit in LIMITS.values()
+    ),
+    *((check.name, check.level, re.compile(re.escape(check.sentence))) for check in (_PLATFORM, _KILLED, _GOVERNOR)),
+]
+"""Of each check: its name, the worst that it can say, and its sentence with whatever numbers."""
 
 
-def _name(sentence: str) -> str:
-    return next((name for name, wording in _WORDINGS.items() if wording.fullmatch(sentence)), "")
+def _read(reason: str, level: Level) -> Check:
+    """Return the check behind a reason of a verdict; of its level is known that it is none worse than that."""
+    sentence, _, remedy = reason.partition("; ")
+    for name, worst, wording in _KNOWN:
+        if wording.fullmatch(sentence):
+            return Check(name, min(level, worst, key=LEVELS.index), sentence, remedy)
+    return Check("", level, sentence, remedy)

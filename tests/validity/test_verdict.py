@@ -65,6 +65,12 @@ def test_the_sentence_of_each_check_is_recognised_in_a_record_whatever_its_numbe
     assert (read.name, read.sentence, read.remedy) == (judged.name, judged.sentence, judged.remedy)
 
 
+def test_a_check_that_binds_nothing_is_suspect_in_the_record_of_a_client_bound_run():
+    reasons = ["the client used 97 % of its core; more", "this platform's timers were not checked; see"]
+    found = Verdict.stored("CLIENT-BOUND", reasons)
+    assert [check.level for check in found.checks] == ["CLIENT-BOUND", "SUSPECT"]
+
+
 def test_of_two_workers_verdicts_the_worse_stands_and_each_check_once():
     mild = Verdict.stored("SUSPECT", ["the client used 81 % of its core; more", "worker 2 died; see"])
     bad = Verdict.stored("CLIENT-BOUND", ["the client used 97 % of its core; more"])
