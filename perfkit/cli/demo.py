@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
 
 def measured(path: Path, watch: Watching = watched) -> "Runs":
     """Benchmark a simulated server into a new run file; an earlier demo's is replaced."""
-    from perfkit.analysis.results.runs import open as open_runs
+    from perfkit.analysis.results.open import open as open_runs
     from perfkit.runner.start import start
     from perfkit.simulator import simulate
 

@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     words = given(options)
     advise(words)
     with interruptible():
-        from perfkit.analysis.results.runs import open as open_runs
+        from perfkit.analysis.results.open import open as open_runs
         from perfkit.runner.start import replay
 
         runs = open_runs(options.file)

@@ -12,6 +12,9 @@ from typing import Any, Final, NamedTuple
 
 from perfkit.errors import UsageError
 
+Objectives = str | Iterable[str] | Mapping[str, Any]
+"""One, several, or bounds by quantity: ``{"ttft": "200ms"}``."""
+
 _STATISTIC: Final = r"(?:p\d+(?:\.\d+)?|mean)"
 _BEFORE: Final = re.compile(rf"({_STATISTIC})[\s:_]+(\S+)")
 _AFTER: Final = re.compile(rf"(\S+?)(?:\s+|[:_])({_STATISTIC})")

@@ -128,7 +128,7 @@ class AttachedJob(BaseJob):
     @property
     def runs(self) -> "Runs":
         """What has been stored so far; works while it runs, too."""
-        from perfkit.analysis.results.runs import open as open_runs
+        from perfkit.analysis.results.open import open as open_runs
 
         return open_runs(self.path).pick(run_id=[run_id for run_id, _, _ in self._points()])
 

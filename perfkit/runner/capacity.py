@@ -213,7 +213,7 @@ class _Search:
     @property
     def runs(self) -> "Runs":
         """All that was measured."""
-        from perfkit.analysis.results.runs import open as open_runs
+        from perfkit.analysis.results.open import open as open_runs
 
         return open_runs(self._paths[-1]).pick(run_id=self._run_ids)
 

@@ -286,8 +286,8 @@ class Job(BaseJob):
         PerfkitError
             It failed before anything was stored, or what it had stored is gone.
         """
+        from perfkit.analysis.results.open import open as open_runs
         from perfkit.analysis.results.runs import Runs
-        from perfkit.analysis.results.runs import open as open_runs
 
         path = self.progress.path
         if path is not None and Path(path).exists():

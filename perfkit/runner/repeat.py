@@ -189,7 +189,7 @@ def _measure(arguments: Arguments, name: str, watch: Watch) -> "Runs":
 
 
 def _opened(base: Arguments, run_ids: list[str]) -> "Runs":
-    from perfkit.analysis.results.runs import open as open_runs
+    from perfkit.analysis.results.open import open as open_runs
 
     return open_runs(str(base.db)).pick(run_id=run_ids)
 

@@ -178,7 +178,7 @@ def replay(runs: "Runs | str | Path", url: str | None = None, /, *, speed: float
     3
     """
     if isinstance(runs, str | Path):
-        from perfkit.analysis.results.runs import open as open_runs
+        from perfkit.analysis.results.open import open as open_runs
 
         runs = open_runs(runs)
     if len(runs) != 1:
@@ -265,7 +265,7 @@ def resume(path: str | Path, **given: Any) -> Job:
     Traceback (most recent call last):
     perfkit.errors.UsageError: nothing is missing: all 2 points of the sweep finished (parallel=1; parallel=2)
     """
-    from perfkit.analysis.results.runs import open as open_runs
+    from perfkit.analysis.results.open import open as open_runs
 
     opened = open_runs(path)
     # Runs that someone removed were measured all the same.

@@ -211,7 +211,7 @@ def plan(
     requests: int | None = None,
     power: float = 0.8,
 ) -> Plan:
-    """Plan a comparison; see ``perfkit.analysis.results.runs.plan``."""
+    """Plan a comparison; see ``perfkit.analysis.results.plan``."""
     wished = share("effect", effect, most=10)
     if wished == 0:
         raise UsageError(f"the effect is a share above 0, such as '5%' or 0.05, got {effect!r}")

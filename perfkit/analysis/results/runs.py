@@ -1,9 +1,7 @@
 """Runs: what ``pk.open`` returns and everything is asked of. Immutable; each method that narrows returns another."""
 
-import os
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -12,33 +10,31 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import pandas as pd
 
 from perfkit.analysis import definitions
-from perfkit.analysis.compare import QUANTITIES, Comparison, Gate, Plan, check_gate, compare, quantity, require
-from perfkit.analysis.compare import plan as plan_runs
+from perfkit.analysis.compare import QUANTITIES, Comparison, Gate, check_gate, compare, quantity, require
 from perfkit.analysis.compare.gate import FAILURES, Unsure
 from perfkit.analysis.compare.result import Test
 from perfkit.analysis.compare.slow_requests import Cohorts, why_slow
 from perfkit.analysis.compare.work import noted
-from perfkit.analysis.importers.canonical import as_tables
-from perfkit.analysis.metrics import RATES
-from perfkit.analysis.query import columns, decoding, frame, opening, server
-from perfkit.analysis.query.annotations import annotated, keep, said_of_removed
+from perfkit.analysis.query import columns, decoding, frame, server
+from perfkit.analysis.query.annotations import said_of_removed
 from perfkit.analysis.query.frame import Run
 from perfkit.analysis.query.labels import distinct
-from perfkit.analysis.query.opening import Places, Problem
+from perfkit.analysis.query.opening import Problem
 from perfkit.analysis.query.server import Levels
-from perfkit.analysis.results import aggregates, cancelled, save, server_ttft, show, targets
+from perfkit.analysis.results import aggregates, save, show
+from perfkit.analysis.results.annotate import annotate
 from perfkit.analysis.results.evidence import verdict_of
-from perfkit.analysis.results.from_frame import runs_of_frame
 from perfkit.analysis.results.response_quality import answers
+from perfkit.analysis.results.selection import identity, labelled, matching, numbered, rename, renumbered, with_requests
 from perfkit.analysis.results.show import Shown
-from perfkit.analysis.results.summary import Summary, metrics_shown, window_notes
+from perfkit.analysis.results.summarise import no_rates, summarise
+from perfkit.analysis.results.summary import Summary
 from perfkit.analysis.results.trend import Trend
-from perfkit.analysis.results.warmup import Amount, trim, trimmed_as_asked
-from perfkit.analysis.text_table import listed, plain
+from perfkit.analysis.results.warmup import Amount, trim
+from perfkit.analysis.text_table import plain
 from perfkit.errors import NotComparable, Slower, UsageError, nearest
+from perfkit.options.objectives import Objectives
 from perfkit.options.units import share
-from perfkit.plugins import load_entry_points
-from perfkit.records import Json
 from perfkit.runfile.annotations import Annotation
 from perfkit.validity.verdict import Verdict
 
@@ -46,143 +42,6 @@ if TYPE_CHECKING:
     from perfkit.analysis.plots import Plots
 
 By = str | Sequence[str]
-Objectives = str | Iterable[str] | Mapping[str, Any]
-"""What requests are to meet, as ``options.objectives`` reads it."""
-
-
-def open(*places: Places, tags: str | None = None) -> "Runs":
-    """Open result files.
-
-    Parameters
-    ----------
-    *places : path, folder, glob pattern, or a list of these
-        ``"run.db"``, ``"outputs/"``, ``"outputs/**/*.db"``, ``"a.db", "b.db"``, ``["a.db", "b.db"]``.
-    tags : str, optional
-        Tags that the paths hold, as a pattern of some of their parts: ``"{gpu}/run-{date}"``.
-
-    Returns
-    -------
-    Runs
-        Every run of every file; a file that cannot be opened is listed in ``problems``.
-
-    Raises
-    ------
-    UsageError
-        No file was found, or what was given is not a place.
-    UnsafeFile
-        None of the files found could be opened.
-
-    Examples
-    --------
-    >>> open("no/such/folder")
-    Traceback (most recent call last):
-    perfkit.errors.UsageError: no result file in 'no/such/folder'; give a file, a folder or a pattern such as \
-'outputs/**/*.db'
-    """
-    load_entry_points()
-    found, problems = opening.open_all([*map(opening.flattened, places)], tags)
-    runs, removed = ([run for run in found if run.is_removed == gone] for gone in (False, True))
-    palette = tuple(run.label for run in runs)
-    return Runs(trimmed_as_asked(runs), problems, palette=palette, left_out=trimmed_as_asked(removed))
-
-
-def from_frame(
-    frame: pd.DataFrame,
-    *,
-    run: str,
-    columns: Mapping[str, str] | None = None,
-    unit: str = "s",
-    tags: Mapping[str, str] | None = None,
-    **settings: Any,
-) -> "Runs":
-    """Take people's own numbers as runs.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        One row a request.
-    run : str
-        What the run is called; or a column, each value of which is a run.
-    columns : mapping of str to str
-        What the columns are: ``{"t_first": "ttft"}``. Those with a name that perfkit knows need no mention.
-    unit : str
-        Of durations: ``"s"``, ``"ms"``, ...; points in time are Unix seconds.
-    tags : mapping of str to str
-        Labels for grouping.
-    **settings
-        What the run was asked to do: ``model="qwen"``, ``parallel=8``, ``load="closed"``.
-
-    Returns
-    -------
-    Runs
-
-    Raises
-    ------
-    UsageError
-        A column is missing or means nothing to perfkit.
-
-    Examples
-    --------
-    >>> frame = pd.DataFrame({"t_first": [120.0, 80.0], "total": [900.0, 700.0]})
-    >>> runs = from_frame(frame, run="gateway", columns={"t_first": "ttft", "total": "e2e"}, unit="ms")
-    >>> runs.percentiles("ttft", [50])["p50"].tolist()
-    [0.1]
-    """
-    record = {**{name: value for name, value in settings.items() if name in opening.RECORDED}, "tags": dict(tags or {})}
-    record["arguments"] = {name: value for name, value in settings.items() if name not in opening.RECORDED}
-    imported = runs_of_frame(frame, run, columns or {}, unit, record)
-    connection = as_tables(imported, "frame", lambda index: f"frame-{index}")
-    found = opening.labelled(opening.runs_of(opening.source_of("frame", connection)))
-    return Runs(found, palette=tuple(each.label for each in found))
-
-
-def plan(
-    *,
-    like: "Runs",
-    effect: str | float = 0.05,
-    quantities: str | Iterable[str] = QUANTITIES,
-    noise: str | float | None = None,
-    number: int | None = None,
-    power: str | float = 0.8,
-) -> Plan:
-    """Say how many runs a side a comparison needs to show a difference.
-
-    Parameters
-    ----------
-    like : Runs
-        One run or more, like those to come. Those of one name, load and work are repeats: they tell how much runs
-        differ.
-    effect : float or str
-        The difference to see, as a share: ``0.05`` or ``"5%"``.
-    quantities : str or iterable of str
-        What will be compared, as for ``Runs.compare``: Holm's correction for all of them is counted in.
-    noise : float or str, optional
-        How much runs of one setting differ, as a standard deviation: ``"4%"``. It is taken in place of repeats.
-    number : int, optional
-        Requests of each run to come; default: as many as these had.
-    power : float or str
-        The chance to see it.
-
-    Returns
-    -------
-    Plan
-        ``runs`` a side (None where nothing tells how much runs differ), ``rounds`` of ``pk.ab``, ``requests`` of each
-        run, ``table``; prints as a table and sentences.
-
-    Raises
-    ------
-    UsageError
-        The runs are too short to judge by, a name is unknown, or a number out of its range.
-
-    Notes
-    -----
-    What ``Runs.compare`` does is what is planned: Welch's t on the logarithms of the runs, or Student's on rounds, at
-    the first level of Holm's correction. Runs differ by the luck of their requests, which longer runs lessen, and by
-    more, which only more runs do. Where few repeats tell how much, the chance is averaged over what they leave open.
-    """
-    names = [quantities] if isinstance(quantities, str) else list(quantities)
-    apart = None if noise is None else share("noise", noise)
-    return plan_runs(like._with_requests("plan"), names, effect, apart, number, share("power", power))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -229,7 +88,7 @@ class Runs:
         if isinstance(key, str):
             found = self._called(key)
         elif isinstance(key, int):
-            found = [self._numbered(key)]
+            found = [numbered(self.members, key)]
         elif isinstance(key, slice):
             found = self.members[key]
         else:
@@ -239,32 +98,10 @@ class Runs:
     def _ipython_key_completions_(self) -> list[str]:
         return self.labels
 
-    def _numbered(self, number: int) -> Run:
-        try:
-            return self.members[number]
-        except IndexError:
-            count = len(self.members)
-            there = f"there are {count}, 0 to {count - 1}: {', '.join(self.labels)}" if count else "there is none"
-            raise IndexError(f"no run has the number {number}; {there}") from None
-
     def _called(self, label: str) -> list[Run]:
-        found = _labelled(self.members, label)
+        found = labelled(self.members, label)
         if not found:
             raise KeyError(f"no run is called {label!r}{nearest(label, self.labels)}{self._were_removed}")
-        return found
-
-    @property
-    def _some(self) -> tuple[Run, ...]:
-        """The runs, of which there must be one."""
-        if not self.members:
-            raise UsageError(f"there are no runs to look at{self._were_removed}")
-        return self.members
-
-    def _with_requests(self, what: str) -> tuple[Run, ...]:
-        """Return the runs whose requests are there, of which there must be one."""
-        found = tuple(run for run in self._some if not run.is_summary)
-        if not found:
-            raise UsageError(columns.needs_requests(what, self.summarized))
         return found
 
     @property
@@ -274,30 +111,30 @@ class Runs:
     def __contains__(self, item: object) -> bool:
         """Tell whether a run has this label, or whether the same rows of all these runs are looked at here."""
         if isinstance(item, Runs):
-            return {_identity(run) for run in item.members} <= {_identity(run) for run in self.members}
+            return {identity(run) for run in item.members} <= {identity(run) for run in self.members}
         return item in self.labels
 
     def __eq__(self, other: object) -> bool:
         """Tell whether both look at the same rows of the same runs, in the same order and under the same labels."""
         if not isinstance(other, Runs):
             return NotImplemented
-        return self.labels == other.labels and [*map(_identity, self.members)] == [*map(_identity, other.members)]
+        return self.labels == other.labels and [*map(identity, self.members)] == [*map(identity, other.members)]
 
     def __hash__(self) -> int:
-        return hash(tuple(map(_identity, self.members)))
+        return hash(tuple(map(identity, self.members)))
 
     def __or__(self, other: Self) -> Self:
         """Return both, each run once: one of which the same rows are looked at in both is that of the left side."""
         if not isinstance(other, Runs):
             return NotImplemented
-        here = {_identity(run) for run in self.members}
-        return self + other._with(run for run in other.members if _identity(run) not in here)
+        here = {identity(run) for run in self.members}
+        return self + other._with(run for run in other.members if identity(run) not in here)
 
     def __add__(self, other: Self) -> Self:
         """Return both; labels that collide are told apart, and rows of the other are numbered past these."""
         if not isinstance(other, Runs):
             return NotImplemented
-        both = (*self.members, *_renumbered(other.members, self.members))
+        both = (*self.members, *renumbered(other.members, self.members))
         names = distinct([run.label for run in both], [run.settings for run in both])
         named = tuple(replace(run, label=name) for run, name in zip(both, names, strict=True))
         return replace(
@@ -332,16 +169,7 @@ class Runs:
         UsageError
             Nothing matches, or no run has such a setting.
         """
-        for label in labels:
-            if not isinstance(label, str):
-                raise UsageError(
-                    f"pick takes labels, or patterns such as 'tp*', got {label!r}; by number: runs[{label!r}]"
-                )
-        named = [run for label in labels for run in self.members if run.label == label or fnmatchcase(run.label, label)]
-        candidates = list(dict.fromkeys(named)) if labels else list(self.members)
-        for name, wanted in settings.items():
-            columns.check_setting(self.members, name)
-            candidates = [run for run in candidates if _matches(run.settings.get(name), wanted)]
+        candidates = matching(self.members, labels, settings)
         if not candidates:
             asked = ", ".join([*map(repr, labels), *(f"{name}={wanted!r}" for name, wanted in settings.items())])
             there = ", ".join(self.labels) or "none"
@@ -442,47 +270,25 @@ class Runs:
         Examples
         --------
         >>> import tempfile
+        >>> import perfkit as pk
         >>> frame = pd.DataFrame({"which": ["baseline", "old"], "ttft": [0.1, 0.2], "e2e": [1.0, 2.0]})
-        >>> path = from_frame(frame, run="which").save(f"{tempfile.mkdtemp()}/runs.db")
-        >>> runs = open(path)
+        >>> path = pk.from_frame(frame, run="which").save(f"{tempfile.mkdtemp()}/runs.db")
+        >>> runs = pk.open(path)
         >>> _ = runs["baseline"].annotate(name="A100", tags={"gpu": "A100"}, note="after the driver update")
         >>> _ = runs["old"].annotate(removed=True)
-        >>> runs = open(path)
+        >>> runs = pk.open(path)
         >>> runs.table[["gpu", "note"]].to_dict("index"), runs.removed
         ({'A100': {'gpu': 'A100', 'note': 'after the driver update'}}, ['old'])
         >>> runs.annotate("old", removed=False).labels
         ['A100', 'old']
         """
-        words = Annotation(name, tags or {}, note, removed)
-        if words == Annotation():
-            raise UsageError("annotate takes name, tags, note or removed; none of them was given")
-        chosen = self._to_annotate(labels, removed)
-        keep(chosen, words)
-        written = {(run.source, run.run_id) for run in chosen}
-        every = (*self.members, *self.left_out)
-        both = [(run, annotated(run, words) if (run.source, run.run_id) in written else run) for run in every]
-        kept = [(old, run) for old, run in both if not run.is_removed]
-        names = distinct([run.label for _, run in kept], [run.settings for _, run in kept])
-        called = {old.label: label for (old, _), label in reversed([*zip(kept, names, strict=True)])}
-        return replace(
-            self,
-            members=tuple(replace(run, label=label) for (_, run), label in zip(kept, names, strict=True)),
-            palette=tuple(dict.fromkeys([*(called.get(label, label) for label in self.palette), *names])),
-            left_out=tuple(run for _, run in both if run.is_removed),
+        members, left_out, called = annotate(
+            self.members, self.left_out, labels, Annotation(name, tags or {}, note, removed)
         )
-
-    def _to_annotate(self, labels: Sequence[str], removed: bool | None) -> list[Run]:
-        """Return the runs that labels name, of those removed if they are to come back."""
-        among = self.left_out if removed is False else self.members
-        if removed is False and not labels:
-            raise UsageError(f"name the runs to bring back, or '*'; removed are {', '.join(self.removed) or 'none'}")
-        found = [_labelled(among, label) for label in labels] if labels else [list(among)]
-        for label, runs in zip(labels or ["*"], found, strict=True):
-            if not runs:
-                known = [run.label for run in among]
-                which = "removed run" if removed is False else "run"
-                raise UsageError(f"no {which} is called {label!r}{nearest(label, known)}")
-        return list(dict.fromkeys(run for runs in found for run in runs))
+        palette = dict.fromkeys(
+            [*(called.get(label, label) for label in self.palette), *(run.label for run in members)]
+        )
+        return replace(self, members=members, palette=tuple(palette), left_out=left_out)
 
     def rename(self, *names: str, **renamed: str) -> Self:
         """Return the runs under other names: all of them in order, or ``old="new"`` (``**{"old name": "new"}``).
@@ -502,18 +308,8 @@ class Runs:
         >>> runs.rename(tp2="two GPUs").labels  # doctest: +SKIP
         ['two GPUs parallel=1', 'two GPUs parallel=8']
         """
-        if names and len(names) != len(self):
-            raise UsageError(f"rename got {len(names)} names for {len(self)} runs")
-        known = [*self.labels, *(run.name for run in self.members)]
-        for old in renamed:
-            if old not in known:
-                raise UsageError(f"no run is called {old!r}{nearest(old, known)}")
-        named = [_renamed(run, renamed) for run in self.members]
-        if names:
-            named = [replace(run, label=label, renamed=label) for run, label in zip(self.members, names, strict=True)]
+        named = rename(self.members, names, renamed)
         labels = [run.label for run in named]
-        if len(set(labels)) < len(labels):
-            raise UsageError(f"labels must differ, got {', '.join(labels)}")
         new = dict(zip(self.labels, labels, strict=True))
         palette = dict.fromkeys(new.get(label, label) for label in self.palette)
         return replace(self, members=tuple(named), palette=tuple(palette))
@@ -661,60 +457,7 @@ class Runs:
         UsageError
             There is no such metric or definition.
         """
-        by, metrics = _names(by), tuple(metrics or metrics_shown())
-        rows = aggregates.rows_for(self.members, by, [*metrics, "ttft", "lag"], RATES)
-        reason = self._no_rates(by)
-        whose = () if definition else (columns.mixed_bases, columns.stored_bases)
-        full = [run for run in self.members if not run.is_summary]
-        bases = [sentence for say in whose for sentence in say(full, metrics)]
-        bases += aggregates.told_notes(self.members, by)
-        bases += [*columns.coarse_windows(self.members), *columns.pooled_loads(self.members, by)]
-        bases += columns.unread_tags(self.members, by)
-        unread = [f"not opened: {problem.reason}" for problem in self.problems]
-        unfinished = [
-            f"{run.label} is {status}"
-            if status == "running"
-            else f"{run.label} {run.record.get('problem') or f'was {status}: rates count what was sent'}"
-            for run in self.members
-            if (status := run.record.get("status")) in ("running", "interrupted")
-        ]
-        rates = aggregates.run_rates(rows, by, reason)
-        if slo and full:
-            rates["goodput"] = self.goodput(slo, by=by).reindex(rates.index)
-        failures = aggregates.failures(self.members)
-        summary = Summary(
-            aggregates.head(self.members),
-            aggregates.percentiles(rows, metrics, aggregates.QUANTILES, by, unit),
-            rates,
-            self.verdicts,
-            (
-                *_written(self.members),
-                *said_of_removed(self.removed),
-                *aggregates.nothing_left(self.members),
-                *([reason] if reason else window_notes(self.members, rows)),
-                *server.missed(self.members),
-                *server_ttft.sentences(self.members),
-                *targets.sentences(self.members),
-                *cancelled.sentences(self.members),
-                *_remarks(self.members),
-                *unfinished,
-                *(f"{run.label}: {said}" for run in self.members for said in aggregates.doubts(run).values()),
-                *bases,
-                *unread,
-            ),
-            failures=failures,
-            why_failed=tuple(aggregates.failure_sentences(failures)),
-            summarized=tuple(self.summarized),
-            runs=tuple(map(_asked, self.members)) if by == ["run"] else (),
-        )
-        return self._defined(summary, definition, unit) if definition else summary
-
-    def _defined(self, summary: Summary, definition: str, unit: str | None) -> Summary:
-        """Replace the latencies by those of another tool's definition."""
-        frame, reasons = definitions.summarised(self.members, definition, aggregates.QUANTILES, unit)
-        return replace(
-            summary, frame=frame, notes=(*summary.notes, f"latencies as {definition} defines them", *reasons)
-        )
+        return summarise(self, _names(by), metrics, unit, definition, slo)
 
     def lens(self, metric: str) -> definitions.Lens:
         """Show a metric under every tool's definitions, with the cause of each difference.
@@ -736,7 +479,7 @@ class Runs:
         UsageError
             No definition has that metric.
         """
-        tables = {run.label: definitions.lens(run, metric) for run in self._with_requests("lens")}
+        tables = {run.label: definitions.lens(run, metric) for run in with_requests(self, "lens")}
         return definitions.Lens(metric, pd.concat(tables, names=["run"]))
 
     def percentiles(
@@ -790,8 +533,8 @@ class Runs:
         Series of float, requests/s
             NaN after a filter on outcomes.
         """
-        members = self._with_requests("goodput") if self.members else ()
-        return aggregates.goodput(members, slo, _names(by), self._no_rates(_names(by)))
+        members = with_requests(self, "goodput") if self.members else ()
+        return aggregates.goodput(members, slo, _names(by), no_rates(self, _names(by)))
 
     def pareto(
         self,
@@ -900,7 +643,7 @@ class Runs:
         UsageError
             The question cannot be read, or too few requests lie on one side.
         """
-        return why_slow(self._with_requests("why_slow"), question)
+        return why_slow(with_requests(self, "why_slow"), question)
 
     def answers(self) -> pd.DataFrame:
         """Describe what came back in each run, so that "fast because it says less" is seen.
@@ -911,17 +654,12 @@ class Runs:
             Shares of answers that were truncated, empty, looping or identical, and their length against the least
             loaded run; see ``perfkit.analysis.results.response_quality``.
         """
-        return answers(self._with_requests("answers"))
+        return answers(with_requests(self, "answers"))
 
     @cached_property
     def verdicts(self) -> dict[str, Verdict | None]:
         """Whether each run's numbers are the server's: VALID, SUSPECT or CLIENT-BOUND; None where nothing is known."""
         return {run.label: verdict_of(run) for run in self.members}
-
-    def _no_rates(self, by: Sequence[str]) -> str | None:
-        if self.by_outcome:
-            return aggregates.NO_RATE
-        return None if columns.of_runs(self.members, by) else aggregates.NO_WINDOW
 
     # Comparing -----------------------------------------------------------------------------------------------------
 
@@ -1055,7 +793,7 @@ class Runs:
         Shown
             Prints itself; ``frame`` has the requests decoded.
         """
-        return show.show(self._with_requests("show"), which, count, metric)
+        return show.show(with_requests(self, "show"), which, count, metric)
 
     def export(
         self,
@@ -1134,83 +872,5 @@ class Runs:
         return self.summary()._repr_html_() if self.members else escape(plain(f"no runs{self._were_removed}"))
 
 
-_ASKED = (
-    "model",
-    "api",
-    "dataset",
-    "load",
-    "parallel",
-    "rate",
-    "number",
-    "duration",
-    "start_time",
-    "end_time",
-    "source",
-)
-
-
-def _asked(run: Run) -> dict[str, Json]:
-    """Return what a run was asked to do, as a summary in JSON has it."""
-    known = {name: run.record.get(name) for name in _ASKED}
-    return {"run": run.label, "name": run.name, **known, "tags": dict(run.tags)}
-
-
-def _renamed(run: Run, renamed: Mapping[str, str]) -> Run:
-    """Return a run under the new name of its label, or else of the name that it shares with others."""
-    if run.label in renamed:
-        return replace(run, label=renamed[run.label], renamed=renamed[run.label])
-    if run.name not in renamed:
-        return run
-    new = renamed[run.name]
-    return replace(run, label=run.label.replace(run.name, new, 1), renamed=new)
-
-
-def _labelled(runs: Sequence[Run], label: str) -> list[Run]:
-    """Return the runs that a label, or else a pattern of labels, names."""
-    return [run for run in runs if run.label == label] or [run for run in runs if fnmatchcase(run.label, label)]
-
-
-def _written(members: Sequence[Run]) -> list[str]:
-    """Return the notes on runs, each once and no more than its beginning."""
-    notes: dict[str, list[str]] = {}
-    for run in members:
-        if note := run.record.get("note"):
-            notes.setdefault(" ".join(str(note).split())[:300], []).append(run.label)
-    return [f"note on {listed(labels)}: {note}" for note, labels in notes.items()]
-
-
-def _remarks(members: Sequence[frame.Run]) -> list[str]:
-    """Return what was said about the datasets, each sentence once: the points of a sweep read the same file."""
-    return list(dict.fromkeys(sentence for run in members for sentence in run.record.remarks))
-
-
 def _names(by: By) -> list[str]:
     return [by] if isinstance(by, str) else list(by)
-
-
-def _matches(value: Json, wanted: Any) -> bool:
-    if isinstance(wanted, (list, tuple, set, frozenset, range)):
-        return any(_matches(value, each) for each in wanted)
-    if isinstance(value, str) and isinstance(wanted, str):
-        return value == wanted or fnmatchcase(value, wanted)
-    return bool(value == wanted)
-
-
-def _renumbered(runs: Sequence[Run], taken: Sequence[Run]) -> list[Run]:
-    """Return runs whose rows share no index with those taken: files, or runs looked at twice, move past them."""
-    there = {run.source for run in taken}
-    twice = {(run.source, run.run_id) for run in taken} & {(run.source, run.run_id) for run in runs}
-    base = max((source.base + source.height + 1 for source in there), default=0)
-    moved = {}
-    for source in dict.fromkeys(run.source for run in runs):
-        if source not in there or any(source is other for other, _ in twice):
-            moved[source] = replace(source, base=base)
-            base += source.height + 1
-    return [replace(run, source=moved.get(run.source, run.source)) for run in runs]
-
-
-def _identity(run: Run) -> Hashable:
-    """Return what is equal where the same rows of the same run are looked at, however often its file was opened."""
-    path = run.source.path
-    place = os.path.realpath(path) if os.path.exists(path) else id(run.source.connection)
-    return place, run.run_id, run.conditions, run.window

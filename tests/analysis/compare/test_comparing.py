@@ -6,7 +6,7 @@ import pytest
 import perfkit as pk
 from perfkit.analysis.compare import quantity
 from perfkit.analysis.compare.grid import grid
-from perfkit.analysis.results.runs import plan
+from perfkit.analysis.results.plan import plan
 from perfkit.errors import Slower, UsageError
 from tests.run_files import request, write_run
 

@@ -8,7 +8,7 @@ from scipy.stats import ttest_ind, ttest_rel
 
 from perfkit.analysis.compare.sample_size import Scatter, plan_estimates
 from perfkit.analysis.metrics.quantity import QUANTITIES, quantity
-from perfkit.analysis.results.runs import plan
+from perfkit.analysis.results.plan import plan
 from perfkit.analysis.stats.estimates import Estimate
 from perfkit.analysis.stats.power import power_of, runs_needed
 from perfkit.errors import UsageError

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from perfkit.analysis.notebook.explorer.state import quoted
 from perfkit.analysis.query.opening import Places, flattened
+from perfkit.analysis.results.open import open as open_runs
 from perfkit.analysis.results.runs import Runs
-from perfkit.analysis.results.runs import open as open_runs
 from perfkit.errors import UsageError
 from perfkit.runfile.schema import OUTPUTS
 
