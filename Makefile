@@ -4,9 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
-SOURCES := perfkit tests benchmarks sample_data docs/*.py action
+SOURCES := perfkit tests benchmarks fuzz sample_data docs/*.py action
 
-.PHONY: demo test quick check format docs site proof constraints clean
+.PHONY: demo test quick check format docs site proof fuzz soak constraints clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -44,6 +44,15 @@ site: $(VENV)/installed
 
 proof: $(VENV)/installed
 	@$(BIN)/python -m benchmarks.proof
+
+# Each harness for five minutes, one after the other.
+fuzz: $(VENV)/installed
+	@for harness in sse http cells journal importers; do echo "fuzz.$$harness"; \
+	  nice $(BIN)/python -m fuzz.$$harness --minutes 5 || failed=1; done; test -z "$$failed"
+
+# Half an hour of load: does anything grow?
+soak: $(VENV)/installed
+	@$(BIN)/python benchmarks/soak.py --streams 256 --minutes 30
 
 # constraints.txt anew: the newest of everything, if the tests pass with it.
 constraints:

@@ -17,7 +17,8 @@ def events(body: bytes, at: int = 0) -> Iterator[Event]:
     Follows the WHATWG rules for line ends, comments, optional space and several data lines. An event that the
     stream's end cut off before its blank line is yielded too: some servers leave the last blank line out, and a
     payload that was really cut does not decode. Some servers end events with a single line break, or write a bare JSON
-    object between them (an error, as a rule): wherever an object ends with its line, it is an event of its own.
+    object between them (an error, as a rule): wherever an object ends with its line, it is an event of its own. A byte
+    order mark is skipped before any line, as gateways join streams that each begin with one.
 
     Examples
     --------
@@ -32,27 +33,27 @@ def events(body: bytes, at: int = 0) -> Iterator[Event]:
     ):
         yield body[6:-2], at + len(body) - 2, b""  # one event, as most that are looked at by themselves
         return
-    if b"\r" in body or body.startswith(_BOM):
-        for payload, end, name in _by_lines(body, len(_BOM) if body.startswith(_BOM) else 0):
+    if b"\r" in body:
+        for payload, end, name in _by_lines(body):
             yield payload, at + end, name
         return
     for block in body.split(b"\n\n"):
         if block.startswith(b"data: ") and b"\n" not in block:  # nearly every event of nearly every server
             yield block[6:], at + len(block), b""
         elif block:
-            for payload, end, name in _by_lines(block, 0):
+            for payload, end, name in _by_lines(block):
                 yield payload, at + end, name
         at += len(block) + 2
 
 
-def _by_lines(body: bytes, at: int) -> Iterator[Event]:
-    """Yield events by the letter of the standard, from offset ``at``, and those that lack their blank line."""
+def _by_lines(body: bytes) -> Iterator[Event]:
+    """Yield events by the letter of the standard, and those that lack their blank line."""
     payload: list[bytes] = []
-    name, end = b"", at
+    name, end, at = b"", 0, 0
     while at < len(body):
         found = _LINE_END.search(body, at)
         line_end, following = found.span() if found else (len(body), len(body))
-        line = body[at:line_end]
+        line = body[at:line_end].removeprefix(_BOM)
         at = following
         if not line:
             if payload:

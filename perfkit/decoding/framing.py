@@ -5,6 +5,9 @@ from collections.abc import Callable, Sequence
 
 import httptools
 
+NOT_READ = (httptools.HttpParserError, httptools.HttpParserUpgrade)
+"""What the parser raises: what came is no HTTP, or the server goes on in another protocol."""
+
 
 def unframed(wire: bytes | bytearray, ends: Sequence[int]) -> tuple[bytearray, list[int]]:
     r"""Return the body of an answer, and how many bytes of it had come with each read.
@@ -19,7 +22,7 @@ def unframed(wire: bytes | bytearray, ends: Sequence[int]) -> tuple[bytearray, l
     body, parser, counts, begin = taker.body, httptools.HttpResponseParser(taker), [], 0
     taker.status = parser.get_status_code
     view = memoryview(wire)
-    with contextlib.suppress(httptools.HttpParserError):  # the loop's parser, which saw the same, has told
+    with contextlib.suppress(*NOT_READ):  # the loop's parser, which saw the same, has told
         for end in ends:
             parser.feed_data(view[begin:end])
             begin = end

@@ -195,9 +195,13 @@ class Reading:
 
     def _take_alike(self, stretch: Alike) -> None:
         self._end_cut()
-        first, size = len(self.messages), len(stretch.texts)
-        kinds, choices = repeat(stretch.kind), repeat(stretch.choice)
-        self._target().pieces += zip(kinds, choices, stretch.texts, range(first, first + size), strict=False)
+        first, size, texts = len(self.messages), len(stretch.texts), stretch.texts
+        kinds, choices, target = repeat(stretch.kind), repeat(stretch.choice), self._target()
+        if not first:  # the first message is read as a whole: it names the answer
+            target.message = 0
+            self.api.read_message(orjson.loads(stretch.payloads[0]), target, "")
+            texts = texts[1:]
+        target.pieces += zip(kinds, choices, texts, range(first + size - len(texts), first + size), strict=False)
         self.messages += stretch.payloads
         last, reads = len(self.exchange.ends) - 1, map(bisect_left, repeat(self.exchange.ends), stretch.ends)
         self.arrivals += [read if read < last else last for read in reads]

@@ -64,6 +64,8 @@ class _Connection(sqlite3.Connection):
             return super().execute(*args, **kwargs)
         except sqlite3.Error as error:
             raise refusal(self.path, error) from None
+        except UnicodeDecodeError:  # of what sqlite says is wrong, which quotes the file
+            raise UnsafeFile(f"{self.path} cannot be read: its schema is damaged") from None
 
     def close(self) -> None:
         super().close()

@@ -127,6 +127,9 @@ class Connection(asyncio.BufferedProtocol):
         self._read_at = monotonic_ns()
         try:
             self._parser.feed_data(_RECEIVED[:nbytes])
+        except httptools.HttpParserUpgrade:  # the parser takes what follows for the other protocol's
+            self._refuse("this server speaks HTTP/1.1 alone; leave the header Upgrade out (curl: --http1.1)")
+            return
         except httptools.HttpParserError as broken:
             self._refuse(str(broken))
             return

@@ -25,6 +25,7 @@ def slow(body: bytes) -> list[Event]:
         if byte not in (b"\n", b"\r", b""):
             line += byte
             continue
+        line = line.removeprefix(b"\xef\xbb\xbf")
         field, colon, value = line.partition(b":")
         value = value[1:] if value.startswith(b" ") else value
         if field == b"data":
@@ -44,6 +45,11 @@ def slow(body: bytes) -> list[Event]:
 def test_events_are_those_of_a_parser_that_goes_byte_by_byte(lines: list[tuple[bytes, bytes]], bom: bool) -> None:
     body = b"\xef\xbb\xbf" * bom + b"".join(line + end for line, end in lines)
     assert list(events(body)) == slow(body)
+
+
+def test_a_byte_order_mark_hides_no_event_wherever_it_stands() -> None:
+    body = b"\xef\xbb\xbfdata: a\n\n\xef\xbb\xbfdata: b\n\n: ping\n\xef\xbb\xbfdata: c\n\n"
+    assert list(events(body)) == slow(body) == [(b"a", 10, b""), (b"b", 22, b""), (b"c", 41, b"")]
 
 
 @given(st.binary(max_size=60))

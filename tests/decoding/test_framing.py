@@ -50,3 +50,8 @@ def test_a_length_frames_a_body_as_well_as_chunks_do() -> None:
 
 def test_what_is_no_http_has_no_body() -> None:
     assert unframed(b"SSH-2.0-OpenSSH_9\r\nhello", [5, 24]) == (b"", [0, 0])
+
+
+def test_a_switch_to_another_protocol_is_no_body() -> None:
+    wire = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nmore"
+    assert unframed(wire, [20, len(wire)]) == (b"", [0, 0])

@@ -91,6 +91,10 @@ def test_reasoning_ends_ttft() -> None:
     assert row["output_text"] == "a"
 
 
+def test_a_stream_that_breaks_off_after_its_tokens_keeps_the_identity_that_the_server_gave() -> None:
+    assert row_of(exchange(*((at, delta("a")) for at in range(1, 20))))["server_request_id"] == "c1"
+
+
 def test_an_event_arrives_with_the_read_that_completes_it() -> None:
     event = delta("abc")
     row = row_of(exchange((10, event[:7]), (20, event[7:-2]), (30, b"\n\n" + FINISH), (40, DONE)))

@@ -255,6 +255,16 @@ def test_a_quote_in_a_name_cannot_leave_it():
     assert cursor.description[0][0] == name
 
 
+def test_a_damaged_schema_is_refused_in_a_sentence_whatever_bytes_it_quotes(tmp_path):
+    path = database(tmp_path)
+    # The name of the table stands in what sqlite says of it.
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"tableresultresult\x02CREATE TABLE", b"tableresul\x80resul\x80\x02CREATE TABLX"))
+    assert path.read_bytes() != whole
+    with pytest.raises(UnsafeFile, match="cannot be read: its schema is damaged"):
+        open_readonly(path)
+
+
 def test_a_file_cut_short_is_refused(tmp_path):
     path = database(tmp_path, rows=5000)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])

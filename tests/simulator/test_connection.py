@@ -41,6 +41,12 @@ def converse(server, data):
 HELLO = {"messages": [{"role": "user", "content": "hi"}]}
 
 
+def test_an_offer_of_another_protocol_is_refused_in_a_sentence(server):
+    received = converse(server, request(HELLO, "connection: upgrade, http2-settings", "upgrade: h2c"))
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert b"leave the header Upgrade out" in received
+
+
 def test_pipelined_requests_are_answered_in_order(server):
     bodies = [{**HELLO, "model": f"m{index}", "stream": index % 2 == 0} for index in range(100)]
     data = b"".join(map(request, bodies)) + request({**HELLO, "model": "last"}, "connection: close")

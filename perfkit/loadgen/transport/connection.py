@@ -10,6 +10,7 @@ TCP all come through the same few lines.
 import asyncio
 import errno
 import os
+import re
 import socket
 from collections.abc import Callable
 from struct import Struct
@@ -18,6 +19,7 @@ from time import perf_counter_ns
 import httptools
 
 from perfkit.decoding.exchange import SMALLEST_LIMIT, Exchange, largest_body
+from perfkit.decoding.framing import NOT_READ
 from perfkit.loadgen.transport.readiness import Readiness
 from perfkit.loadgen.transport.tls import TlsLayer, tls_problem
 from perfkit.records import ErrorKind
@@ -35,6 +37,7 @@ _LAST_EVENTS = (b"data:[DONE]", b'data:{"type":"message_stop"}')
 LARGEST_HEAD = 2**20
 H2_SETTINGS, H2_GOAWAY = 4, 7  # HTTP/2 frames that a server begins with
 TLS_ALERT = b"\x15\x03"
+_SWITCHING = re.compile(rb"HTTP/1\.\d 101\b")
 
 
 def too_large(most: int) -> str:
@@ -270,6 +273,8 @@ class Connection:
         else:
             self._complete = True
             self._keep = self._parser.should_keep_alive()  # the parser knows it only within this call
+            if self._chunked and self._parser.get_http_version() == "1.0":
+                self._keep = False  # which has no chunks: what stands between may read the length in another way
             self._exchange = None  # whatever else this read brought is not its answer
 
     # What follows from them.
@@ -331,7 +336,7 @@ class Connection:
         """Follow a message whose answer was complete to its end."""
         try:
             self._parser.feed_data(plain)
-        except httptools.HttpParserError:
+        except NOT_READ:
             self.close()
             return
         if self._complete:
@@ -340,13 +345,13 @@ class Connection:
             if self._excess or not self._keep:
                 self.close()
 
-    def _show(self, exchange: Exchange) -> httptools.HttpParserError | None:
+    def _show(self, exchange: Exchange) -> Exception | None:
         """Show the parser what has come since it last looked; return what is wrong with it."""
         seen, self._seen = self._seen, len(exchange.wire)
         try:
             with memoryview(exchange.wire) as view:
                 self._parser.feed_data(view[seen:])
-        except httptools.HttpParserError as error:
+        except NOT_READ as error:
             return error
         return None
 
@@ -429,6 +434,8 @@ def not_http(came: bytes | bytearray | memoryview, problem: object) -> str:
     start = bytes(came[:9])
     if len(start) == 9 and start[3] in (H2_SETTINGS, H2_GOAWAY) and start[5:] == bytes(4):
         return "the server speaks HTTP/2 only; let it accept HTTP/1.1, or put a gateway that does before it"
+    if _SWITCHING.match(came):
+        return "the server switches to another protocol (HTTP 101), which nobody asked for"
     if start[:2] == TLS_ALERT:
         return "the server speaks TLS; give https:// in place of http://"
     return f"not an HTTP answer: {problem}; it begins {bytes(came[:40]).decode('latin-1')!r}"

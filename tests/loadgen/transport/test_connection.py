@@ -70,6 +70,17 @@ def test_interim_answers_without_end_are_given_up(tmp_path: Path) -> None:
     assert row["error_kind"] == "too_large"
 
 
+@pytest.mark.parametrize(("version", "connections"), [("1.0", [1, 2]), ("1.1", [1, 1])])
+def test_a_chunked_answer_over_http_1_0_is_the_last_of_its_connection(
+    tmp_path: Path, version: str, connections: list[int]
+) -> None:
+    fields = b"Connection: keep-alive\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = b"HTTP/%b 200 OK\r\n" % version.encode() + fields + chunk(ANSWER) + LAST
+    with scripted([READ, answer, READ, answer, HANG]) as server:
+        rows = rows_of(server.url, tmp_path, number=2)
+    assert [(row["success"], row["connection"]) for row in rows] == [(1, each) for each in connections]
+
+
 def test_text_that_comes_with_the_head_is_not_lost_when_the_connection_breaks(tmp_path: Path) -> None:
     with scripted([READ, STREAM + chunk(delta("kept"))]) as server:
         (row,) = rows_of(server.url, tmp_path)
