@@ -2,11 +2,12 @@
 
     python benchmarks/durability.py --kills 30 --interrupts 10 --busy 8
 
-Each trial is a run of 16 users ended at a random moment: SIGKILL to the worker's whole process group, to the recorder
-alone, to the driver, to the group whose recorder has had no time for a second, or Ctrl-C (SIGINT) to the driver, beside
-``--busy`` loops that use the processors. An answer counts as finished when the server had sent its last byte. Of a
-killed run only answers that ended more than 250 ms (``--grace``) before the kill are asked for; of an interrupted one,
-all that ended before the signal. The exit status is 1 if any promise was broken.
+Each trial is a run of 16 users ended at a random moment: SIGKILL to the worker's whole process group, to the driver,
+to the group whose recorder has had no time for a second, or Ctrl-C (SIGINT) to the driver, beside ``--busy`` loops that
+use the processors. Where the recorder alone is killed the run goes on with another one, and is interrupted a while
+later. An answer counts as finished when the server had sent its last byte. Of a killed run only answers that ended more
+than 250 ms (``--grace``) before the kill are asked for; of an interrupted one, all that ended before the signal. The
+exit status is 1 if any promise was broken.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from perfkit.simulator.truth import RequestTruth, read_requests
 GRACE = 0.25  # s: what a kill may cost
 ENDS_WITHIN = 2.0  # s
 STARVED = 1.0  # s
+INTERRUPTED = ("recorder", "interrupt")
 HEARD_WITHIN = 50_000_000  # ns: a request that was on its way when the signal came is not one sent afterwards
 DRIVER = """
 import sys
@@ -67,8 +69,8 @@ def trial(kind: str, moment: float, folder: Path, patience: float = 1, grace: fl
     Parameters
     ----------
     kind : str
-        "worker", "recorder" and "driver" are killed, "starved" is a worker whose recorder got no time before,
-        "interrupt" is Ctrl-C.
+        "worker" and "driver" are killed, "starved" is a worker whose recorder got no time before, "interrupt" is
+        Ctrl-C, "recorder" Ctrl-C after the recorder was killed and another one has begun to store rows.
     moment : float, seconds
     folder : Path
         An empty one.
@@ -88,11 +90,13 @@ def trial(kind: str, moment: float, folder: Path, patience: float = 1, grace: fl
         if kind == "starved":
             os.kill(pid, signal.SIGSTOP)
             sleep(STARVED)
+        if kind == "recorder":
+            os.kill(pid, signal.SIGKILL)
+            _wait(lambda: (_stored_pid(path, driver) or pid) != pid)
+            sleep(moment)
         ended = perf_counter_ns()
         if kind in ("worker", "starved"):
             os.killpg(group, signal.SIGKILL)
-        elif kind == "recorder":
-            os.kill(pid, signal.SIGKILL)
         else:
             driver.send_signal(signal.SIGKILL if kind == "driver" else signal.SIGINT)
         driver.wait(60)
@@ -117,12 +121,12 @@ def judge(
         opens = opens and db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     told = pd.concat([rows[rows["success"]]["server_request_id"] for rows in (runs.requests, runs.preflight)])
     stored = {int(identity.rpartition("-")[2]) for identity in told}
-    limit = ended if kind == "interrupt" else ended - grace * 1e9
+    limit = ended if kind in INTERRUPTED else ended - grace * 1e9
     finished = [each for each in truth if each.outcome == "ok" and each.events and each.end_ns < ended]
     lost = [each for each in finished if each.req not in stored]
     missing = sum(each.end_ns < limit for each in lost)
     # A driver that is killed can tell nobody: its worker notices, and stops, on its own.
-    late = sum(each.recv_start_ns > ended + HEARD_WITHIN * patience for each in truth) if kind == "interrupt" else 0
+    late = sum(each.recv_start_ns > ended + HEARD_WITHIN * patience for each in truth) if kind in INTERRUPTED else 0
     (status,) = runs.table["status"]
     oldest = max(((ended - each.end_ns) / 1e9 for each in lost), default=0.0)
     return Trial(kind, len(finished), missing, len(lost) - missing, oldest, ended_in, late, opens, str(status))
@@ -176,7 +180,7 @@ HEADS = (
 )
 NAMES = {
     "worker": "SIGKILL to worker and recorder",
-    "recorder": "SIGKILL to recorder",
+    "recorder": "SIGKILL to recorder, then Ctrl-C",
     "starved": "SIGKILL to all, after a second without recorder",
     "driver": "SIGKILL to driver",
     "interrupt": "Ctrl-C to driver",

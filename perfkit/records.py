@@ -138,6 +138,8 @@ class Batch:
         Why it ends with them.
     remarks : tuple of str
         What is to be said of the iterable so far.
+    count : int
+        How many prompts they are.
     """
 
     reading: str
@@ -145,6 +147,7 @@ class Batch:
     last: bool
     failure: Exception | None = None
     remarks: tuple[str, ...] = ()
+    count: int = 0
 
 
 @dataclass(slots=True)

@@ -120,6 +120,21 @@ def recover(
     return folded
 
 
+def add(path: str | Path, waiting: Iterable[Record], api: Api, scrub: Scrubber | None, *, texts: bool) -> Folded:
+    """Add answers that were kept in memory to a run file, those left out that are in it.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be written.
+    """
+    writer = Writer(path, texts=texts)
+    try:
+        return _folded(writer, waiting, api, scrub)
+    finally:
+        writer.close()
+
+
 def _is_under_way(writer: Writer, run_id: str) -> bool:
     record, _ = writer.stored_of(run_id)
     return record is not None and record["status"] == "running" and lives(record)
@@ -221,7 +236,7 @@ def _read(record: Record) -> Read | None:
     if not isinstance(worker, int) or not isinstance(clock, int) or not isinstance(plain, dict):
         return None
     try:
-        body = json.loads(record.parts[0]) if record.parts[0] else None
+        body = _body(record.parts[0])
         of_request: dict[str, Any] = {name: told.get(name) for name in _REQUEST}
         request = Request(body=body, **of_request)
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in told["headers"]]
@@ -236,6 +251,13 @@ def _read(record: Record) -> Read | None:
         return Read(worker, clock, request, exchange, traces)
     except _NONSENSE:
         return None
+
+
+def _body(sent: bytes) -> Any:
+    """Return the body of a request; None where a plugin has encoded it in a way of its own."""
+    with contextlib.suppress(ValueError):
+        return json.loads(sent)
+    return None
 
 
 def _is_well_formed(packed: Mapping[str, Any], request: Request, worker: int, clock: int) -> bool:

@@ -52,11 +52,19 @@ class Patience:
     ----------
     limit : float
         Seconds.
+    file : int, optional
+        Descriptor of the one of another program, which is shared.
     """
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, file: int | None = None) -> None:
         self.limit = limit
-        self._page = mmap.mmap(-1, 1)  # shared with what is forked
+        if file is None:
+            file = os.memfd_create("perfkit-patience") if hasattr(os, "memfd_create") else -1
+            if file >= 0:
+                os.truncate(file, 1)
+        self.file = file
+        """Its descriptor, for a program that is started; -1 where there is none."""
+        self._page = mmap.mmap(file, 1)  # shared with what is forked
 
     def end(self) -> None:
         """Say that the run is to stop."""

@@ -281,6 +281,9 @@ class Session:
             # Of this process alone; what the recorder used meanwhile runs beside it, at lower priority.
             used = {"cpu_seconds": process_time() - heartbeat.cpu_at_start, "peak_memory": peak_memory()}
             self.recorder.samples([(time(), name, value) for name, value in used.items() if value is not None])
+        if self.recorder.restarts:
+            self.recorder.samples([(time(), "recorder_restarts", self.recorder.restarts)])
+            self.recorder.remark(self.recorder.said_of_restarts)
         fields: Row = {
             "status": self.status,
             "problem": self.problem,

@@ -76,6 +76,18 @@ class RemoteStore:
         """As ``Writer``."""
         self._tell("begin_run", dict(run))
 
+    def go_on_with_run(self, run: Mapping[str, Value]) -> None:
+        """As ``Writer``."""
+        self._tell("go_on_with_run", dict(run))
+
+    def has_result(self, run_id: str, seq: int | None) -> bool:
+        """As ``Writer``."""
+        return bool(self._tell("has_result", run_id, seq))
+
+    def has_ended(self, run_id: str, worker: int, shares: int) -> bool:
+        """As ``Writer``."""
+        return bool(self._tell("has_ended", run_id, worker, shares))
+
     def update_run(self, run_id: str, **fields: Value) -> None:
         """As ``Writer``."""
         self._tell("update_run", run_id, **fields)
@@ -211,7 +223,7 @@ class RemoteStoreServer:
             return self.close()
         if name not in _METHODS or self._writer is None:
             raise StorageError(f"a run file knows no {name!r}, or is not open")
-        if name == "begin_run":
+        if name in ("begin_run", "go_on_with_run"):
             # This process writes the file: whether it lives says whether the run does.
             arguments = [{**arguments[0], "pid": os.getpid(), "pid_time": None, "start_time": time()}]
         for fields in (named, *(argument for argument in arguments if isinstance(argument, dict))):
@@ -222,5 +234,5 @@ class RemoteStoreServer:
 
 _METHODS = frozenset(
     {"begin_run", "update_run", "merge_run", "add_results", "add_samples", "add_clocks", "cached_repeats"}
-    | {"discard_run", "orders", "check_file"}
+    | {"discard_run", "orders", "check_file", "go_on_with_run", "has_result", "has_ended"}
 )

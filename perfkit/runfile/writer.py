@@ -158,6 +158,25 @@ class Writer:
         holes = ", ".join(":" + name for name in names)
         self._execute(f"INSERT INTO run ({', '.join(names)}) VALUES ({holes})", dict(run))
 
+    def go_on_with_run(self, run: Mapping[str, Value]) -> None:
+        """Take over a run from a process that has died, which may have begun it or not."""
+        if not self._count("run WHERE run_id = ?", run["run_id"]):
+            self.begin_run(run)
+            return
+        self.update_run(str(run["run_id"]), pid=run["pid"], pid_time=run["pid_time"], heartbeat=time())
+
+    def has_result(self, run_id: str, seq: int | None) -> bool:
+        """Tell whether the row of a request is committed; without a number that of the preflight request."""
+        if seq is None:
+            return bool(self._count("preflight WHERE run_id = ?", run_id))
+        return bool(self._count("result WHERE run_id = ? AND seq = ?", run_id, seq))
+
+    def has_ended(self, run_id: str, worker: int, shares: int) -> bool:
+        """Tell whether ``merge_run`` was called for a worker's share."""
+        if shares == 1:
+            return not self._count("run WHERE run_id = ? AND status = 'running'", run_id)
+        return bool(self._count("sample WHERE run_id = ? AND worker = ? AND name = 'ended'", run_id, worker))
+
     def update_run(self, run_id: str, **fields: Value) -> None:
         """Change fields of a run and commit."""
         places = ", ".join(f"{name} = :{name}" for name in fields)

@@ -19,7 +19,7 @@ def test_nothing_that_had_ended_is_missing_from_runs_killed_and_interrupted() ->
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line.split(" | ")[0] for line in done.stdout.splitlines()[2:]] == [
         "| SIGKILL to worker and recorder",
-        "| SIGKILL to recorder",
+        "| SIGKILL to recorder, then Ctrl-C",
         "| SIGKILL to all, after a second without recorder",
         "| SIGKILL to driver",
         "| Ctrl-C to driver",

@@ -6,7 +6,9 @@ import pickle
 import selectors
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable
+from itertools import chain
 from struct import Struct
 
 from perfkit.loadgen.recorder.process import Message
@@ -65,9 +67,16 @@ class _Frames:
         return message
 
 
-def _framed(message: Message) -> bytes:
+def framed(message: Message) -> bytes:
+    """Return a message as it is sent."""
     data = pickle.dumps(message, protocol=5)
     return _HEAD.pack(len(data)) + data
+
+
+def _size(message: Message) -> int:
+    """Return about how many bytes a message has: those of an answer."""
+    parts = chain.from_iterable(each if isinstance(each, tuple) else (each,) for each in message)
+    return sum(len(part) for part in parts if isinstance(part, (bytes, bytearray)))
 
 
 class RecorderEnd:
@@ -101,7 +110,7 @@ class RecorderEnd:
         """Send a message to the loop; one that is gone hears nothing, and ``receive`` says so in the end."""
         # What the loop had said before it went is still to be read: answers among it.
         with self._sending, contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._end.sendall(_framed(message))
+            self._end.sendall(framed(message))
 
 
 class LoopEnd:
@@ -125,21 +134,26 @@ class LoopEnd:
         self._loop, self._end, self._on_message, self._on_end = loop, end, on_message, on_end
         self._frames = _Frames()
         self._unsent = bytearray()
+        self._queue: deque[Message] = deque()
+        """Behind that. An answer is packed when its turn comes, or what waits would be there twice."""
+        self._queued = 0
+        """Bytes of it, about."""
         self._open = True
         end.setblocking(False)
         loop.add_reader(end.fileno(), self._on_readable)
 
     @property
     def waiting(self) -> int:
-        """Bytes that the recorder has not taken yet."""
-        return len(self._unsent)
+        """Bytes that the recorder has not taken yet, about."""
+        return len(self._unsent) + self._queued
 
     def send(self, message: Message) -> None:
         """Send a message, or keep it until the socket takes it."""
-        data = _framed(message)
-        if self._unsent or not self._open:
-            self._unsent += data
+        if self._unsent or self._queue or not self._open:
+            self._queue.append(message)
+            self._queued += _size(message)
             return
+        data = framed(message)
         try:
             sent = self._end.send(data)
         except BlockingIOError:
@@ -165,7 +179,7 @@ class LoopEnd:
         """Send what waits. Drain its replies while sending, or both ends deadlock."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._end, selectors.EVENT_READ | selectors.EVENT_WRITE)
-            while self._unsent:
+            while self._fill():
                 ((_, ready),) = selector.select()
                 if ready & selectors.EVENT_READ and not self._end.recv(_PIECE):
                     return
@@ -186,13 +200,25 @@ class LoopEnd:
         while (message := self._frames.next()) is not None:
             self._on_message(message)
 
+    def _fill(self) -> bool:
+        """Pack some of the messages that wait; tell whether there is anything to send."""
+        while self._queue and len(self._unsent) < _PIECE:
+            message = self._queue.popleft()
+            self._queued -= _size(message)
+            self._unsent += framed(message)
+        return bool(self._unsent)
+
     def _on_writable(self) -> None:
+        self._fill()
         try:
-            sent = self._end.send(memoryview(self._unsent)[:_PIECE])
+            with memoryview(self._unsent) as view:
+                sent = self._end.send(view[:_PIECE])
         except BlockingIOError:
             return
         except OSError:
             sent = len(self._unsent)
+            self._queue.clear()
+            self._queued = 0
         del self._unsent[:sent]
-        if not self._unsent:
+        if not self._unsent and not self._queue:
             self._loop.remove_writer(self._end.fileno())

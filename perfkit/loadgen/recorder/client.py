@@ -13,13 +13,14 @@ from perfkit import errors
 from perfkit.decoding.exchange import Exchange
 from perfkit.errors import PerfkitError, WorkerLost
 from perfkit.loadgen.arrivals import Share
-from perfkit.loadgen.recorder.journal import Journal
+from perfkit.loadgen.recorder.journal import Journal, record_of
 from perfkit.loadgen.recorder.priority import LOOK_EVERY, PriorityController
 from perfkit.loadgen.recorder.process import Message
-from perfkit.loadgen.recorder.requests import Ready
-from perfkit.loadgen.recorder.run_state import AHEAD
+from perfkit.loadgen.recorder.requests import Mark, Ready
+from perfkit.loadgen.recorder.run_state import AHEAD, TICKETS, Counted, Kept, Restart, Sent
 from perfkit.options.arguments import Arguments
-from perfkit.records import Batch, Phase
+from perfkit.records import Batch, Phase, Pumped
+from perfkit.runfile.pending import Record
 from perfkit.runfile.writer import Row
 from perfkit.secrets import Scrubber
 from perfkit.validity.evidence import Evidence
@@ -30,6 +31,11 @@ AFTER_A_BURST = 0.004
 """Seconds from the first of some answers until any is handed over: users who were served together send again first."""
 HELD_AT_MOST = 30_000_000
 """Nanoseconds from which an answer waits no longer: whoever kills the loop takes what it holds with it."""
+
+
+DEATHS = 3
+"""Recorders in a row that may die without getting on until the run ends."""
+GONE = "the process that stores results exited unexpectedly"
 
 
 class LoopChannel(Protocol):
@@ -46,6 +52,16 @@ class LoopChannel(Protocol):
         """Hang up."""
 
 
+class Successor(Protocol):
+    """Starts another recorder where one has died."""
+
+    async def ended(self) -> str:
+        """Wait until the one that has died is gone; return how it ended."""
+
+    async def start(self) -> LoopChannel:
+        """Start another one; return the channel to it."""
+
+
 class RecorderClient:
     """What the loop knows of the recorder: requests that are ready, and what has been stored.
 
@@ -59,6 +75,10 @@ class RecorderClient:
         Called with a sentence about the dataset, or a plugin.
     moved : callable, optional
         Called with the path of the file that takes the place of the run file where that is gone.
+    successor : Successor, optional
+        Starts another recorder where one has died; without it the run ends.
+    pumped : {"again", "once"}, optional
+        Prompts come from the driver's iterable.
     """
 
     def __init__(
@@ -67,6 +87,8 @@ class RecorderClient:
         stand: Callable[[bool], None] | None = None,
         remark: Callable[[str], None] | None = None,
         moved: Callable[[str], None] | None = None,
+        successor: Successor | None = None,
+        pumped: Pumped | None = None,
     ) -> None:
         self.stored = self.failed = 0
         self.last_error: str | None = None
@@ -83,8 +105,11 @@ class RecorderClient:
         self.changed = asyncio.Event()
         """Set whenever the recorder has said something that someone may wait for."""
         self._channel: LoopChannel | None = None
-        self._path: Path | None = None
-        self._tell_moved = moved or (lambda path: None)
+        self.path: Path | None = None
+        """The run file."""
+        self._opened: str | None = None
+        """The same as it was given."""
+        self._report_moved = moved or (lambda path: None)
         self.waits_beside: Path | None = None
         """The run file beside which answers of the last run may wait: nobody has said that all are committed."""
         self.copy: Path | None = None
@@ -94,6 +119,31 @@ class RecorderClient:
         self.scrub: Scrubber | None = None
         """Removes its secrets."""
         self._journal: Journal | None = None
+        self.restarts = 0
+        """How often another recorder took the place of one that had died, in the last run."""
+        self.lost = False
+        """The recorder has died, and no other one has taken its place."""
+        self._successor, self._pumped = successor, pumped
+        self._starting: asyncio.Task[None] | None = None
+        self._number = 0
+        """Of the recorder."""
+        self._deaths = 0
+        """Recorders in a row that died without getting on."""
+        self._owed = self._wanted = False
+        """This recorder has yet to store an answer, and to make a request, or it has not got on."""
+        self._run: tuple[Any, ...] | None = None
+        """What the run under way began with."""
+        self._said: deque[Message] = deque()
+        """What another recorder is to be told again: answers above all, until they are committed."""
+        self._taken = 0
+        """How much of it is no longer in it."""
+        self._followed: set[int] = set()
+        """Tickets of answers in it whose next turn has come."""
+        self._counted: Counted | None = None
+        self._mark: Mark | None = None
+        self._batches: list[Batch] = []
+        self._used_prompts = 0
+        self._prompts_asked = False
         self._want_prompts = want_prompts
         self._priority = PriorityController(stand) if stand is not None else None
         self._heard = self._delivered = 0
@@ -103,7 +153,8 @@ class RecorderClient:
         self._asked = 0
         self._exhausted = False
         self._follow_ups: dict[int, Ready | None] = {}
-        self._answers: deque[asyncio.Future[None]] = deque()
+        self._answers: deque[tuple[asyncio.Future[None], Message]] = deque()
+        """Answers that are waited for, and what was asked."""
         self._words: dict[str, Callable[..., None]] = {
             "requests": self._on_requests,
             "follow up": self._on_follow_up,
@@ -115,6 +166,7 @@ class RecorderClient:
             "moved": self._on_moved,
             "want prompts": self._on_want_prompts,
             "opened": self._on_answer,
+            "goes on": self._on_goes_on,
             "ahead": self._on_ahead,
             "flushed": self._on_answer,
             "finished": self._on_finished,
@@ -123,6 +175,11 @@ class RecorderClient:
     def connect(self, channel: LoopChannel) -> None:
         """Say which channel it is."""
         self._channel = channel
+
+    def stand_by(self, stand: Callable[[bool], None] | None) -> None:
+        """Say what lets another recorder go first, or not."""
+        if self._priority is not None and stand is not None:
+            self._priority.change(stand)
 
     # Requests.
 
@@ -186,7 +243,7 @@ class RecorderClient:
     async def open(self, path: str) -> None:
         """Open the run file."""
         await self._ask("open", path)
-        self._path = Path(path).absolute()
+        self.path, self._opened = Path(path).absolute(), path
 
     async def compare_clocks(self) -> None:
         """Learn ``ahead`` anew."""
@@ -211,9 +268,13 @@ class RecorderClient:
         self._follow_ups.clear()
         self._asked, self._exhausted, self.last_error, self.extended = AHEAD, False, None, 0.0
         self.begun, self.scrub = (run_id, share.index), scrub
-        if scrub is not None and self._path is not None:
-            self._journal = Journal(self._path, run_id, share.index, clock_offset, scrub)
-        self._send("begin", arguments, run_id, clock_offset, share, more)
+        self._run = (arguments, run_id, clock_offset, share, more)
+        self._said.clear()
+        self._followed.clear()
+        self._taken, self._counted, self._mark, self.restarts = 0, None, None, 0
+        if scrub is not None and self.path is not None:
+            self._journal = Journal(self.path, run_id, share.index, clock_offset, scrub)
+        self._send("begin", *self._run)
 
     def deliver(self, ready: Ready, phase: Phase, scheduled: int | None, exchange: Exchange) -> None:
         """Hand over a finished exchange; returns at once.
@@ -251,18 +312,36 @@ class RecorderClient:
                 self._journal.leave()
                 self._journal = None
                 self.remark(f"answers are not kept beside the run file any more ({error}): a kill may cost some")
-        self._send("done", ready.ticket, phase, scheduled, packed)
+        self._tell(("done", ready, phase, scheduled, packed))
 
     def samples(self, rows: list[tuple[float, str, float]]) -> None:
         """Hand over samples: Unix time, name, value."""
-        self._send("samples", rows)
+        self._tell(("samples", rows))
 
     def remark(self, sentence: str) -> None:
         """Hand over a sentence to be kept with the run."""
-        self._send("remark", sentence)
+        self._tell(("remark", sentence))
+
+    def _tell(self, message: Message) -> None:
+        """Hand over what is to be kept, and keep it until that is so."""
+        self._said.append(message)
+        self._say(message)
+
+    def _say(self, message: Message) -> None:
+        if message[0] != "done":
+            self._send(*message)
+            return
+        _, ready, *what = message
+        if ready.ticket >= self._number * TICKETS:
+            self._send("done", ready.ticket, *what)
+        else:  # of a request that this recorder has not made
+            self._send("done", ready.ticket, *what, Sent.of(ready, answered=ready.ticket in self._followed))
 
     def prompts(self, batch: Batch) -> None:
         """Pass on prompts of the driver's iterable."""
+        if self._pumped == "once":
+            self._prompts_asked = False
+            self._batches.append(batch)
         self._send("prompts", batch)
 
     async def flush(self) -> None:
@@ -296,12 +375,14 @@ class RecorderClient:
 
     def close(self) -> None:
         """Hang up: the recorder commits and ends."""
+        if self._starting is not None:
+            self._starting.cancel()
         self._hand_over_all()
         if self._channel is not None:
             self._channel.close()
         if self._journal is not None:
             self._journal.leave()
-            self.waits_beside = self._path
+            self.waits_beside = self.path
 
     def _send(self, *message: Any) -> None:
         # A recorder that cannot write the file still puts what has ended into its spill file.
@@ -313,7 +394,7 @@ class RecorderClient:
         if self.failure is not None:
             raise self.failure
         answer = asyncio.get_running_loop().create_future()
-        self._answers.append(answer)
+        self._answers.append((answer, message))
         self._send(*message)
         await answer
 
@@ -326,11 +407,81 @@ class RecorderClient:
         self.changed.set()
 
     def on_end(self) -> None:
-        """Note that the recorder is gone."""
+        """Note that the recorder is gone, and start another one."""
         self._gone = True
-        self._on_failure("WorkerLost", "the process that stores results exited unexpectedly; what it stored is kept")
+        if self.failure is not None or self._successor is None:
+            self._give_up(f"{GONE}; what it stored is kept")
+            return
+        self._starting = asyncio.get_running_loop().create_task(self._restart(self._successor))
 
-    def _on_requests(self, requests: list[Ready], ended: bool) -> None:
+    def _give_up(self, why: str) -> None:
+        self.lost = True
+        self._on_failure("WorkerLost", why)
+        self.changed.set()
+
+    async def _restart(self, successor: Successor) -> None:
+        """Start another recorder, and tell it where to go on."""
+        self._deaths = self._deaths + 1 if self._owed or self._wanted else 1
+        how = await successor.ended()
+        if self._deaths >= DEATHS:
+            self._give_up(
+                f"{GONE} {DEATHS} times in a row without getting on ({how}): something in this run ends it every time, "
+                "such as a plugin; what had come is kept"
+            )
+            return
+        try:
+            channel = await successor.start()
+        except OSError as error:
+            self._give_up(f"{GONE} ({how}), and no other can be started: {error}; what had come is kept")
+            return
+        self._number += 1
+        self.connect(channel)
+        if self._opened is None:
+            self._ask_again()
+            return
+        run = None
+        if self._run is not None:
+            self.restarts += 1
+            self._asked = max(0, AHEAD - len(self._ready))
+            kept = Kept(tuple(self._batches), self._used_prompts, self._prompts_asked)
+            run = (*self._run, Restart(self._number, self._mark, self._counted, self._asked, self.extended, kept))
+        self._owed, self._wanted = any(each[0] == "done" for each in self._said), run is not None and not self.full
+        channel.send(("go on", self._opened, run))
+
+    def _on_goes_on(self) -> None:
+        """Tell a recorder that has taken the place of another one what that had not stored."""
+        self._gone = False
+        for message in self._said:
+            self._say(message)
+        self._ask_again()
+        if self.restarts:
+            self._words["remark"](self.said_of_restarts)
+
+    def unstored(self) -> list[Record]:
+        """Return the answers that no recorder has told to be committed."""
+        if self._run is None:
+            return []
+        _, run_id, clock, share, _ = self._run
+        return [record_of(run_id, share.index, clock, *message[1:]) for message in self._said if message[0] == "done"]
+
+    @property
+    def said_of_restarts(self) -> str:
+        """What is kept with a run whose recorder has died."""
+        times = "once" if self.restarts == 1 else f"{self.restarts} times"
+        return (
+            f"the process that stores results died and was started again {times}: no answer is lost, and requests that "
+            "were due meanwhile may have been late, which the verdict takes into account"
+        )
+
+    def _ask_again(self) -> None:
+        self._gone = False
+        for _, message in self._answers:
+            self._send(*message)
+
+    def _on_requests(self, requests: list[Ready], ended: bool, mark: Mark | None = None) -> None:
+        self._mark = mark or self._mark
+        self._wanted = False
+        self._drop_prompts()
         if self._empty_since and (requests or ended):
             # That there are no more is learnt late, and keeps nobody waiting for a request.
             self._starved += perf_counter_ns() - self._empty_since if requests else 0
@@ -339,11 +490,30 @@ class RecorderClient:
         self._asked -= len(requests)
         self._exhausted = ended
 
+    def _drop_prompts(self) -> None:
+        """Forget prompts whose requests have all come; the first batch may hold one that was put off."""
+        while self._mark is not None and len(self._batches) > 1:
+            used = self._used_prompts + self._batches[1].count
+            if self._batches[0].count + used > self._mark.drawn:
+                return
+            self._used_prompts = used
+            del self._batches[1]
+
     def _on_follow_up(self, ticket: int, ready: Ready | None) -> None:
         self._follow_ups[ticket] = ready
+        self._followed.add(ticket)
 
-    def _on_stored(self, stored: int, failed: int, error: str | None, committed: int) -> None:
+    def _on_stored(
+        self, stored: int, failed: int, error: str | None, committed: int, counted: Counted | None = None
+    ) -> None:
         self.stored, self.failed = stored, failed
+        if counted is not None:
+            self._counted, self._owed = counted, False
+            while self._taken < counted.taken and self._said:
+                message = self._said.popleft()
+                self._taken += 1
+                if message[0] == "done":
+                    self._followed.discard(message[1].ticket)
         if self._journal is not None:
             self._journal.stored(committed)
         self.last_error = error or self.last_error
@@ -352,7 +522,7 @@ class RecorderClient:
         known: type[PerfkitError] = getattr(errors, kind, WorkerLost)
         self.failure = self.failure or known(text)
         while self._answers:
-            answer = self._answers.popleft()
+            answer, _ = self._answers.popleft()
             if not answer.done():
                 answer.set_exception(self.failure)
 
@@ -362,18 +532,19 @@ class RecorderClient:
     def _on_extend(self, seconds: float) -> None:
         if self.may_extend():
             self.extended = seconds
-            self._send("extended", seconds)
+            self._tell(("extended", seconds))
 
     def _on_moved(self, path: str) -> None:
         self.copy = Path(path)
-        self._tell_moved(path)
+        self._report_moved(path)
 
     def _on_want_prompts(self, reading: str) -> None:
+        self._prompts_asked = True
         if self._want_prompts is not None:
             self._want_prompts(reading)
 
     def _on_answer(self) -> None:
-        answer = self._answers.popleft() if self._answers else None  # a failure has answered them all
+        answer, _ = self._answers.popleft() if self._answers else (None, ())  # a failure has answered them all
         if answer is not None and not answer.done():
             answer.set_result(None)
 
@@ -383,6 +554,8 @@ class RecorderClient:
 
     def _on_finished(self, stored: int, failed: int) -> None:
         self.stored, self.failed = stored, failed
+        self._run = None
+        self._said.clear()
         if self._journal is not None:
             self._journal.close()
             self._journal = None

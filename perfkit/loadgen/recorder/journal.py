@@ -1,8 +1,8 @@
 """Keeps each finished exchange beside the run file until its row is committed: whoever is killed, it is not lost."""
 
 import contextlib
-import json
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,27 @@ from perfkit.decoding.rows import Request
 from perfkit.loadgen.recorder.requests import Ready
 from perfkit.records import Phase
 from perfkit.runfile.pending import SEGMENTS, Record, packed, segment, write
-from perfkit.secrets import Scrubber
+from perfkit.secrets import Scrubber, Trace
 
 _TEXTS = 3
 """Parts of a record that may hold a secret: the request's body, what came with its framing, the answer's body."""
 SEGMENT = 16 << 20
 """Bytes from which the other segment is written to, once all that it holds is committed."""
+
+
+def record_of(
+    run_id: str,
+    worker: int,
+    clock: int,
+    ready: Ready,
+    phase: Phase,
+    scheduled: int | None,
+    exchange: tuple[Any, ...],
+    traces: Sequence[Trace] = (),
+) -> Record:
+    """Return a finished exchange and its request as a record, secrets included."""
+    request = Request(ready.seq, None, ready.error, phase, scheduled, *ready.told)
+    return as_record(run_id, worker, clock, request, ready.sent_body, exchange, traces)
 
 
 class Journal:
@@ -54,10 +69,9 @@ class Journal:
         OSError
             The disk is full, or its folder is gone.
         """
-        request = Request(ready.seq, None, ready.error, phase, scheduled, *ready.told)
-        body = ready.data.partition(b"\r\n\r\n")[2] if ready.body is None else _plain(ready.body)
         scrub = _scrubber(self._scrub.values | set(ready.keys)) if ready.keys else self._scrub
-        record = as_record(self._run_id, self._worker, self._clock, request, body, exchange, scrub.traces)
+        run = self._run_id, self._worker, self._clock
+        record = record_of(*run, ready, phase, scheduled, exchange, scrub.traces)
         if scrub:
             record = _blanked(scrub, record)
         self._choose()
@@ -94,11 +108,6 @@ class Journal:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
             self._files[self._current] = os.open(self._places[self._current], flags, 0o600)
         return self._files[self._current]
-
-
-def _plain(body: Any) -> bytes:
-    """Return the body of a plugin that sends by itself as JSON."""
-    return json.dumps(body, default=lambda value: f"<{type(value).__name__}>", skipkeys=True).encode()
 
 
 def _blanked(scrub: Scrubber, record: Record) -> Record:

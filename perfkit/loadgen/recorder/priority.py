@@ -42,6 +42,10 @@ class PriorityController:
         self._lags: deque[float] = deque(maxlen=REMEMBERED)
         self._delivered: deque[int] = deque(maxlen=OLD)
 
+    def change(self, stand: Callable[[bool], None]) -> None:
+        """Watch another recorder, which stands with everybody else."""
+        self._stand, self._forward = stand, True
+
     def end(self) -> None:
         """End of the load: restore the normal priority and forget what was seen."""
         self._change(True)

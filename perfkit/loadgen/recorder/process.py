@@ -22,10 +22,10 @@ from perfkit.loadgen.datasets import open_dataset, prompts
 from perfkit.loadgen.recorder.requests import conversations
 from perfkit.loadgen.recorder.run_record import run_row
 from perfkit.loadgen.recorder.run_remarks import RunRemarks
-from perfkit.loadgen.recorder.run_state import SLICE, Pump, RunState
+from perfkit.loadgen.recorder.run_state import SLICE, Pump, Restart, RunState, Sent
 from perfkit.options.arguments import Arguments
 from perfkit.plugins import bind_api
-from perfkit.records import CANCELLED, CUT_OFF, Batch, Phase, Prompt, Pumped
+from perfkit.records import Batch, Phase, Prompt, Pumped
 from perfkit.runfile.remote import RemoteStore
 from perfkit.runfile.writer import Row, Writer
 from perfkit.validity.calibrated_rate import as_calibrated
@@ -36,9 +36,13 @@ COMMIT_ROWS = 64
 COMMIT_EVERY = 0.05
 """Seconds that a row may wait for others: a commit for each answer would cost more than reading it."""
 HEARTBEAT_EVERY = 1.0
+LOOK_EVERY = 0.5
+"""Seconds between two looks whether the run file is there: within a second the load must be over that nobody keeps."""
 TAKEN_AT_ONCE = 256
 """Messages taken in between two steps."""
 URGENT = frozenset({"more", "prompts"})
+SAID_AGAIN = frozenset({"done", "samples", "remark", "extended"})
+"""What the loop says to the next recorder if this one dies before it has told that it is stored."""
 
 Message = tuple[Any, ...]
 """A word and what belongs to it."""
@@ -92,6 +96,7 @@ class Recorder:
             "open": self._open,
             "ahead": self._ahead,
             "begin": self._begin,
+            "go on": self._go_on,
             "prompts": self._prompts,
             "more": self._more,
             "done": self._done,
@@ -111,6 +116,8 @@ class Recorder:
                     self._handle(self._waiting.popleft())
                 if len(self._rows) >= COMMIT_ROWS or (self._rows and self._due_in() <= 0):
                     self._guarded(self._commit)
+                if self._run is not None and self._look_in() <= 0:
+                    self._guarded(self._look)
                 # Turn about, so that answers that wait to be read keep no user from the next request.
                 if self._can_prepare():
                     self._guarded(self._prepare)
@@ -121,10 +128,12 @@ class Recorder:
             self._remarks.stop()
 
     def _patience(self) -> float | None:
-        """Return how long the recorder may wait for the loop's next word: until a commit is due, or for ever."""
+        """Return how long the recorder may wait for the loop's next word: until something is due, or for ever."""
         if self._waiting or self._can_prepare():
             return 0.0
-        return max(0.0, self._due_in()) if self._rows else None
+        due = [self._due_in()] if self._rows else []
+        due += [self._look_in()] if self._run is not None else []
+        return max(0.0, min(due)) if due else None
 
     def _take_in(self, wait: float | None) -> None:
         """Take in what the loop has said; orders for requests and prompts overtake answers that wait to be read."""
@@ -149,6 +158,8 @@ class Recorder:
             raise EOFError
 
     def _handle(self, message: Message) -> None:
+        if message[0] in SAID_AGAIN and self._run is not None:
+            self._run.taken += 1
         self._guarded(self._words[message[0]], *message[1:])
 
     def _guarded(self, step: Callable[..., None], *content: Any) -> None:
@@ -168,13 +179,29 @@ class Recorder:
     def _ahead(self) -> None:
         self._channel.send(("ahead", self._store.ahead()))
 
-    def _begin(self, arguments: Arguments, run_id: str, clock_offset: int, share: Share, more: Row) -> None:
-        self._remarks.begin()
+    def _go_on(self, path: str, begun: Message | None) -> None:
+        """Take the place of a recorder that has died, in the run that it had begun where there is one."""
+        self._writer = self._open_store(path)
+        if begun is not None:
+            self._begin(*begun)
+        self._channel.send(("goes on",))
+
+    def _begin(
+        self,
+        arguments: Arguments,
+        run_id: str,
+        clock_offset: int,
+        share: Share,
+        more: Row,
+        restart: Restart | None = None,
+    ) -> None:
+        self._remarks.begin(restart.counted.said if restart and restart.counted else ())
         api = bind_api(self._api_class, arguments)
         urls = [api.url] if len(arguments.urls) == 1 else [api.at(url).url for url in arguments.urls]
         row = {**run_row(arguments, run_id=run_id, urls=urls, model=arguments.model_name), **more}
         if share.index == 0:  # the first worker speaks for all
-            self._store.begin_run({**row, "clock_offset": clock_offset})
+            begin = self._store.begin_run if restart is None else self._store.go_on_with_run
+            begin({**row, "clock_offset": clock_offset})
         groups: Iterator[Sequence[Prompt]]
         if api.generation == "llmuses":
             if len(arguments.models) > 1:
@@ -185,8 +212,8 @@ class Recorder:
         elif self._pumped is None:
             groups = conversations(self._dataset(arguments, share, row))
         else:
-            groups = self._pumped_groups(run_id)
-        self._run = RunState(arguments, run_id, api, groups, RunClock(clock_offset), share, row)
+            groups = self._pumped_groups(run_id, restart)
+        self._run = RunState(arguments, run_id, api, groups, RunClock(clock_offset), share, row, restart)
 
     def _dataset(self, arguments: Arguments, share: Share, row: Row) -> Iterator[Prompt]:
         """Read the dataset, and note in the run's record which file it is."""
@@ -197,11 +224,13 @@ class Recorder:
             self._store.update_run(str(row["run_id"]), dataset_hash=dataset.hash)
         yield from prompts(arguments, dataset)
 
-    def _pumped_groups(self, run_id: str) -> Iterator[Sequence[Prompt]]:
+    def _pumped_groups(self, run_id: str, restart: Restart | None) -> Iterator[Sequence[Prompt]]:
         """Return the driver's prompts: from their beginning, or what earlier runs have left of those read once."""
         if self._pump is None or self._pumped == "again":
+            reading = f"{run_id}+{restart.number}" if restart is not None and self._pumped == "again" else run_id
+            kept = restart.prompts if restart is not None and self._pumped == "once" else None
             self._pump = Pump(
-                run_id, lambda reading: self._channel.send(("want prompts", reading)), self._take_in_prompts
+                reading, lambda reading: self._channel.send(("want prompts", reading)), self._take_in_prompts, kept
             )
             self._rest = conversations(self._pump)
         return self._rest
@@ -214,14 +243,26 @@ class Recorder:
     def _more(self, wanted: int) -> None:
         self._current.wanted += wanted
 
-    def _done(self, ticket: int, phase: Phase, scheduled: int | None, packed: Message) -> None:
+    def _done(
+        self, ticket: int, phase: Phase, scheduled: int | None, packed: Message, sent: Sent | None = None
+    ) -> None:
         run = self._current
-        planned = run.tickets.pop(ticket)
-        planned.phase, planned.scheduled = phase, scheduled
-        if not self._rows:
-            self._oldest = monotonic()
-        row = run.decoder.row(planned.request(), Exchange.unpacked(packed))
-        self._rows.append(row)
+        if sent is None:
+            planned = run.tickets.pop(ticket)
+            planned.phase, planned.scheduled = phase, scheduled
+            request = planned.request()
+        else:
+            planned, request = run.planned_of(sent), sent.request(phase, scheduled)
+        row = run.decoder.row(request, Exchange.unpacked(packed))
+        # Those that another recorder has committed are the first that the loop says again.
+        run.may_be_stored = run.may_be_stored and self._store.has_result(run.run_id, request.seq)
+        if run.may_be_stored:
+            run.count([row])
+            self._tell_stored([row])
+        else:
+            if not self._rows:
+                self._oldest = monotonic()
+            self._rows.append(row)
         if phase == "preflight":  # before the load: no part of its event rate
             run.events_before = run.decoder.tally.tokens
             run.decoder.tally.compressed.clear()
@@ -249,6 +290,9 @@ class Recorder:
         """Close a run: what the loop knows and what the answers showed make its verdict."""
         run = self._current
         self._commit()
+        if run.restarted and self._store.has_ended(run.run_id, run.share.index, run.share.count):
+            self._end_run(run)  # another recorder has died between its last commit and its last word
+            return
         self._samples([(time(), "desk_cpu_seconds", process_time() - run.cpu)])
         evidence = self._with_answers(run, fields, seen)
         known = [(name, getattr(evidence, name)) for name in STORED]
@@ -269,6 +313,9 @@ class Recorder:
             },
             *(run.share.index, run.share.count),
         )
+        self._end_run(run)
+
+    def _end_run(self, run: RunState) -> None:
         if self._pumped == "once":
             self._rest = chain(run.unsent(), self._rest)
         self._run = None
@@ -296,7 +343,8 @@ class Recorder:
         if self._writer is None:
             return
         self._commit()
-        if self._run is not None and not self._taken_back(self._run):
+        # Of a fault here the loop decides: another recorder may go on with the run.
+        if self._hung_up and self._run is not None and not self._taken_back(self._run):
             run = self._run
             fields: Row = {"status": "interrupted", "end_time": run.decoder.clock.unix(perf_counter_ns())}
             fields["problem"] = str(self._problem) if self._problem else None
@@ -326,7 +374,8 @@ class Recorder:
         if is_first and run.first is not None and run.share.index == 0:
             self._remarks.say_of_options(run.arguments, run.first.body or {})
         self._remarks.say_of_dataset()
-        self._channel.send(("requests", requests, run.ended))
+        if requests or run.ended:
+            self._channel.send(("requests", requests, run.ended, run.mark))
 
     def _commit(self) -> None:
         rows, self._rows = self._rows, []
@@ -334,17 +383,14 @@ class Recorder:
             run = self._current
             with run.commits:
                 self._store.add_results(rows)
-            loaded = [row for row in rows if row["phase"] != "preflight"]
-            # What the order to stop cut off says nothing about the server: neither an answer nor a failure.
-            counted = [row for row in loaded if row["error_kind"] != CUT_OFF]
-            run.cut_off += len(loaded) - len(counted)
-            run.stored += len(counted)
-            cancelled = sum(row["error_kind"] == CANCELLED for row in counted)
-            run.cancelled += cancelled
-            run.failed += sum(not row["success"] for row in counted) - cancelled
-            run.committed += len(rows)
-            self._channel.send(("stored", run.stored, run.failed, _first_error(rows), run.committed))
+            run.count(rows)
+            self._tell_stored(rows)
         self._beat()
+
+    def _tell_stored(self, rows: list[Row]) -> None:
+        run = self._current
+        counted = run.counted(self._remarks.said)
+        self._channel.send(("stored", run.stored, run.failed, _first_error(rows), run.committed, counted))
 
     def _keep_remarks(self, run: RunState) -> None:
         sentences = self._remarks.end(run.decoder.tally.compressed)
@@ -352,14 +398,11 @@ class Recorder:
             self._store.update_run(run.run_id, remarks=json.dumps(sentences, ensure_ascii=False))
 
     def _beat(self) -> None:
-        """Show once a second that the run lives, and look whether its file is there and holds an order to stop."""
+        """Show once a second that the run lives, and look whether its file holds an order to stop."""
         run = self._run
         if run is None or monotonic() - run.beaten < HEARTBEAT_EVERY:
             return
         run.beaten = monotonic()
-        if (copy := self._store.check_file()) is not None:
-            self._channel.send(("moved", copy))
-            raise StorageError(f"the run file was deleted or replaced during the run; what was measured is in {copy}")
         self._store.update_run(run.run_id, heartbeat=time())
         stop, more = self._store.orders(run.run_id)
         if more != run.extended and run.arguments.duration is not None:
@@ -368,6 +411,17 @@ class Recorder:
         if stop and not self._told_to_stop:
             self._told_to_stop = True
             self._channel.send(("stop",))
+
+    def _look(self) -> None:
+        """Look whether the run file is there; if not, all goes into another one."""
+        self._current.looked = monotonic()
+        if (copy := self._store.check_file()) is not None:
+            self._channel.send(("moved", copy))
+            raise StorageError(f"the run file was deleted or replaced during the run; what was measured is in {copy}")
+
+    def _look_in(self) -> float:
+        """Return in how many seconds to look whether the run file is there."""
+        return self._current.looked + LOOK_EVERY - monotonic()
 
     def _due_in(self) -> float:
         """Return in how many seconds the rows at hand are to be committed."""

@@ -1,5 +1,6 @@
 """Builds the requests of a run ahead of time, numbered and ready to send."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
@@ -31,6 +32,14 @@ MakerOf = Callable[[int], Maker]
 """Which of several makes the requests of a conversation, or of a prompt alone, by its place among the arrivals."""
 
 
+class Mark(NamedTuple):
+    """How far a plan has come: the prompts that it has used up, its next number, and its next place."""
+
+    drawn: int = 0
+    seq: int = 0
+    position: int = 0
+
+
 @dataclass(slots=True)
 class Planned:
     """One request of the plan: ``data`` is the whole of it as bytes.
@@ -53,6 +62,8 @@ class Planned:
     """Of a conversation: the turns that follow, asked after this one's answer."""
     group: Sequence[Prompt] = ()
     """The prompts that sending it uses up: all of a conversation's with its first turn, none with later ones."""
+    mark: Mark | None = None
+    """How far the plan has come with it; None for a later turn."""
 
     def request(self) -> Request:
         """Return what its row tells of it."""
@@ -83,6 +94,7 @@ class Ready(NamedTuple):
     ``target`` is which of the URLs it goes to, None where that is decided when it is sent.
     ``cancel_after`` is when its client closes the connection (s after it was sent), None for one that stays.
     ``told`` is ``Request.besides``, and ``keys`` are the secrets in its own body: for the journal.
+    ``rest`` is what the recorder needs to go on with its conversation, for one that has not made it.
     """
 
     ticket: int
@@ -98,6 +110,16 @@ class Ready(NamedTuple):
     told: tuple[Any, ...] = ()
     keys: tuple[str, ...] = ()
     target: int | None = 0
+    rest: bytes = b""
+
+    @property
+    def sent_body(self) -> bytes:
+        """Its body as it is sent; of a plugin that sends by itself, what JSON can tell of it."""
+        return self.data.partition(b"\r\n\r\n")[2] if self.body is None else _plain(self.body)
+
+
+def _plain(body: Any) -> bytes:
+    return json.dumps(body, default=lambda value: f"<{type(value).__name__}>", skipkeys=True).encode()
 
 
 def plan(
@@ -108,23 +130,30 @@ def plan(
     preflight: bool = False,
     share: Share = WHOLE,
     salted: Salted = lambda prompt, _: prompt,
-) -> Iterator[Planned]:
-    """Make requests of prompts, numbered from 0.
+    mark: Mark | None = None,
+) -> Iterator[Planned | None]:
+    """Make requests of prompts, numbered from 0; from ``mark`` on, where another recorder had come so far.
 
     What the plugin skips gets no number, unless several workers share the plan: then its number is left out, so that
     all of them count alike. Of a conversation the first turn is made here and carries the others, whose numbers are
-    kept for them. No more is taken of ``groups`` than is needed.
+    kept for them. No more is taken of ``groups`` than is needed. None stands for prompts that are passed over.
     """
     if preflight:
         first, groups = _with_preflight(groups, maker_of(0), salted)
-        if first is not None and share.index == 0:
+        if first is not None and share.index == 0 and mark is None:
+            first.mark = Mark()
             yield first
-    seq = position = 0
+    drawn, (end, seq, position) = 0, mark or Mark()
+    while drawn < end and (passed := next(groups, None)) is not None:
+        drawn += len(passed)
+        yield None
     while (number is None or seq < number) and (group := next(groups, None)) is not None:
+        drawn += len(group)
         planned = build(salted(group[0], position), maker_of(position)) if share.mine(position) else None
         if planned is not None:
             planned.seq, planned.position, planned.group = seq, position, group
             planned.turns = tuple(group[1 : None if number is None else number - seq])
+            planned.mark = Mark(drawn, seq + len(group), position + 1)
             yield planned
         if planned is not None or share.count > 1:
             seq += len(group)

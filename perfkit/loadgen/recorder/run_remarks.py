@@ -1,6 +1,6 @@
 """What is said of a run beside its numbers: of its dataset, options and plugins, and of compressed answers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
 from perfkit.apis.bodies import unsent
@@ -37,9 +37,14 @@ class RunRemarks:
         self._watch: PluginWatch | None = None
         self._began = 0.0
 
-    def begin(self) -> None:
-        """Begin a run: watch what may wait in it where a person's own code is called."""
-        self.dataset, self._told, self._said, self._began = None, 0, [], monotonic()
+    @property
+    def said(self) -> Sequence[str]:
+        """What is kept so far, what is to be said of the dataset left out."""
+        return self._said
+
+    def begin(self, said: Sequence[str] = ()) -> None:
+        """Begin a run, of which something is said already: watch what may wait where a person's own code is called."""
+        self.dataset, self._told, self._said, self._began = None, 0, [*said], monotonic()
         if self._watch is not None:
             self._watch.held.clear()
         elif is_own(self._api_class) or DATASETS.own:
@@ -82,7 +87,7 @@ class RunRemarks:
                 f"{count:,} streamed answers came in one read each, with {coded_by}: compressing holds chunks back, "
                 "so that their TTFT is an upper bound; turn it off for event streams (nginx: `gzip off`)"
             )
-        return [*(self.dataset.sentences() if self.dataset else self.pumped), *self._said]
+        return list(dict.fromkeys([*(self.dataset.sentences() if self.dataset else self.pumped), *self._said]))
 
     def stop(self) -> None:
         """Watch no more."""

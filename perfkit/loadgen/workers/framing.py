@@ -31,13 +31,13 @@ def send(stream: BinaryIO, message: object) -> None:
 
 def receive(stream: BinaryIO) -> Any:
     """Read one message from the driver; None when the pipe has ended."""
-    data = _frame(stream)
+    data = receive_bytes(stream)
     return None if data is None else unpacked(data)
 
 
 def receive_plain(stream: BinaryIO) -> Any:
     """Read one message that may hold nothing but plain data; None when the stream has ended."""
-    data = _frame(stream)
+    data = receive_bytes(stream)
     try:
         return None if data is None else _Plain(BytesIO(data)).load()
     except pickle.UnpicklingError as error:
@@ -49,7 +49,8 @@ class _Plain(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} is not plain data")
 
 
-def _frame(stream: BinaryIO) -> bytes | None:
+def receive_bytes(stream: BinaryIO) -> bytes | None:
+    """Read one message as it was packed; None when the stream has ended."""
     try:
         head = stream.read(_HEAD.size)
         if len(head) < _HEAD.size:

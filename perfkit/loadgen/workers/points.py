@@ -7,19 +7,21 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from perfkit import plugins
-from perfkit.decoding.pending import Api, recover
+from perfkit.apis.places import is_own
+from perfkit.decoding.pending import add, recover
 from perfkit.errors import NothingSucceeded, PerfkitError, StorageError, UsageError
 from perfkit.loadgen.commands import Place, Stop, open_gate
 from perfkit.loadgen.datasets import name_models
-from perfkit.loadgen.recorder.channel import LoopEnd, RecorderEnd, pair
+from perfkit.loadgen.recorder.channel import LoopEnd, RecorderEnd, framed, pair
 from perfkit.loadgen.recorder.client import RecorderClient
 from perfkit.loadgen.recorder.process import OpenStore, Recorder
 from perfkit.loadgen.recorder.run_record import default_name, slug
@@ -29,7 +31,9 @@ from perfkit.loadgen.transport.models import served_model
 from perfkit.loadgen.workers.mailbox import Mailbox, Report, Starts, threadsafe
 from perfkit.loadgen.workers.work import Work, failure_event
 from perfkit.options.arguments import Arguments
+from perfkit.plugins import BoundApi
 from perfkit.registry import APIS, DATASETS
+from perfkit.runfile.record import RunRecord
 from perfkit.runfile.schema import OUTPUTS
 from perfkit.runfile.writer import Writer
 
@@ -55,16 +59,24 @@ class Started(NamedTuple):
 
     end: socket.socket
     """The loop's end of its channel."""
-    wait: Callable[[], None]
-    """Waits for its end, once it was hung up."""
+    wait: Callable[[], str]
+    """Waits for its end, once it was hung up, and says how it ended."""
     stand: Callable[[bool], None] | None = None
     """Lets it stand with everybody else, or behind all again; None where it cannot step that far back."""
+    again: "Callable[[], Started] | None" = None
+    """Starts another one where it has died."""
 
 
 def start_recorder(
-    work: Work, api: type, *, forked: bool, close: Iterable[int] = (), open_store: OpenStore = Writer
+    work: Work,
+    api: type,
+    *,
+    forked: bool,
+    close: Iterable[int] = (),
+    open_store: OpenStore = Writer,
+    again: Callable[[], Started] | None = None,
 ) -> Started:
-    """Start the recorder."""
+    """Start the recorder; ``again`` starts another one where it has died."""
     ours, theirs = pair()
     recorder = Recorder(RecorderEnd(theirs), api, work.pumped, open_store)
     if not (forked and hasattr(os, "fork")):
@@ -75,24 +87,62 @@ def start_recorder(
 
         thread = threading.Thread(target=work_and_close, name="perfkit-recorder")
         thread.start()
-        return Started(ours, thread.join)
+
+        def join() -> str:
+            thread.join()
+            return "its thread raised"
+
+        return Started(ours, join)
     pid = os.fork()
     if pid == 0:
         ours.close()
         for number in close:
             os.close(number)
-        _be_recorder(recorder)
+        be_recorder(recorder)
     theirs.close()
+    statuses: list[int] = []
 
-    def wait() -> None:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, 0)
+    def wait() -> str:
+        if not statuses:
+            with contextlib.suppress(ChildProcessError):
+                statuses.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        return _ending(statuses[0]) if statuses else "how is not known"
 
-    return Started(ours, wait, partial(stand, pid) if may_return() else None)
+    return Started(ours, wait, partial(stand, pid) if may_return() else None, again)
 
 
-def _be_recorder(recorder: Recorder) -> NoReturn:
-    """Serve as the recorder in this forked process, and never return."""
+def start_another(program: Sequence[str], files: Sequence[int], *first: object) -> Started:
+    """Start a recorder in the place of one that has died, as a program of its own: here are threads by now.
+
+    Parameters
+    ----------
+    program : sequence of str
+        Its command line.
+    files : sequence of int
+        Descriptors that it is to have, too.
+    first : objects
+        What it is told before anything else.
+    """
+    ours, theirs = pair()
+    with theirs:
+        process = subprocess.Popen(program, stdin=theirs.fileno(), pass_fds=files)
+    ours.sendall(framed(first))
+    back = partial(stand, process.pid) if may_return() else None
+    return Started(ours, lambda: _ending(process.wait()), back, lambda: start_another(program, files, *first))
+
+
+def _ending(code: int) -> str:
+    """Say how a process ended."""
+    if code >= 0:
+        return f"exit status {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
+
+
+def be_recorder(recorder: Recorder) -> NoReturn:
+    """Serve as the recorder in this process, and never return."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends when the loop hangs up, with everything committed
     # Of a worker under `chrt` the loop alone is to have real time.
     if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR):
@@ -122,14 +172,18 @@ def carry_out(
 ) -> None:
     """Run every point of the work, and report how it ended; ``here`` tells that the run file is on this machine."""
     loop = _new_loop()
+    recorders = _Recorders(loop, started)
+    # What prompts that are read once have left for the next point is known to the recorder alone.
+    restartable = started.again is not None and not (work.pumped == "once" and len(work.run_ids) > 1)
     recorder = RecorderClient(
         lambda reading: report({"event": "want", "reading": reading, "count": PUMP_BATCH}),
         started.stand,
         lambda sentence: report({"event": "remark", "text": sentence}),
         lambda path: report({"event": "moved", "path": path}),
+        recorders if restartable else None,
+        work.pumped,
     )
-    channel = LoopEnd(loop, started.end, recorder.on_message, recorder.on_end)
-    recorder.connect(channel)
+    recorder.connect(recorders.connected(recorder))
     mailbox.on_prompts(lambda batch: threadsafe(loop, recorder.prompts, batch))
     try:
         asyncio.set_event_loop(loop)
@@ -138,19 +192,69 @@ def carry_out(
         ended = failure_event(error)
     finally:
         recorder.close()
-        started.wait()
+        recorders.wait()
         with contextlib.suppress(StorageError):  # a full disk: they stay, and whoever opens the file finds them
-            _recover(recorder, lambda record: plugins.bind_api(api, work.arguments))
+            _recover(recorder, work, api, here=here)
         asyncio.set_event_loop(None)
         loop.close()
     report({"event": "ended", **ended})
 
 
-def _recover(recorder: RecorderClient, api: Api) -> None:
+class _Recorders:
+    """The recorders of one worker: one, and another where that has died."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, started: Started) -> None:
+        self._loop, self._started = loop, started
+        self._channel: LoopEnd | None = None
+        self._client: RecorderClient | None = None
+
+    def connected(self, client: RecorderClient) -> LoopEnd:
+        """Return the channel to the recorder."""
+        self._client = client
+        self._channel = LoopEnd(self._loop, self._started.end, client.on_message, client.on_end)
+        return self._channel
+
+    def wait(self) -> None:
+        """Wait for its end, once it was hung up."""
+        self._started.wait()
+
+    async def ended(self) -> str:
+        """Hang up, and wait until it is gone; return how it ended."""
+        if self._channel is not None:
+            self._channel.close()
+        return await asyncio.to_thread(self._started.wait)
+
+    async def start(self) -> LoopEnd:
+        """Start another one."""
+        if self._started.again is None or self._client is None:
+            raise OSError("it is a thread of this process")
+        self._started = await asyncio.to_thread(self._started.again)
+        if self._started.stand is not None:
+            self._client.stand_by(self._started.stand)
+        return self.connected(self._client)
+
+
+def _recover(recorder: RecorderClient, work: Work, cls: type, *, here: bool) -> None:
     """Add the answers of a run that nobody has said to be complete to its file, or to the copy of one that is gone."""
-    if recorder.waits_beside is not None:
-        path, begun = recorder.waits_beside, recorder.begun
-        recover(recorder.copy or path, api, recorder.scrub, begun, path)
+    path = recorder.copy or recorder.path
+    if path is None or recorder.begun is None or not here:
+        return
+
+    def api(record: RunRecord) -> BoundApi:
+        return plugins.bind_api(cls, work.arguments)
+
+    run_id, _ = recorder.begun
+    if recorder.lost and is_own(cls):
+        pass  # what has ended one process after the other may end this one: `perfkit recover` reads them
+    elif recorder.waits_beside is not None:
+        recover(path, api, recorder.scrub, recorder.begun, recorder.waits_beside)
+    elif recorder.lost and (waiting := recorder.unstored()):
+        add(path, waiting, api, recorder.scrub, texts=work.arguments.texts)
+    if recorder.lost and recorder.failure is not None and work.share.count == 1:  # of several the driver does
+        writer = Writer(path)
+        writer.update_run(run_id, problem=str(recorder.failure))
+        writer.settle_run(run_id)
+        writer.close()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -31,11 +31,13 @@ from perfkit.errors import BrokenOff, PerfkitError, UsageError, WorkerLost
 from perfkit.loadgen.arrivals import WHOLE
 from perfkit.loadgen.plugin_watch import Patience, PluginWatch, place_at
 from perfkit.loadgen.scraping import scraper_of
+from perfkit.loadgen.serialization import unpacked
 from perfkit.loadgen.workers import framing
 from perfkit.loadgen.workers.group import Hosts, WorkerGroup
 from perfkit.loadgen.workers.local import LocalHosts
 from perfkit.loadgen.workers.mailbox import Mailbox, Report
 from perfkit.loadgen.workers.points import api_of, carry_out, start_recorder
+from perfkit.loadgen.workers.recorder_program import another
 from perfkit.loadgen.workers.remote import PARTS, Call, Link, dial
 from perfkit.loadgen.workers.work import Work, failure_event
 from perfkit.plugins import bind_api
@@ -119,9 +121,9 @@ def main() -> None:
     if Path(setting["folder"]).is_dir():  # another machine may not have it
         os.chdir(setting["folder"])
     logging.basicConfig(level=setting["log_level"], format="%(message)s")
-    work = framing.receive(around.orders)
-    if work is not None:
-        _work(work, around, setting["detached"])
+    data = framing.receive_bytes(around.orders)
+    if data is not None:
+        _work(data, around, setting)
         _leave_behind()
 
 
@@ -144,7 +146,9 @@ def _called(call: Call, starter: BinaryIO) -> WorkerContext:
     return WorkerContext(orders.stream, events.stream, partial(RemoteStore, rows.ask), ends, starter, (rows,))
 
 
-def _work(work: Work, around: WorkerContext, detached: bool) -> None:
+def _work(data: bytes, around: WorkerContext, setting: dict[str, Any]) -> None:
+    work: Work = unpacked(data)
+    detached = setting["detached"]
     PluginWatch.patience = patience = Patience(work.arguments.read_timeout)
     lock, mailbox, orphaned = threading.Lock(), Mailbox(patience), threading.Event()
 
@@ -170,7 +174,12 @@ def _work(work: Work, around: WorkerContext, detached: bool) -> None:
         return
     # The recorder is forked while there are no threads; it must not hold the pipes open when this process is gone.
     recorder = start_recorder(
-        work, api, forked=True, close=around.ends, open_store=partial(around.open_store, texts=work.arguments.texts)
+        work,
+        api,
+        forked=True,
+        close=around.ends,
+        open_store=partial(around.open_store, texts=work.arguments.texts),
+        again=None if around.links else partial(another, setting, data, patience),
     )
     for link in around.links:
         os.close(link.end.detach())

@@ -100,7 +100,7 @@ class Source:
         except Exception as error:  # noqa: BLE001 - their code, not ours: told as what ended the job
             failure = PluginFailure(f"the dataset raised {type(error).__name__}: {error}")
         try:
-            return Batch(reading, packed(drawn), last, failure, tuple(remarks.sentences()))
+            return Batch(reading, packed(drawn), last, failure, tuple(remarks.sentences()), len(drawn))
         except TypeError as error:
             what = f"the dataset holds what no request can: {error}; give texts, messages, or bodies of plain data"
             return Batch(reading, packed([]), True, UsageError(what))

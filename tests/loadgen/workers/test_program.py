@@ -115,16 +115,6 @@ def test_a_worker_killed_without_its_recorder_loses_no_row_and_is_marked(server:
     assert not path.with_name("run.db-wal").exists()
 
 
-def test_a_recorder_that_dies_ends_the_run_with_an_error(server: Simulated, tmp_path: Path) -> None:
-    path = tmp_path / "run.db"
-    job, worker = endless(server, path)
-    _, recorder = family(worker)
-    os.kill(recorder, signal.SIGKILL)
-    with pytest.raises(WorkerLost, match="the process that stores results exited unexpectedly"):
-        job.wait(10)
-    assert rows(path) > 10
-
-
 DRIVER = """
     import sys
     import perfkit as pk
