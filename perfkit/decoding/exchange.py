@@ -74,7 +74,7 @@ class Exchange:
     response_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     wire: bytearray = field(default_factory=bytearray)
     """Everything that came, HTTP framing included; empty once it is taken off, or where another transport did."""
-    body: bytearray = field(default_factory=bytearray)
+    body: bytes | bytearray = field(default_factory=bytearray)
     stamps: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
     begin: int = 0
@@ -113,11 +113,20 @@ class Exchange:
             array("q", self.ends).tobytes(),
         )
 
+    def whole_body(self) -> bytes:
+        """Return the body, which is not written to any more."""
+        self.body = bytes(self.body)
+        return self.body
+
+    def release(self) -> None:
+        """Let go of what came: it was read."""
+        self.wire, self.body = bytearray(), b""
+
     @classmethod
     def unpacked(cls, packed: tuple[Any, ...]) -> "Exchange":
         """Return the exchange that ``packed`` gave."""
         *plain, wire, body, stamps, ends = packed
-        exchange = cls(**dict(zip(_PLAIN, plain, strict=True)), wire=wire, body=bytearray(body))
+        exchange = cls(**dict(zip(_PLAIN, plain, strict=True)), wire=wire, body=body)
         exchange.stamps, exchange.ends = array("q", stamps).tolist(), array("q", ends).tolist()
         return exchange
 
@@ -178,4 +187,6 @@ class Exchange:
 
 _CODINGS = {b"content-encoding": "Content-Encoding", b"transfer-encoding": "Transfer-Encoding"}
 
+WIRE, BODY = -4, -3
+"""Where ``packed`` has them."""
 _PLAIN = tuple(each.name for each in fields(Exchange) if each.name not in ("wire", "body", "stamps", "ends"))

@@ -27,6 +27,7 @@ def unframed(wire: bytes | bytearray, ends: Sequence[int]) -> tuple[bytearray, l
             parser.feed_data(view[begin:end])
             begin = end
             counts.append(len(body))
+    taker.status = int  # parser and taker know each other: the body would stay until cycles are looked for
     return body, counts + [len(body)] * (len(ends) - len(counts))
 
 

@@ -114,10 +114,10 @@ class Reading:
         if exchange.messages is not None:
             self._read_handed_over(exchange.messages)
         elif self.stream:
-            known = self._is_built_in
-            self._read_stretches(stretches(bytes(exchange.body)) if known else [Other(bytes(exchange.body), 0)])
+            body = exchange.whole_body()
+            self._read_stretches(stretches(body) if self._is_built_in else [Other(body, 0)])
         elif exchange.body:
-            self._read_body(bytes(exchange.body))
+            self._read_body(exchange.whole_body())
         self._end_with_answer()
         self._check()
         if self.error is None:

@@ -198,13 +198,15 @@ class Decoder:
                 self.api.count(reading.messages, request.body or {}, reading.answer)
             reading.judge()
         row = reading.columns(self.clock)
+        exchange.release()
         texts = reading.messages
         if self.scrub:
             texts = self._without_halves(reading)
             if self.scrub.is_in("\n".join(texts)):  # one search in all of them is quicker than one in each
                 texts = [self.scrub(text) for text in texts]
-        row["response_messages"] = safe_pickle.encode_cell(texts)
         whole = reading.error is None and not reading.stream and self.api.asks_stream(request.body or {})
+        del reading  # a long answer is there several times by now
+        row["response_messages"] = safe_pickle.encode_cell(texts)
         more = ["cycled"] * bool(request.cycle) + ["not_streamed"] * whole
         more += _short_of(request.body or {}, row) if row["success"] else []
         if more:

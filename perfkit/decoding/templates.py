@@ -21,6 +21,8 @@ from perfkit.records import Kind
 
 LEAST = 8
 """Messages cast alike from which on it pays."""
+AT_ONCE = 1024
+"""Messages looked at together: all of a very long answer, put together, would take its size again several times."""
 MOST_CASTS = 64
 """Casts tried in one stream: each is a search through the rest of it, and a stream may be made to waste them."""
 _LOOKED_AT = 5
@@ -92,8 +94,12 @@ class _Mould(dict[int, tuple[bytes, slice]]):
         looks = [self[length] for length in map(len, blocks)]
         parts = [block[where] for block, (_, where) in zip(blocks, looks, strict=True)]
         after = self.cast.after
-        made = (after + b"\n").join([lead + part for (lead, _), part in zip(looks, parts, strict=True)]) + after
-        return parts if made == b"\n".join(blocks) else None
+        for at in range(0, len(blocks), AT_ONCE):
+            this = slice(at, at + AT_ONCE)
+            leads = [lead + part for (lead, _), part in zip(looks[this], parts[this], strict=True)]
+            if (after + b"\n").join(leads) + after != b"\n".join(blocks[this]):
+                return None
+        return parts
 
 
 @lru_cache(maxsize=4096)
@@ -231,7 +237,8 @@ def _read(
     """Yield what a run of one cast carries: texts, or what stands for one and is none, as it came."""
     (kind, choice, before, after), done = mould.cast, 0
     found = _texts(parts)
-    for is_text, group in [(True, found)] if all(found) else groupby(found, bool):
+    some = [(True, found[at : at + AT_ONCE]) for at in range(0, len(found), AT_ONCE)]
+    for is_text, group in some if all(found) else groupby(found, bool):
         texts = list(group)
         this = slice(done, done + len(texts))
         done += len(texts)
@@ -246,6 +253,10 @@ def _read(
 
 def _texts(parts: list[bytes]) -> list[str]:
     """Return each part as the text that it is inside a JSON string, an empty one for what is none."""
+    return [text for at in range(0, len(parts), AT_ONCE) for text in _some_texts(parts[at : at + AT_ONCE])]
+
+
+def _some_texts(parts: list[bytes]) -> list[str]:
     if b"" not in parts and not _UNPLAIN.search(b"".join(parts)):
         try:
             return b"\n".join(parts).decode().split("\n")

@@ -61,6 +61,7 @@ _SETTLE = f"""
     WHERE run_id = :run_id AND status IS NOT 'finished'"""
 _ENDED = "SELECT count(*), min(value) FROM sample WHERE run_id = ? AND name = 'ended'"
 _LARGEST = 2**63
+_LARGE = 2**20
 _UNSTORABLE = (
     sqlite3.DataError,
     sqlite3.InterfaceError,
@@ -239,11 +240,19 @@ class Writer:
             except (*_UNSTORABLE, sqlite3.IntegrityError):
                 self._add_one_by_one()
             self._db.execute("COMMIT")
+            self._let_go(load)
         except sqlite3.Error as error:
             self._roll_back()
             raise StorageError(self._spill(error)) from None
         finally:
             self._pending = []
+
+    def _let_go(self, rows: list[Row]) -> None:
+        """Have the statement forget the last row if it was large: it holds what it was given until the next one."""
+        if len(str(rows[-1]["response_messages"] or "")) > _LARGE if rows else False:
+            self._db.execute("BEGIN")
+            self._db.execute(_INSERT, [None] * len(RESULT_NAMES))
+            self._db.execute("ROLLBACK")
 
     def add_samples(self, rows: Iterable[tuple[str, int, float, str, float]]) -> None:
         """Write rows of ``sample``: run_id, worker, Unix time, name, value."""

@@ -48,7 +48,7 @@ class _Frames:
         """Move what is there to the front; a message larger than the room makes it larger."""
         held = bytes(self._room[self._begin : self._end])
         if len(held) == len(self._room):
-            self._room = bytearray(2 * len(held))
+            self._room = bytearray(_HEAD.size + _HEAD.unpack_from(held)[0])
         # In place: fresh memory for every 256 KiB would cost a page fault for each 4 of them.
         self._room[: len(held)] = held
         self._begin, self._end = 0, len(held)
@@ -64,6 +64,9 @@ class _Frames:
         with memoryview(self._room) as view:
             message: Message = pickle.loads(view[at:end])
         self._begin = end
+        if self._begin == self._end and len(self._room) > _PIECE:
+            self._begin = self._end = 0
+            self._room = bytearray(_PIECE)
         return message
 
 

@@ -15,7 +15,7 @@ from time import monotonic, perf_counter_ns, process_time, time
 from typing import Any, Protocol
 
 from perfkit.decoding.clock import RunClock
-from perfkit.decoding.exchange import Exchange
+from perfkit.decoding.exchange import BODY, WIRE, Exchange
 from perfkit.errors import MISTAKES, PerfkitError, StorageError, UsageError
 from perfkit.loadgen.arrivals import Share
 from perfkit.loadgen.datasets import open_dataset, prompts
@@ -33,6 +33,8 @@ from perfkit.validity.evidence import STORED, Evidence, share
 from perfkit.validity.verdict import verdict
 
 COMMIT_ROWS = 64
+COMMIT_BYTES = WAITING_BYTES = 2**21
+"""Of rows until they are committed, and of answers that wait to be read here: the loop has those that follow."""
 COMMIT_EVERY = 0.05
 """Seconds that a row may wait for others: a commit for each answer would cost more than reading it."""
 HEARTBEAT_EVERY = 1.0
@@ -85,7 +87,9 @@ class Recorder:
         self._writer: Writer | RemoteStore | None = None
         self._run: RunState | None = None
         self._rows: list[Row] = []
+        self._row_bytes = 0
         self._waiting: deque[Message] = deque()
+        self._waiting_bytes = 0
         self._hung_up = False
         self._oldest = 0.0
         self._told_to_stop = False
@@ -114,7 +118,8 @@ class Recorder:
                 self._take_in(self._patience())
                 if self._waiting:
                     self._handle(self._waiting.popleft())
-                if len(self._rows) >= COMMIT_ROWS or (self._rows and self._due_in() <= 0):
+                full = len(self._rows) >= COMMIT_ROWS or self._row_bytes >= COMMIT_BYTES
+                if full or (self._rows and self._due_in() <= 0):
                     self._guarded(self._commit)
                 if self._run is not None and self._look_in() <= 0:
                     self._guarded(self._look)
@@ -138,6 +143,8 @@ class Recorder:
     def _take_in(self, wait: float | None) -> None:
         """Take in what the loop has said; orders for requests and prompts overtake answers that wait to be read."""
         for _ in range(TAKEN_AT_ONCE):
+            if self._waiting_bytes >= WAITING_BYTES:
+                return
             try:
                 message = None if self._hung_up else self._channel.receive(wait=wait)
             except EOFError:
@@ -149,6 +156,7 @@ class Recorder:
                 self._handle(message)
             else:
                 self._waiting.append(message)
+                self._waiting_bytes += _answer_bytes(message)
             wait = 0.0
 
     def _take_in_prompts(self) -> None:
@@ -160,6 +168,10 @@ class Recorder:
     def _handle(self, message: Message) -> None:
         if message[0] in SAID_AGAIN and self._run is not None:
             self._run.taken += 1
+        if message[0] == "done":
+            self._waiting_bytes -= _answer_bytes(message)
+            # In place of what it is made of: an answer may be large, and is let go of as soon as it was read.
+            message = (*message[:4], Exchange.unpacked(message[4]), *message[5:])
         self._guarded(self._words[message[0]], *message[1:])
 
     def _guarded(self, step: Callable[..., None], *content: Any) -> None:
@@ -244,7 +256,7 @@ class Recorder:
         self._current.wanted += wanted
 
     def _done(
-        self, ticket: int, phase: Phase, scheduled: int | None, packed: Message, sent: Sent | None = None
+        self, ticket: int, phase: Phase, scheduled: int | None, exchange: Exchange, sent: Sent | None = None
     ) -> None:
         run = self._current
         if sent is None:
@@ -253,7 +265,7 @@ class Recorder:
             request = planned.request()
         else:
             planned, request = run.planned_of(sent), sent.request(phase, scheduled)
-        row = run.decoder.row(request, Exchange.unpacked(packed))
+        row = run.decoder.row(request, exchange)
         # Those that another recorder has committed are the first that the loop says again.
         run.may_be_stored = run.may_be_stored and self._store.has_result(run.run_id, request.seq)
         if run.may_be_stored:
@@ -263,6 +275,7 @@ class Recorder:
             if not self._rows:
                 self._oldest = monotonic()
             self._rows.append(row)
+            self._row_bytes += len(str(row["response_messages"] or "")) + len(str(row["output_text"] or ""))
         if phase == "preflight":  # before the load: no part of its event rate
             run.events_before = run.decoder.tally.tokens
             run.decoder.tally.compressed.clear()
@@ -378,7 +391,7 @@ class Recorder:
             self._channel.send(("requests", requests, run.ended, run.mark))
 
     def _commit(self) -> None:
-        rows, self._rows = self._rows, []
+        rows, self._rows, self._row_bytes = self._rows, [], 0
         if rows:
             run = self._current
             with run.commits:
@@ -438,6 +451,11 @@ class Recorder:
         if self._run is None:
             raise StorageError("no run is under way")
         return self._run
+
+
+def _answer_bytes(message: Message) -> int:
+    """Return how large the answer in a message is: what came with its framing, and its body."""
+    return len(message[4][WIRE]) + len(message[4][BODY]) if message[0] == "done" else 0
 
 
 def _first_error(rows: list[Row]) -> str | None:
