@@ -249,7 +249,7 @@ class Writer:
 
     def _let_go(self, rows: list[Row]) -> None:
         """Have the statement forget the last row if it was large: it holds what it was given until the next one."""
-        if len(str(rows[-1]["response_messages"] or "")) > _LARGE if rows else False:
+        if rows and len(str(rows[-1]["response_messages"] or "")) > _LARGE:
             self._db.execute("BEGIN")
             self._db.execute(_INSERT, [None] * len(RESULT_NAMES))
             self._db.execute("ROLLBACK")

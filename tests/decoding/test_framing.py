@@ -1,5 +1,7 @@
 """A body is what it was before it was framed, however the wire cut it up."""
 
+import gc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +43,16 @@ def test_what_follows_a_whole_answer_is_no_part_of_it() -> None:
     wire = HEAD + chunked([b"ours"]) + END
     more = b"HTTP/1.1 408 Timeout\r\nContent-Length: 4\r\n\r\nmore"
     assert unframed(wire + more, [len(wire), len(wire + more)]) == (b"ours", [4, 4])
+
+
+def test_nothing_of_an_answer_waits_for_the_garbage_collector() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        unframed(HEAD + chunked([b"ours"]) + END, [100])
+        assert [each for each in gc.get_objects() if type(each).__name__ == "_Taker"] == []
+    finally:
+        gc.enable()
 
 
 def test_a_length_frames_a_body_as_well_as_chunks_do() -> None:

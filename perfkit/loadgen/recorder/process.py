@@ -194,6 +194,7 @@ class Recorder:
     def _go_on(self, path: str, begun: Message | None) -> None:
         """Take the place of a recorder that has died, in the run that it had begun where there is one."""
         self._writer = self._open_store(path)
+        self._writer.ahead()
         if begun is not None:
             self._begin(*begun)
         self._channel.send(("goes on",))

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from perfkit.errors import UsageError, WorkerLost
 from perfkit.loadgen.workers import framing
 from perfkit.loadgen.workers.protocol import Conversation, Event, Listen, ReadPrompts
-from perfkit.loadgen.workers.remote import PARTS, Call, gather
+from perfkit.loadgen.workers.remote import PARTS, Call, Link, gather, take_over
 from perfkit.loadgen.workers.work import Work
 from perfkit.runfile.remote import RemoteStoreServer
 from perfkit.secrets import Secret, environment
@@ -47,6 +47,9 @@ class DaskHosts:
 
     def __init__(self, cluster: Any) -> None:
         self._close_client: Callable[[], None] = lambda: None
+        self._stop_listening: Callable[[], None] = lambda: None
+        self._rows: dict[int, threading.Thread] = {}
+        self._folder = "."
         client = self._connected(cluster) if isinstance(cluster, str) else cluster
         try:
             if client.asynchronous:
@@ -58,6 +61,7 @@ class DaskHosts:
                 raise UsageError("the Dask cluster has no worker; start some and wait: client.wait_for_workers(2)")
             self._start_shares(client)
         except BaseException:
+            self._stop_listening()
             self._close_client()
             raise
 
@@ -67,13 +71,11 @@ class DaskHosts:
     def start(self, index: int, work: Work, listen: Listen, prompts: ReadPrompts | None) -> Conversation:
         """Hand a share its work."""
         links = self._links[index]
-        rows = threading.Thread(
-            target=links["rows"].serve, args=(RemoteStoreServer(work.folder),), name="perfkit-rows", daemon=True
-        )
-        rows.start()
+        self._folder = work.folder
+        self._serve_rows(links["rows"])
 
         def wait_for_exit() -> str:
-            rows.join()
+            self._rows[index].join()
             return f"the connection to {self.name(index)} ended"
 
         def told(event: Event) -> None:
@@ -84,12 +86,25 @@ class DaskHosts:
         orders, events = (links[part].stream for part in PARTS[:2])
         return Conversation(orders, events, work, told, prompts, wait_for_exit)
 
+    def _serve_rows(self, link: Link) -> None:
+        """Write what a share's recorder has to store, once all is written that one before it had."""
+        before = self._rows.get(link.index)
+
+        def serve() -> None:
+            if before is not None:
+                before.join()
+            link.serve(RemoteStoreServer(self._folder))
+
+        self._rows[link.index] = threading.Thread(target=serve, name="perfkit-rows", daemon=True)
+        self._rows[link.index].start()
+
     def name(self, index: int) -> str:
         """Return what a share is called where it is missing."""
         return f"worker {index + 1} of {len(self)}, beside {self._addresses[index]},"
 
     def close(self) -> None:
         """Hang up, which ends a share that was never given work, and have Dask forget the tasks."""
+        self._stop_listening()
         for parts in self._links:
             for link in parts.values():
                 link.close()
@@ -116,23 +131,30 @@ class DaskHosts:
         own = _own_address(get_address_host(scheduler))
         keys = [Secret(token_hex()) for _ in self._addresses]
         host, listener = _listener(own, backlog=len(PARTS) * len(keys))
-        with listener:
-            call = Call(host, listener.getsockname()[1], 0, Secret(""), {} if secure else None)
-            self._tasks = [
-                client.submit(
-                    hold,
-                    replace(call, index=index, key=key),
-                    key=f"perfkit-share-{index}-{token_hex(4)}",
-                    workers=[address],
-                    allow_other_workers=False,
-                    pure=False,
-                )
-                for index, (key, address) in enumerate(zip(keys, self._addresses, strict=True))
-            ]
-            until = monotonic() + STARTS_WITHIN
-            self._links = gather(
-                listener, keys, context, lambda called: self._look(called, until, f"{host}:{call.port}")
+
+        def stop_listening() -> None:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)  # whoever waits for the next connection hears of it
+            listener.close()
+
+        self._stop_listening = stop_listening
+        call = Call(host, listener.getsockname()[1], 0, Secret(""), {} if secure else None)
+        self._tasks = [
+            client.submit(
+                hold,
+                replace(call, index=index, key=key),
+                key=f"perfkit-share-{index}-{token_hex(4)}",
+                workers=[address],
+                allow_other_workers=False,
+                pure=False,
             )
+            for index, (key, address) in enumerate(zip(keys, self._addresses, strict=True))
+        ]
+        until = monotonic() + STARTS_WITHIN
+        self._links = gather(listener, keys, context, lambda called: self._look(called, until, f"{host}:{call.port}"))
+        threading.Thread(
+            target=take_over, args=(listener, keys, context, self._serve_rows), name="perfkit-listener", daemon=True
+        ).start()
 
     def _look(self, called: frozenset[int], until: float, where: str) -> None:
         """Raise what keeps a share from calling, once that is known."""

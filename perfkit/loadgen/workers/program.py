@@ -90,6 +90,8 @@ class WorkerContext:
         Ends when what started it is gone, where that is not the driver.
     links : tuple of Link
         The recorder's alone.
+    call : Call, optional
+        How the driver is reached, where it is not on this machine.
     """
 
     orders: BinaryIO
@@ -98,6 +100,7 @@ class WorkerContext:
     ends: tuple[int, ...]
     starter: BinaryIO | None = None
     links: tuple[Link, ...] = ()
+    call: Call | None = None
 
 
 def main() -> None:
@@ -143,7 +146,7 @@ def _called(call: Call, starter: BinaryIO) -> WorkerContext:
     links = dial(call)
     orders, events, rows = (links[part] for part in PARTS)
     ends = (orders.end.fileno(), events.end.fileno(), starter.fileno())
-    return WorkerContext(orders.stream, events.stream, partial(RemoteStore, rows.ask), ends, starter, (rows,))
+    return WorkerContext(orders.stream, events.stream, partial(RemoteStore, rows.ask), ends, starter, (rows,), call)
 
 
 def _work(data: bytes, around: WorkerContext, setting: dict[str, Any]) -> None:
@@ -179,7 +182,7 @@ def _work(data: bytes, around: WorkerContext, setting: dict[str, Any]) -> None:
         forked=True,
         close=around.ends,
         open_store=partial(around.open_store, texts=work.arguments.texts),
-        again=None if around.links else partial(another, setting, data, patience),
+        again=partial(another, setting, data, patience, around.call),
     )
     for link in around.links:
         os.close(link.end.detach())

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,13 +19,15 @@ from perfkit.loadgen.recorder.channel import RecorderEnd
 from perfkit.loadgen.recorder.process import Recorder
 from perfkit.loadgen.serialization import unpacked
 from perfkit.loadgen.workers.points import Started, api_of, be_recorder, start_another
+from perfkit.loadgen.workers.remote import Call, dial
 from perfkit.loadgen.workers.work import Work
+from perfkit.runfile.remote import RemoteStore
 from perfkit.runfile.writer import Writer
 
 PROGRAM = (sys.executable, "-P", "-m", "perfkit.loadgen.workers.recorder_program")
 
 
-def another(setting: Mapping[str, Any], work: bytes, patience: Patience) -> Started:
+def another(setting: Mapping[str, Any], work: bytes, patience: Patience, call: Call | None = None) -> Started:
     """Start one.
 
     Parameters
@@ -36,9 +38,11 @@ def another(setting: Mapping[str, Any], work: bytes, patience: Patience) -> Star
         Its work, packed.
     patience : Patience
         The worker's.
+    call : Call, optional
+        Where it reaches the driver, which has the run file then.
     """
     files = [patience.file] if patience.file >= 0 else []
-    return start_another(PROGRAM, files, dict(setting), work, patience.file)
+    return start_another(PROGRAM, files, dict(setting), work, patience.file, call)
 
 
 def main() -> None:
@@ -47,7 +51,7 @@ def main() -> None:
     channel = RecorderEnd(socket.socket(fileno=os.dup(0)))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a plugin may read it
     try:
-        setting, data, file = channel.receive(None) or ({}, b"", -1)
+        setting, data, file, call = channel.receive(None) or ({}, b"", -1, None)
     except EOFError:
         return
     sys.path[:] = [*dict.fromkeys([*sys.path, *setting["path"]])]
@@ -55,7 +59,10 @@ def main() -> None:
     work: Work = unpacked(data)
     PluginWatch.patience = Patience(work.arguments.read_timeout, file)
     api = api_of(work)
-    be_recorder(Recorder(channel, api, work.pumped, partial(Writer, texts=work.arguments.texts)))
+    store: Callable[..., Writer | RemoteStore] = Writer
+    if call is not None:
+        store = partial(RemoteStore, dial(call, ("rows",))["rows"].ask)
+    be_recorder(Recorder(channel, api, work.pumped, partial(store, texts=work.arguments.texts)))
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ class Link:
             far.close()
 
 
-def dial(call: Call) -> dict[str, Link]:
+def dial(call: Call, parts: Sequence[str] = PARTS) -> dict[str, Link]:
     """Connect to the driver, from a share; return the connections by their part."""
     context = None
     if call.security is not None:
@@ -97,7 +97,7 @@ def dial(call: Call) -> dict[str, Link]:
         named = {"tls_ca_file": "ca_file", "tls_ciphers": "ciphers", "tls_worker_cert": "cert", "tls_worker_key": "key"}
         fields = {name: call.security[key] for name, key in named.items()}
         context = Security(**fields).get_connection_args("worker")["ssl_context"]
-    return {part: _dialled(call, part, context) for part in PARTS}
+    return {part: _dialled(call, part, context) for part in parts}
 
 
 def _dialled(call: Call, part: str, context: ssl.SSLContext | None) -> Link:
@@ -158,6 +158,23 @@ def gather(
                 link.close()
         raise
     return links
+
+
+def take_over(
+    listener: socket.socket, keys: Sequence[Secret], context: ssl.SSLContext | None, serve: Callable[[Link], None]
+) -> None:
+    """Take up connections for rows until the listener is closed: of recorders in the place of those that died."""
+    listener.settimeout(None)
+    while True:
+        try:
+            end, _ = listener.accept()
+        except OSError:
+            return
+        link = answer(end, keys, context)
+        if link is not None and link.part == "rows" and link.version == VERSION:
+            serve(link)
+        elif link is not None:
+            link.close()
 
 
 def _require_same(link: Link) -> None:

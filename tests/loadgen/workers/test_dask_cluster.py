@@ -169,6 +169,30 @@ def test_a_share_that_is_killed_outright_keeps_what_it_had_stored(cluster: Clust
     assert run["succeeded"] == sum(row["n"] for row in stored(path, _COUNTS)) >= 20
 
 
+@pytest.mark.parametrize("texts", [True, False])
+def test_a_share_whose_recorder_is_killed_goes_on_with_another_one(
+    cluster: Cluster, tmp_path: Path, texts: bool
+) -> None:
+    path, log = tmp_path / "r.db", tmp_path / "log.csv"
+    with simulate(ttft=0.02, itl=0.005, log=str(log)) as slow:
+        job = start(slow.url, **SLOW, number=600, texts=texts, db=str(path), workers=cluster.client)
+        until(lambda: job.progress.done >= 20)
+        for worker in cluster.workers.values():
+            for share in children(worker.pid):
+                for recorder in children(share):
+                    os.kill(recorder, signal.SIGKILL)
+        job.wait(300)
+    rows = stored(
+        path, "SELECT seq, server_request_id AS id FROM result UNION ALL SELECT -1, server_request_id FROM preflight"
+    )
+    assert sorted(row["seq"] for row in rows) == list(range(-1, 600))
+    answered = [each.req for each in read_requests(log) if each.outcome == "ok" and each.events]
+    assert sorted(int(row["id"].rpartition("-")[2]) for row in rows) == sorted(answered)
+    (run,) = stored(path, "SELECT status, succeeded, remarks FROM run")
+    assert (run["status"], run["succeeded"]) == ("finished", 600)
+    assert "was started again once" in run["remarks"]
+
+
 def test_stopping_reaches_every_share(cluster: Cluster, tmp_path: Path) -> None:
     path = tmp_path / "r.db"
     with simulate(ttft=0.02, itl=0.005) as slow:
@@ -245,7 +269,8 @@ def test_the_driver_s_port_and_host_can_be_chosen(
     with dask.config.set({"perfkit.driver": f"{host}:{port}"}):
         for _ in range(2):  # what the first run has left of its connections is in nobody's way
             job = start(server.url, number=5, db=str(tmp_path / "r.db"), workers=cluster.client)
-            called = [each for each in psutil.Process().net_connections() if each.laddr and each.laddr.port == port]
+            ends = [each for each in psutil.Process().net_connections() if each.laddr and each.laddr.port == port]
+            called = [each for each in ends if each.status == psutil.CONN_ESTABLISHED]
             job.wait(60)
             assert len(called) == 6  # orders, events and rows of two shares
     assert len(rows_of(tmp_path / "r.db", "seq")) == 10
