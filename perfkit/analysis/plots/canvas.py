@@ -6,7 +6,7 @@ Nothing here uses pyplot, whose current figure belongs to one thread: widget cal
 import io
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,6 +17,7 @@ import matplotlib as mpl
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.transforms import Bbox
 
 from perfkit.analysis.plots import unshown
 from perfkit.errors import UsageError
@@ -170,6 +171,19 @@ def styled(chosen: Style) -> Iterator[None]:
 class ChartFigure(Figure):
     """A figure that holds one chart. A notebook shows it as it shows the chart."""
 
+    _places: Sequence[tuple[Axes, Bbox]] = ()
+
+    def keep_places(self) -> None:
+        """Remember where the axes are before they are laid out."""
+        self._places = [(ax, ax.get_position(original=True).frozen()) for ax in self.axes]
+
+    def restore_places(self) -> None:
+        """Put the axes where they were: each layout begins at the last one's end, and would end elsewhere."""
+        for ax, place in self._places:
+            if ax.get_in_layout():  # else somebody has placed it
+                ax.set_position(place)
+                ax.set_in_layout(True)
+
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
@@ -235,6 +249,7 @@ def canvas(ax: Axes | None) -> Iterator[Axes]:
         fresh.style = style
         figure.add_subplot(fresh)
         yield fresh
+        figure.keep_places()
     unshown.show_at_end(fresh)
 
 
@@ -259,10 +274,12 @@ def render(ax: Axes, format: str, **options: Any) -> bytes:
     """
     unshown.forget(ax)
     style = ax.style if isinstance(ax, ChartAxes) else current()
-    buffer = io.BytesIO()
+    figure, buffer = figure_of(ax), io.BytesIO()
+    if isinstance(figure, ChartFigure):
+        figure.restore_places()
     with drawing(style), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        figure_of(ax).savefig(buffer, format=format, metadata=_UNDATED.get(format), **options)
+        figure.savefig(buffer, format=format, metadata=_UNDATED.get(format), **options)
     _say_missing_letters([str(warning.message) for warning in caught])
     return buffer.getvalue()
 
