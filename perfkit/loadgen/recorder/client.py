@@ -126,11 +126,11 @@ class RecorderClient:
         self._successor, self._pumped = successor, pumped
         self._starting: asyncio.Task[None] | None = None
         self._number = 0
-        """Of the recorder."""
+        """Of the recorder, in this run."""
         self._deaths = 0
         """Recorders in a row that died without getting on."""
-        self._owed = self._wanted = False
-        """This recorder has yet to store an answer, and to make a request, or it has not got on."""
+        self._starts_up = self._owed = self._wanted = False
+        """What this recorder has yet to do, or it has not got on: to go on, to store an answer, to make a request."""
         self._run: tuple[Any, ...] | None = None
         """What the run under way began with."""
         self._said: deque[Message] = deque()
@@ -271,7 +271,7 @@ class RecorderClient:
         self._run = (arguments, run_id, clock_offset, share, more)
         self._said.clear()
         self._followed.clear()
-        self._taken, self._counted, self._mark, self.restarts = 0, None, None, 0
+        self._taken, self._counted, self._mark, self.restarts, self._number = 0, None, None, 0, 0
         if scrub is not None and self.path is not None:
             self._journal = Journal(self.path, run_id, share.index, clock_offset, scrub)
         self._send("begin", *self._run)
@@ -421,7 +421,7 @@ class RecorderClient:
 
     async def _restart(self, successor: Successor) -> None:
         """Start another recorder, and tell it where to go on."""
-        self._deaths = self._deaths + 1 if self._owed or self._wanted else 1
+        self._deaths = self._deaths + 1 if self._starts_up or self._owed or self._wanted else 1
         how = await successor.ended()
         if self._deaths >= DEATHS:
             self._give_up(
@@ -435,8 +435,10 @@ class RecorderClient:
             self._give_up(f"{GONE} ({how}), and no other can be started: {error}; what had come is kept")
             return
         self._number += 1
+        self._starts_up = True
         self.connect(channel)
         if self._opened is None:
+            self._gone = False
             self._ask_again()
             return
         run = None
@@ -450,7 +452,7 @@ class RecorderClient:
 
     def _on_goes_on(self) -> None:
         """Tell a recorder that has taken the place of another one what that had not stored."""
-        self._gone = False
+        self._gone = self._starts_up = False
         for message in self._said:
             self._say(message)
         self._ask_again()
@@ -474,7 +476,6 @@ class RecorderClient:
         )
 
     def _ask_again(self) -> None:
-        self._gone = False
         for _, message in self._answers:
             self._send(*message)
 

@@ -1,6 +1,7 @@
 """What the loop knows of its recorder, and what it tells it when."""
 
 import asyncio
+from collections.abc import Callable
 from time import perf_counter
 
 import pytest
@@ -61,17 +62,86 @@ class Heard:
     """The recorder's end of a channel, and what has come there."""
 
     def __init__(self, client: RecorderClient) -> None:
-        ours, theirs = pair()
-        self._end, self.words, self.tickets = RecorderEnd(theirs), list[str](), list[int]()
-        client.connect(LoopEnd(asyncio.get_running_loop(), ours, client.on_message, client.on_end))
+        ours, self._theirs = pair()
+        self._end, self.words, self.tickets = RecorderEnd(self._theirs), list[str](), list[int]()
+        self.messages: list[tuple[object, ...]] = []
+        self.channel = LoopEnd(asyncio.get_running_loop(), ours, client.on_message, client.on_end)
+        client.connect(self.channel)
+
+    def hang_up(self) -> None:
+        """Die."""
+        self._theirs.close()
 
     def listen(self) -> int:
         """Take what has come; return the number of answers so far."""
         while (message := self._end.receive(0)) is not None:
             self.words.append(message[0])
+            self.messages.append(message)
             if message[0] == "done":
                 self.tickets.append(message[1])
         return len(self.tickets)
+
+
+class Successors:
+    """Starts recorders that say nothing by themselves."""
+
+    def __init__(self) -> None:
+        self.client = RecorderClient(successor=self)
+        self.heard = [Heard(self.client)]
+
+    async def ended(self) -> str:
+        return "SIGKILL"
+
+    async def start(self) -> LoopEnd:
+        self.heard.append(Heard(self.client))
+        return self.heard[-1].channel
+
+
+def replaced(successors: Successors) -> None:
+    """Have the recorder die."""
+    successors.heard[-1].hang_up()
+
+
+async def turned(holds: Callable[[], object]) -> None:
+    """Let the loop turn until something holds."""
+    while not holds():
+        await asyncio.sleep(0)
+
+
+def test_a_recorder_that_never_gets_as_far_as_to_go_on_is_started_twice_again_and_no_more() -> None:
+    async def dying() -> tuple[int, str]:
+        successors = Successors()
+        client = successors.client
+        while client.failure is None:
+            count = len(successors.heard)
+            replaced(successors)
+            await turned(lambda count=count: client.failure or len(successors.heard) > count)
+        return len(successors.heard) - 1, str(client.failure)
+
+    starts, why = asyncio.run(dying())
+    assert starts == 2
+    assert "3 times in a row without getting on (SIGKILL)" in why
+
+
+def test_what_the_next_recorder_has_not_made_comes_with_its_request_until_the_next_run_begins() -> None:
+    async def two_runs() -> list[int]:
+        successors = Successors()
+        client = successors.client
+        opening = asyncio.ensure_future(client.open("run.db"))
+        await asyncio.sleep(0)
+        client.on_message(("opened",))
+        await opening
+        client.begin(Arguments(), "first", 0, WHOLE, {})
+        replaced(successors)
+        await turned(lambda: len(successors.heard) > 1)
+        client.on_message(("goes on",))
+        client.deliver(REQUEST._replace(more=True), "steady", 0, Exchange())
+        client.begin(Arguments(), "second", 0, WHOLE, {})
+        client.deliver(REQUEST._replace(more=True), "steady", 0, Exchange())
+        successors.heard[-1].listen()
+        return [len(message) for message in successors.heard[-1].messages if message[0] == "done"]
+
+    assert asyncio.run(two_runs()) == [6, 5]
 
 
 def delivering(count: int) -> tuple[RecorderClient, Heard]:
