@@ -141,7 +141,7 @@ def _server(_: str) -> Table:
 
 def _published(one: Published) -> str:
     label = f'{{{one.where[0]}="{one.where[1]}"}}' if one.where else ""
-    scale = {1.0: "", 0.01: " / 100", 2.0**20: " MiB"}[one.scale]
+    scale = {1.0: "", 0.01: " / 100", 0.001: " / 1000", 2.0**20: " MiB"}[one.scale]
     whole = " + ".join(f"`{name}`" for name in one.of)
     share = f" / ({whole})" if len(one.of) > 1 else f" / {whole}" if whole else ""
     return f"{one.server} `{one.name}{label}`{share}{scale}"

@@ -301,7 +301,7 @@ class Arguments:
     scrape: bool | str | Sequence[str] = option(
         False,
         "once a second, read what the server publishes about itself (Prometheus): at these URLs; without any, at "
-        "/metrics of the endpoint's address",
+        "/metrics of the endpoint's address; nvml: the GPUs of this machine",
         group="record",
         many=True,
     )

@@ -20,6 +20,9 @@ from perfkit.records import Replicas
 from perfkit.registry import APIS
 from perfkit.secrets import Secret, from_environment, resolve, seal, shown_url, template_keys
 
+NVML = "nvml"
+"""What ``scrape`` takes in place of a URL: the GPUs of this machine."""
+
 _TIMED = ("trace", "workload_trace")
 """Datasets whose requests have times of their own."""
 
@@ -50,7 +53,8 @@ def normalised(arguments: Any) -> dict[str, Any]:
     elif isinstance(now["url"], str) and not isinstance(now["url"], Replicas):
         changed |= {"url": _with_scheme(now["url"])}
     if isinstance(now["scrape"], (str, tuple, NoneType)):
-        changed["scrape"] = tuple(map(_with_scheme, as_tuple(now["scrape"]))) or False
+        pages = as_tuple(now["scrape"])
+        changed["scrape"] = tuple(each if each == NVML else _with_scheme(each) for each in pages) or False
     return changed
 
 
@@ -256,13 +260,20 @@ def _check_scrape(arguments: Any) -> None:
         "scrape reads pages in this process, which workers=0 would have measure: give workers=1 or more, got 0",
     )
     for url in [] if arguments.scrape is True else arguments.scrape:
+        if url == NVML:
+            _require(
+                find_spec("pynvml") is not None,
+                "scrape=nvml asks the GPUs of this machine and needs nvidia-ml-py: pip install 'perfkit[nvml]'",
+            )
+            continue
         parts = urlsplit(url)
         _require(
             parts.scheme in ("http", "https")
             and bool(parts.hostname)
             and not any(mark.isspace() or mark < " " for mark in url)
             and _has_port(parts),
-            f"scrape takes URLs such as http://host:9400/metrics, or none for the endpoint's own; "
+            f"scrape takes URLs such as http://host:9400/metrics, nvml for the GPUs of this machine, or none for the "
+            f"endpoint's own; "
             f"got {shown_url(url)!r}",
         )
 

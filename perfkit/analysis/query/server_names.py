@@ -3,7 +3,8 @@
 Facts only, from the servers' documentation and pages: vLLM (docs.vllm.ai, "Production Metrics", 0.5 to 0.32), SGLang
 (docs.sglang.io, "Production Metrics"), Text Generation Inference (huggingface.co, "Metrics"), llama.cpp (its server's
 README), TensorRT-LLM (its Triton backend's README; trtllm-serve), Triton (its metrics page), Dynamo (docs.nvidia.com,
-"Metrics"), LiteLLM (docs.litellm.ai, "Prometheus metrics"), DCGM exporter (its default counters).
+"Metrics"), LiteLLM (docs.litellm.ai, "Prometheus metrics"), DCGM exporter (its default counters), NVML (NVIDIA's
+"NVML API Reference Guide", device queries).
 """
 
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ _MIB = 2.0**20
 _VLLM, _SGLANG, _TGI, _LLAMA = "vLLM", "SGLang", "TGI", "llama.cpp"
 _TRITON, _TRTLLM = "TensorRT-LLM (Triton)", "TensorRT-LLM (trtllm-serve)"
 _DYNAMO, _LITELLM, _DCGM = "Dynamo", "LiteLLM", "DCGM exporter"
+_NVML = "NVML, this machine"
 _CACHED = "llamacpp:prompt_tokens_cached_total"
 _REQUESTS, _BLOCKS = "nv_trt_llm_request_metrics", "nv_trt_llm_kv_cache_block_metrics"
 
@@ -123,6 +125,7 @@ QUANTITIES = {
             Published(_DCGM, "DCGM_FI_DEV_POWER_USAGE"),
             Published(f"{_DCGM}, to 1", "dcgm_power_usage"),
             Published("Triton", "nv_gpu_power_usage"),
+            Published(_NVML, "nvmlDeviceGetPowerUsage", scale=0.001),
         ),
     ),
     "utilisation": Quantity(
@@ -133,6 +136,7 @@ QUANTITIES = {
             Published(_DCGM, "DCGM_FI_DEV_GPU_UTIL", scale=0.01),
             Published(f"{_DCGM}, to 1", "dcgm_gpu_utilization", scale=0.01),
             Published("Triton", "nv_gpu_utilization"),
+            Published(_NVML, "nvmlDeviceGetUtilizationRates_gpu", scale=0.01),
         ),
     ),
     "memory": Quantity(
@@ -143,6 +147,7 @@ QUANTITIES = {
             Published(_DCGM, "DCGM_FI_DEV_FB_USED", scale=_MIB),
             Published(f"{_DCGM}, to 1", "dcgm_fb_used", scale=_MIB),
             Published("Triton", "nv_gpu_memory_used_bytes"),
+            Published(_NVML, "nvmlDeviceGetMemoryInfo_used"),
         ),
     ),
 }

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import thread_time, time
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from perfkit.errors import PerfkitError
 from perfkit.options.arguments import Arguments
 from perfkit.options.certificates import run_context
+from perfkit.options.validation import NVML
 from perfkit.secrets import MASK, Scrubber, basic_credentials, is_secret_name, secrets_in, shown_url
 
 PATH = "/metrics"
@@ -163,20 +164,39 @@ class PublishedAt:
         return began, data.decode("utf-8", "replace")
 
 
-def pages_of(arguments: Arguments) -> list[PublishedAt]:
+class Readable(Protocol):
+    """What is looked at once a second."""
+
+    @property
+    def shown(self) -> str:
+        """What it is called in the run file."""
+
+    def read(self) -> Page:
+        """Look at it; raises ``NothingPublished`` where there is nothing."""
+
+
+def pages_of(arguments: Arguments) -> list[Readable]:
     """Return the pages that a run is to read; none where nobody asked for any.
 
     Examples
     --------
-    >>> [page.url for page in pages_of(Arguments(url="http://h:8000/v1/completions", scrape=True))]
+    >>> [page.shown for page in pages_of(Arguments(url="http://h:8000/v1/completions", scrape=True))]
     ['http://h:8000/metrics']
-    >>> [page.url for page in pages_of(Arguments(scrape="gpu:9400/metrics"))]
+    >>> [page.shown for page in pages_of(Arguments(scrape="gpu:9400/metrics"))]
     ['http://gpu:9400/metrics']
     """
     if arguments.scrape is False:
         return []
     urls = list(dict.fromkeys(map(beside, arguments.urls))) if arguments.scrape is True else arguments.scrape
-    return [PublishedAt.of(arguments, url) for url in urls]
+    return [_page(arguments, url) for url in urls]
+
+
+def _page(arguments: Arguments, url: str) -> Readable:
+    if url != NVML:
+        return PublishedAt.of(arguments, url)
+    from perfkit.loadgen.scraping.gpus import LocalGpus  # whose pages are made of this module's
+
+    return LocalGpus()
 
 
 def beside(url: str) -> str:

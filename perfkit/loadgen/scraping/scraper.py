@@ -14,7 +14,7 @@ from time import monotonic, time
 from typing import Any
 
 from perfkit.errors import PerfkitError, StorageError
-from perfkit.loadgen.scraping.page import MOST_SERIES, NothingPublished, Page, PublishedAt, Series
+from perfkit.loadgen.scraping.page import MOST_SERIES, NothingPublished, Page, Readable, Series
 from perfkit.runfile.published import TOOK, UP, ServerSample, add_samples, write_apart
 from perfkit.runfile.safe_file import is_logged, writing
 
@@ -38,12 +38,12 @@ class Scraper:
 
     Parameters
     ----------
-    pages : list of PublishedAt
+    pages : list of Readable
     tell : callable
         Takes a sentence that a person should read.
     """
 
-    def __init__(self, pages: list[PublishedAt], tell: Callable[[str], None]) -> None:
+    def __init__(self, pages: list[Readable], tell: Callable[[str], None]) -> None:
         self._tell = tell
         self._lock = threading.Lock()
         self._path: str | None = None
@@ -118,7 +118,7 @@ class PageReader(threading.Thread):
     """Reads one page, and makes rows of what has changed on it."""
 
     def __init__(
-        self, page: PublishedAt, take: Callable[["PageReader", Page | None], None], tell: Callable[[str], None]
+        self, page: Readable, take: Callable[["PageReader", Page | None], None], tell: Callable[[str], None]
     ) -> None:
         super().__init__(name="perfkit-scrape", daemon=True)
         self._page, self._take, self._tell = page, take, tell
