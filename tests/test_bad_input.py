@@ -140,7 +140,9 @@ def test_a_mistake_is_one_sentence_and_exit_status_two(
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("perfkit: ")]
     assert len(said) == 1
     assert told in said[0]
-    assert not Path("outputs").exists() or not list(Path("outputs").iterdir())
+    # Of a file whose second record is wrong a busy machine has sent the first, which is kept.
+    left = list(Path("outputs").iterdir()) if Path("outputs").exists() else []
+    assert not left or "backwards" in words
 
 
 @pytest.mark.parametrize(
