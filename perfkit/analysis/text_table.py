@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from shutil import get_terminal_size
 from textwrap import wrap
 from unicodedata import east_asian_width
 
@@ -118,9 +119,9 @@ def as_text(head: Sequence[str], rows: Sequence[Sequence[Cell]], mark: str = "*"
 def fitted(head: Sequence[str], rows: Sequence[Sequence[Cell]], columns: int, groups: int = 0) -> str:
     """Return a table for a terminal of some columns.
 
-    One that is wider has its heads on several lines; if that is not enough, its columns stand in several tables, words
-    before numbers, of which each repeats the first column. With ``groups``, so many first columns, of which ``ditto``
-    left one line a group, stand on a line of their own instead.
+    One that is wider has the text of its last column on several lines, or its heads; if that is not enough, its columns
+    stand in several tables, words before numbers, of which each repeats the first column. With ``groups``, so many
+    first columns stand on a line of their own instead, above the rows that have them in common.
 
     Examples
     --------
@@ -144,10 +145,12 @@ def fitted(head: Sequence[str], rows: Sequence[Sequence[Cell]], columns: int, gr
     run parallel=1
       ttft [ms]    7
     """
-    text = as_text(head, rows)
-    if _widest(text) <= columns:
-        return text
+    for laid_out in (rows, _with_remarks_below(head, rows, columns)):
+        text = as_text(head, laid_out)
+        if _widest(text) <= columns:
+            return text
     if groups:
+        rows = _with_remarks_below(head, ditto(rows, groups), columns - 2, groups)
         lines = as_text(head[groups:], [row[groups:] for row in rows]).splitlines()
         names = ["  ".join(cell.text for cell in row[:groups] if cell.text) for row in rows]
         below = [[name, f"  {line}"] if name else [f"  {line}"] for name, line in zip(names, lines[1:], strict=True)]
@@ -161,6 +164,46 @@ def fitted(head: Sequence[str], rows: Sequence[Sequence[Cell]], columns: int, gr
             chosen = [0, column]
         first = chosen
     return "\n\n".join(_laid_out(*_only(chosen, heads, rows)) for chosen in [*parts, first])
+
+
+def on_terminal(head: Sequence[str], rows: Sequence[Sequence[Cell]], groups: int = 0) -> str:
+    """Return a table that fits the terminal of this process, or 80 columns where there is none: see ``fitted``."""
+    return fitted(head, rows, get_terminal_size().columns, groups)
+
+
+_ROOM = 16
+"""Columns that a text needs to be told on several lines."""
+
+
+def _with_remarks_below(
+    head: Sequence[str], rows: Sequence[Sequence[Cell]], columns: int, groups: int = 0
+) -> Sequence[Sequence[Cell]]:
+    """Return rows with the text of the last column, if it is one, on as many lines as it needs beside the rest."""
+    if not rows or rows[0][-1].number:
+        return rows
+    rest = _widest(as_text(head[groups:-1], [row[groups:-1] for row in rows]))
+    room = columns - 2 - rest
+    if room < _ROOM and groups and rest <= columns:
+        return _with_remarks_between(rows, groups)
+    if room < _ROOM:
+        return rows
+    broken = []
+    for row in rows:
+        first, *others = wrap(row[-1].text, room, break_long_words=False) or [""]
+        broken.append([*row[:-1], label(first)])
+        broken += [[*(Cell("", number=cell.number) for cell in row[:-1]), label(other)] for other in others]
+    return broken
+
+
+def _with_remarks_between(rows: Sequence[Sequence[Cell]], groups: int) -> Sequence[Sequence[Cell]]:
+    """Return rows with the text of the last column on a line below each, in the first column after the groups."""
+    broken = []
+    for row in rows:
+        rest = [Cell("", number=cell.number) for cell in row[groups + 1 :]]
+        broken.append([*row[:-1], label("")])
+        if row[-1].text:
+            broken.append([*([label("")] * groups), label(f"  {row[-1].text}"), *rest])
+    return broken
 
 
 def _stacked(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[list[str]]:

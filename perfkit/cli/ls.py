@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import perfkit as pk
-from perfkit.analysis.text_table import Cell, as_text, label, number, plain
+from perfkit.analysis.text_table import Cell, label, number, on_terminal, plain
 from perfkit.cli.json_output import add_json, to_json
 from perfkit.records import Json
 from perfkit.runfile.safe_pickle import Refused, read_cell
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
             [*_line(record, record["run"] in runs.summarized), *(label(texts[at]) for texts in written.values())]
             for at, record in enumerate(records)
         ]
-        print(as_text([*head, *written], rows))
+        print(on_terminal([*head, *written], rows))
     for said in (*(f"not opened: {problem.reason}" for problem in runs.problems), *said_of_removed(runs.removed)):
         print(plain(said), file=sys.stderr)
     return 0

@@ -34,3 +34,32 @@ def test_cached_tokens_stand_in_the_summary_where_a_server_reports_them(tmp_path
         with simulate(ttft=0.001, itl=0.001, cached_tokens=cached) as server:
             out = perfkit("run", server.url, *words, "--db", f"{name}.db", folder=tmp_path, COLUMNS="300").stdout
         assert ("cached prompt tokens [share]" in out) == (cached is not None)
+
+
+# Tables of every command that prints one: sentences beside them are as long as they are.
+TABLES = {
+    "ls": ["ls", RUNS],
+    "compare": ["compare", RUNS, "--by", "gpu", "--baseline", "A100"],
+    "lens": ["lens", RUNS, "--metric", "itl"],
+    "plan": ["plan", RUNS, "--pick", "H100*", "--noise", "5%"],
+    "trend": ["trend", RUNS, "--over", "gpu", "--metric", "p95 ttft"],
+    "show by": ["show", RUNS, "--by", "gpu"],
+    "presets": ["presets", "agent"],
+}
+
+
+@pytest.mark.parametrize("words", TABLES.values(), ids=TABLES)
+def test_tables_of_every_command_fit_eighty_columns_and_lose_no_word(words, tmp_path):
+    narrow, wide = (perfkit(*words, folder=tmp_path, COLUMNS=columns).stdout for columns in ("80", "400"))
+    sentences = {line for line in wide.splitlines() if width(line) > 80 and line in narrow.splitlines()}
+    rows = [line for line in narrow.splitlines() if line not in sentences]
+    assert rows
+    assert max(map(width, rows)) <= 80
+    assert set(re.findall(r"[\w.,%]+", narrow)) >= {
+        word for line in wide.splitlines()[1:] for word in re.findall(r"[\w.,%]+", line)
+    } - {"against", "A100", "load", "run"}
+
+
+def test_a_group_is_named_once_above_its_rows(tmp_path):
+    lines = perfkit(*TABLES["compare"], folder=tmp_path, COLUMNS="80").stdout.splitlines()
+    assert [line for line in lines if line.startswith("H100  ")] == ["H100  1 user", "H100  8 users"]

@@ -12,7 +12,7 @@ from perfkit.analysis.capacity.objective import Objective
 from perfkit.analysis.capacity.posterior import Evidence, find_crossing
 from perfkit.analysis.capacity.search import Belief, Bracket, Tried
 from perfkit.analysis.stats.estimates import Estimate
-from perfkit.analysis.text_table import Cell, as_html, as_text, label, number
+from perfkit.analysis.text_table import Cell, as_html, label, number, on_terminal
 from perfkit.records import Json
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class Capacity:
         return "undecided at every load measured; give more requests per point"
 
     def __str__(self) -> str:
-        return f"{as_text(*self._cells())}\n\n{self.sentence}"
+        return f"{on_terminal(*self._cells())}\n\n{self.sentence}"
 
     __repr__ = __str__
 

@@ -31,7 +31,7 @@ from perfkit.analysis.stats.distribution import holm
 from perfkit.analysis.stats.estimates import Estimate, log_ratio
 from perfkit.analysis.stats.marks import MARKS
 from perfkit.analysis.stats.power import runs_needed
-from perfkit.analysis.text_table import Cell, as_html, as_text, change, label, number, plain
+from perfkit.analysis.text_table import Cell, as_html, change, label, number, on_terminal, plain
 from perfkit.errors import UsageError, nearest
 from perfkit.records import NOT_FAILED, Json
 
@@ -199,7 +199,9 @@ class Comparison:
 
     def __str__(self) -> str:
         above = [*map(plain, self.conclusion.splitlines()), ""]
-        return "\n".join([*above, as_text(*self._shown()), "", *map(plain, self._footnotes("*", self.sentences))])
+        return "\n".join(
+            [*above, on_terminal(*self._shown(), groups=2), "", *map(plain, self._footnotes("*", self.sentences))]
+        )
 
     __repr__ = __str__
 

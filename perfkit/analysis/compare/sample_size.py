@@ -16,7 +16,7 @@ from perfkit.analysis.query import columns
 from perfkit.analysis.query.frame import Run
 from perfkit.analysis.stats.estimates import Estimate, error_of
 from perfkit.analysis.stats.power import MOST, runs_needed
-from perfkit.analysis.text_table import Cell, as_html, as_text, label, number, plain
+from perfkit.analysis.text_table import Cell, as_html, label, number, on_terminal, plain
 from perfkit.errors import UsageError
 from perfkit.options.units import share
 from perfkit.records import Json
@@ -178,7 +178,7 @@ class Plan:
         return found
 
     def __str__(self) -> str:
-        return f"{as_text(*self._cells())}\n\n{plain(self.sentence)}"
+        return f"{on_terminal(*self._cells())}\n\n{plain(self.sentence)}"
 
     __repr__ = __str__
 

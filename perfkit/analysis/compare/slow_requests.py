@@ -12,7 +12,7 @@ from perfkit.analysis.metrics import METRICS, metric_named
 from perfkit.analysis.query import columns
 from perfkit.analysis.query.frame import Run
 from perfkit.analysis.stats.distribution import holm, percentile
-from perfkit.analysis.text_table import Cell, as_html, as_text, label, number, plain
+from perfkit.analysis.text_table import Cell, as_html, label, number, on_terminal, plain
 from perfkit.errors import UsageError
 from perfkit.records import Json
 
@@ -67,7 +67,7 @@ class Cohorts:
         return said or ["nothing recorded distinguishes these requests from the others"]
 
     def __str__(self) -> str:
-        return "\n".join([plain(self._head()), as_text(*self._shown()), *map(plain, self.sentences)])
+        return "\n".join([plain(self._head()), on_terminal(*self._shown()), *map(plain, self.sentences)])
 
     __repr__ = __str__
 

@@ -13,7 +13,7 @@ from perfkit.analysis.importers.evalscope_cells import numbers
 from perfkit.analysis.metrics import metric_named
 from perfkit.analysis.query.frame import Run
 from perfkit.analysis.stats.marks import by_mark, marks
-from perfkit.analysis.text_table import Cell, as_html, as_text, ditto, label, number
+from perfkit.analysis.text_table import Cell, as_html, ditto, label, number, on_terminal
 from perfkit.errors import CorruptPickle, UsageError, nearest
 from perfkit.records import Json, Kind
 from perfkit.runfile.chunks import unpack
@@ -202,7 +202,7 @@ class Lens:
     table: pd.DataFrame
 
     def __str__(self) -> str:
-        return "\n".join([self._head(), as_text(*self._shown())])
+        return "\n".join([self._head(), on_terminal(*self._shown(), groups=1)])
 
     __repr__ = __str__
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from shutil import get_terminal_size
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,7 @@ from perfkit.analysis.results.notices import once
 from perfkit.analysis.results.warmup import settles
 from perfkit.analysis.stats.distribution import percentile
 from perfkit.analysis.stats.marks import MARKS, marks_of
-from perfkit.analysis.text_table import Cell, as_html, ditto, fitted, group_name, label, number, plain
+from perfkit.analysis.text_table import Cell, as_html, ditto, group_name, label, number, on_terminal, plain
 from perfkit.records import Json
 from perfkit.registry import Registry
 from perfkit.validity.verdict import Verdict
@@ -50,9 +49,9 @@ class Summary:
     """What each run was asked to do, and its tags: with it, ``to_dict`` says all that a summary needs to be opened."""
 
     def __str__(self) -> str:
-        columns, groups = get_terminal_size().columns, self.frame.index.nlevels - 1
+        groups = self.frame.index.nlevels - 1
         laid_out = ((self._rate_table(), 0), (self._latency_table(), groups))
-        tables = [fitted(*table, columns, labels) for table, labels in laid_out if table[1]]
+        tables = [on_terminal(*table, labels) for table, labels in laid_out if table[1]]
         return "\n".join(
             [plain(self.head), *(["", "\n\n".join(tables)] if tables else []), *map(plain, self._footnotes("*"))]
         )

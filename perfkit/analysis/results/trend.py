@@ -11,7 +11,7 @@ import pandas as pd
 from perfkit.analysis.metrics import Rate
 from perfkit.analysis.metrics.quantity import Quantity
 from perfkit.analysis.stats.changes import FEWEST
-from perfkit.analysis.text_table import Cell, as_html, as_text, change, ditto, label, number, plain
+from perfkit.analysis.text_table import Cell, as_html, change, ditto, label, number, on_terminal, plain
 from perfkit.records import Json
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Trend:
         return [plain(name) for name in head], ditto(rows, 1)
 
     def __str__(self) -> str:
-        return "\n".join([*map(plain, self.sentences), "", as_text(*self._shown())])
+        return "\n".join([*map(plain, self.sentences), "", on_terminal(*self._shown(), groups=1)])
 
     __repr__ = __str__
 
