@@ -58,7 +58,8 @@ def test_plan_takes_an_effect_in_per_cent(path, capsys):
     assert said[0] == said[1]
 
 
-def test_plan_of_one_run_asks_for_repeats_and_says_what_scatters_would_take(path, capsys):
+def test_plan_of_one_run_asks_for_repeats_and_says_what_scatters_would_take(path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     run("plan", path, "--pick", "a", "--quantity", "p50 ttft")
     said = capsys.readouterr().out
     assert "One run does not show how much runs of one server differ" in said

@@ -1,5 +1,7 @@
 import pytest
 
+import perfkit as pk
+from perfkit.analysis.plots.accessor import numbers
 from perfkit.errors import UsageError
 from tests.cli.commands import carried_out
 from tests.run_files import request, write_run
@@ -35,6 +37,39 @@ def test_plot_takes_runs_and_filters(perfkit, tmp_path):
     perfkit("plot", "runs.db", "--pick", "u8", "--where", "seq < 3", "--out", "a.csv")
     assert (tmp_path / "a.csv").read_text().count("u8") == 3
     assert "u1" not in (tmp_path / "a.csv").read_text()
+
+
+# Chart and its own options, as runs.plot and the command line spell them.
+OPTIONS = [
+    ("scatter", {"x": "completion_tokens"}),
+    ("pareto", {"x": "interactivity", "y": "request_throughput", "slo": ["p95 ttft < 10s"]}),
+    ("goodput", {"slo": ["ttft < 10s"]}),
+    ("trend", {"over": "name", "percentile": 50.0}),
+    ("tradeoff", {"rate": "request_throughput"}),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("chart", "options"), OPTIONS, ids=[chart for chart, _ in OPTIONS])
+def test_plot_gives_a_chart_its_own_options(perfkit, tmp_path, chart, options):
+    words = [
+        str(word)
+        for name, value in options.items()
+        for word in (f"--{name}", *([value] if not isinstance(value, list) else value))
+    ]
+    assert perfkit("plot", "runs.db", "--chart", chart, *words, "--out", "a.png") == 0
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert perfkit("plot", "runs.db", "--chart", chart, *words, "--out", "a.csv") == 0
+    expected = numbers(pk.open(tmp_path / "runs.db"), chart, **options)
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == len(expected) + 1
+
+
+@pytest.mark.slow
+def test_plot_refuses_an_option_that_the_chart_has_not(perfkit):
+    with pytest.raises(UsageError, match="the chart 'ecdf' has no --x; it has none of the kind"):
+        perfkit("plot", "runs.db", "--chart", "ecdf", "--x", "ttft")
+    with pytest.raises(UsageError, match="the chart 'scatter' has no --slo; it has --x"):
+        perfkit("plot", "runs.db", "--chart", "scatter", "--slo", "ttft < 1s")
 
 
 @pytest.mark.parametrize("command", ["plot", "export", "report"])

@@ -210,6 +210,8 @@ def test_an_interrupted_attach_says_that_the_job_goes_on(server, tmp_path):
     watching.send_signal(signal.SIGINT)
     _, err = watching.communicate(timeout=300)
     assert watching.returncode == 130
+    assert "done: " not in err
+    assert "cut off" not in err
     goes_on = "the job goes on; follow it again with: perfkit attach d.db, end it with: perfkit stop d.db"
     assert err.splitlines()[-1] == goes_on
     assert perfkit("stop", "d.db", folder=tmp_path).returncode == 0

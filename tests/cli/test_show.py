@@ -62,7 +62,8 @@ def test_a_warm_up_longer_than_the_run_is_a_mistake_of_the_options(path, capsys)
     assert "left out: 5 warm-up" in capsys.readouterr().out
 
 
-def test_ls_has_a_line_a_run(path, capsys):
+def test_ls_has_a_line_a_run(path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
     assert run("ls", path) == 0
     _, line = capsys.readouterr().out.splitlines()
     assert line.split()[:2] == ["a", "m"]

@@ -308,7 +308,8 @@ class Line:
             self._paint("", over=False)
             if self._closing.wait(EVERY):
                 break
-        self._paint("stopped: " if self._job.interrupted else "done: ", over=True)
+        over = self._job.done()  # one who leaves an attached job, which goes on, sees how far it is
+        self._paint("" if not over else "stopped: " if self._job.interrupted else "done: ", over=over)
 
     def _look(self) -> "Figures | None":
         """Read what is new in the file; None where there is none, or nothing else to be had just now."""

@@ -134,9 +134,9 @@ def _chart(
     return written
 
 
-def numbers_of(chart: Chart, rows: pd.DataFrame, metric: str | None, by: str | None) -> pd.DataFrame:
+def numbers_of(chart: Chart, rows: pd.DataFrame, metric: str | None, by: str | None, **options: Any) -> pd.DataFrame:
     """Return the numbers behind a chart; ``pooled`` names the loads that stand together in a group, where there are."""
-    table = rows if chart.table is None else chart.table(rows, metric, **chart.parted(by))
+    table = rows if chart.table is None else chart.table(rows, metric, **chart.parted(by), **options)
     pooled = rows["pooled"].dropna()
     return table.assign(pooled=pooled.iloc[0]) if len(pooled) else table.drop(columns="pooled", errors="ignore")
 

@@ -210,7 +210,8 @@ def test_a_filter_holds_under_the_lens_too(own):
     assert table.xs("vllm", level="definition")["mean"].tolist() == [0.7]
 
 
-def test_a_lens_shows_itself_in_milliseconds_and_whole(own):
+def test_a_lens_shows_itself_in_milliseconds_and_whole(own, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     # Of the two TTFT of 500 and 700 ms; pandas would have cut the last column, and said seconds.
     shown = own.lens("ttft")
     line = next(line for line in str(shown).splitlines() if "perfkit" in line)
