@@ -11,7 +11,7 @@ from pandas import DataFrame
 from perfkit.analysis.plots import notes
 from perfkit.analysis.plots.canvas import ChartAxes, drawing, figure_of, grow
 from perfkit.analysis.plots.groups import Group
-from perfkit.analysis.query.server import Levels
+from perfkit.analysis.query.server import STALE, Levels
 from perfkit.analysis.stats.distribution import Floats
 
 COLUMN = "published"
@@ -32,15 +32,16 @@ class Shown(NamedTuple):
 PANELS = (Shown("waiting", "waiting\n[requests]"), Shown("kv_cache_use", "KV cache\n[%]", is_share=True))
 
 
-def published(rows: DataFrame) -> Iterator[tuple[object, Levels]]:
-    """Yield what was published during each run of some requests, its times within those of its requests."""
+def published(rows: DataFrame) -> Iterator[tuple[object, Levels, float]]:
+    """Yield what was published during each run of some requests, within the times of its requests, and their end."""
     if COLUMN not in rows:
         return
     for run, own in rows.groupby("run", sort=False, observed=True):
         levels = own[COLUMN].iloc[0]
         if isinstance(levels, Levels):
             ends = own["t"] + (own["completed_time"] - own["start_time"])
-            yield run, levels.between(float(own["t"].min()), float(np.nanmax([ends.max(), own["t"].max()])))
+            end = float(np.nanmax([ends.max(), own["t"].max()]))
+            yield run, levels.between(float(own["t"].min()), end), end
 
 
 def draw(ax: Axes, groups: Sequence[Group]) -> None:
@@ -49,8 +50,8 @@ def draw(ax: Axes, groups: Sequence[Group]) -> None:
     The label of the time and what stands beneath the chart move beneath the last one. On axes of a caller's there is no
     room for any.
     """
-    lines = [(group, levels) for group in groups for _, levels in published(group.rows)]
-    shown = [each for each in PANELS if any(np.isfinite(levels.of(each.quantity)).any() for _, levels in lines)]
+    lines = [(group, levels, end) for group in groups for _, levels, end in published(group.rows)]
+    shown = [each for each in PANELS if any(np.isfinite(levels.of(each.quantity)).any() for _, levels, _ in lines)]
     if not shown or not isinstance(ax, ChartAxes):
         return
     with drawing(ax.style):
@@ -68,11 +69,19 @@ def draw(ax: Axes, groups: Sequence[Group]) -> None:
         notes.move(ax, panels[-1])
 
 
-def _fill(panel: Axes, shown: Shown, lines: Sequence[tuple[Group, Levels]]) -> None:
+def _fill(panel: Axes, shown: Shown, lines: Sequence[tuple[Group, Levels, float]]) -> None:
     scale = 100 if shown.is_share else 1
-    for group, levels in lines:
-        panel.step(levels.t, levels.of(shown.quantity) * scale, where="post", **group.line)
-    highest = max(np.nanmax(np.append(levels.of(shown.quantity) * scale, 0.0)) for _, levels in lines)
+    for group, levels, end in lines:
+        # The last look holds until the next one, which was after the run.
+        held = min(end, levels.t[-1] + STALE) if levels.t.size else end
+        values = levels.of(shown.quantity) * scale
+        panel.step(
+            np.append(levels.t, held),
+            np.append(values, values[-1] if values.size else np.nan),
+            where="post",
+            **group.line,
+        )
+    highest = max(np.nanmax(np.append(levels.of(shown.quantity) * scale, 0.0)) for _, levels, _ in lines)
     panel.set_ylim(0, 1.08 * (highest or 1))
     panel.yaxis.set_major_locator(MaxNLocator(3, integer=not shown.is_share))
     panel.set_ylabel(shown.label)
@@ -81,6 +90,6 @@ def _fill(panel: Axes, shown: Shown, lines: Sequence[tuple[Group, Levels]]) -> N
 
 def tables(group: Group) -> Iterator[DataFrame]:
     """Yield the numbers behind the panels: ``run``, time and the quantities of each run of a group."""
-    for run, levels in published(group.rows):
+    for run, levels, _ in published(group.rows):
         columns: dict[str, Floats] = {each.quantity: levels.of(each.quantity) for each in PANELS}
         yield DataFrame({"group": group.key, "run": run, "t": levels.t, **columns})

@@ -39,9 +39,9 @@ def test_queue_and_cache_stand_beneath_on_one_time_axis(tmp_path):
     ax = pk.open(run(tmp_path, *LOOKS)).plot.over_time("ttft")
     found = panels(ax)
     assert list(found) == ["waiting", "kv_cache_use"]
-    # What was known before the first request stands at its start; what came after the last answer is left out.
-    assert drawn(found["waiting"]) == [[(0.0, 1.0), (0.5, 3.0), (1.5, 5.0)]]
-    assert drawn(found["kv_cache_use"]) == [[(0.0, 25.0), (0.5, 50.0), (1.5, 75.0)]]
+    # What was known before the first request stands at its start; what was known last, to the end of the last answer.
+    assert drawn(found["waiting"]) == [[(0.0, 1.0), (0.5, 3.0), (1.5, 5.0), (4.0, 5.0)]]
+    assert drawn(found["kv_cache_use"]) == [[(0.0, 25.0), (0.5, 50.0), (1.5, 75.0), (4.0, 75.0)]]
     assert all(ax.get_shared_x_axes().joined(ax, panel) for panel in found.values())
     assert [panel.get_xlabel() for panel in (ax, *found.values())] == ["", "", "time since the run's start [s]"]
     ax.figure.draw_without_rendering()
@@ -59,7 +59,7 @@ def test_what_stands_beneath_a_chart_moves_beneath_the_panels(tmp_path):
 def test_a_server_that_tells_no_cache_has_one_panel_and_a_gap_where_it_did_not_answer(tmp_path):
     ax = pk.open(run(tmp_path, (0.0, told(1)), (1.0, None), (2.0, told(2)))).plot.over_time("output_throughput")
     (panel,) = panels(ax).values()
-    ((_, first), (_, gap), (_, last)) = drawn(panel)[0]
+    ((_, first), (_, gap), (_, last), _) = drawn(panel)[0]
     assert (first, np.isnan(gap), last) == (1.0, True, 2.0)
 
 
@@ -94,3 +94,10 @@ def test_an_export_has_them_in_picture_and_numbers(tmp_path):
     alone = pk.open(run(tmp_path, name="b")).export(tmp_path / "alone", charts=["over_time:ttft"], formats=["svg"])
     sizes = [next(path for path in some if path.suffix == ".svg").stat().st_size for some in (written, alone)]
     assert sizes[0] > sizes[1]
+
+
+def test_the_last_look_holds_no_longer_than_it_is_known(tmp_path):
+    ax = pk.open(run(tmp_path, (-0.5, told(1)), (0.5, told(3)))).plot.over_time("ttft")
+    (panel,) = panels(ax).values()
+    # Two and a half seconds after a look nothing is known, though the last answer ended at 4 s.
+    assert drawn(panel) == [[(0.0, 1.0), (0.5, 3.0), (3.0, 3.0)]]
