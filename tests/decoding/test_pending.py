@@ -54,6 +54,14 @@ def test_an_answer_becomes_the_row_that_its_stamps_say(tmp_path: Path) -> None:
     assert row["request"]["messages"] == [{"role": "user", "content": "hi"}]
 
 
+def test_an_answer_to_a_body_that_a_plugin_has_encoded_is_kept_without_it(tmp_path: Path) -> None:
+    made = record(1)
+    upload = made._replace(parts=[b"--part\r\nContent-Type: audio/wav\r\n\r\n\xff", *made.parts[1:]])
+    rows = pk.open(waiting(tmp_path, [upload])).decoded()
+    row = rows[rows["seq"] == 1].iloc[0]
+    assert (row["output_text"], row["request"]) == ("ab", None)
+
+
 def test_what_is_in_the_file_is_not_added_again(tmp_path: Path) -> None:
     path = waiting(tmp_path, [record(0), record(1), record(1)])
     assert sorted(pk.open(path).requests["seq"]) == [0, 1]

@@ -1,10 +1,12 @@
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from perfkit.loadgen.recorder.requests import Maker, Planned, conversations, plan
+from perfkit.loadgen.arrivals import WHOLE, Share
+from perfkit.loadgen.recorder.requests import Maker, Mark, Planned, conversations, plan
 from perfkit.options.arguments import Arguments
 from perfkit.plugins import ApiPluginBase, bind_api
 from perfkit.records import Prompt
@@ -78,6 +80,29 @@ def test_the_number_does_not_count_the_preflight_request() -> None:
 def test_traces_and_conversations_keep_their_order(more: dict[str, Any]) -> None:
     made = planned(letters("ac", **more), preflight=True)
     assert bodies(made)[:2] == ["a", "a"]
+
+
+@pytest.mark.parametrize("preflight", [False, True])
+@pytest.mark.parametrize("number", [None, 7])
+@pytest.mark.parametrize("share", [WHOLE, Share(1, 2)], ids=["one worker", "the second of two"])
+@pytest.mark.parametrize("sessions", ["----------", "sstttuu---", "--ss-ttt--"])
+def test_a_plan_that_another_recorder_had_begun_goes_on_where_that_was(
+    preflight: bool, number: int | None, share: Share, sessions: str
+) -> None:
+    prompts = [
+        replace(prompt, session_id=None if session == "-" else session)
+        for prompt, session in zip(letters("bacbxdaefg"), sessions, strict=True)
+    ]
+    given: dict[str, Any] = {"preflight": preflight, "number": number, "share": share}
+
+    def told(mark: Mark | None) -> list[Any]:
+        names = "seq", "position", "prompt", "body", "error", "phase", "turns", "mark"
+        made = planned(prompts, **given, mark=mark)
+        return [tuple(getattr(each, name) for name in names) for each in made if each is not None]
+
+    whole = told(None)
+    assert whole
+    assert [told(mark) for *_, mark in whole] == [whole[done + 1 :] for done in range(len(whole))]
 
 
 def test_prompts_are_taken_as_they_are_needed() -> None:
