@@ -245,6 +245,14 @@ SECTIONS = (
         "dataset.py",
     ),
     Section(
+        "translated",
+        "Command lines of other tools and what `perfkit translate` makes of them, each run against a server that logs "
+        "what it gets: path, fields of the body, headers, requests, most in flight, rate, lengths of prompts. Nothing "
+        "differs that the translation does not say. Beside the tool where PERFKIT_PEERS names it, else beside what was "
+        "recorded of it.",
+        "translated.py",
+    ),
+    Section(
         "fixtures",
         "Other tools' own summaries recomputed from their files.",
         "fixtures.py",

@@ -57,15 +57,15 @@ SENT = [
     (
         f"vllm bench serve --base-url URL --model m {RANDOM}",
         "/v1/completions",
-        {"model": "m", "max_tokens": 4, "stream": True, "ignore_eos": True},
+        {"model": "m", "max_tokens": 4, "stream": True, "ignore_eos": True, "repetition_penalty": 1},
         {"temperature"},
     ),
     (
         f"vllm bench serve --backend openai-chat --endpoint /v1/chat/completions --base-url URL --model m {RANDOM} "
         "--temperature 0 --top-k 5",
         "/v1/chat/completions",
-        {"model": "m", "max_tokens": 4, "stream": True, "ignore_eos": True, "temperature": 0, "top_k": 5},
-        set(),
+        {"model": "m", "max_completion_tokens": 4, "stream": True, "ignore_eos": True, "temperature": 0, "top_k": 5},
+        {"max_tokens"},
     ),
     (
         f"python -m sglang.bench_serving --backend sglang-oai --base-url URL --model m {RANDOM} --random-range-ratio 1",
@@ -91,8 +91,8 @@ SENT = [
         "guidellm benchmark --target URL --rate-type synchronous --max-requests 2 --model m "
         "--data prompt_tokens=8,output_tokens=4",
         "/v1/chat/completions",
-        {"model": "m", "max_tokens": 4, "stream": True, "ignore_eos": True},
-        {"temperature"},
+        {"model": "m", "max_completion_tokens": 4, "stream": True, "ignore_eos": True},
+        {"temperature", "max_tokens"},
     ),
 ]
 

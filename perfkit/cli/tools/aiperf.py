@@ -29,7 +29,6 @@ _REASONS = {
     "slice-duration": AFTERWARDS,
     "workers-max max-workers record-processors record-processor-service-count": "see --workers",
     "backend": "it names the server's kind, which perfkit need not know",
-    "use-legacy-max-tokens": "max_tokens is what --max-tokens sends",
     "num-prompts num-dataset-entries": "prompts are made one for each request",
     "no-gpu-telemetry no-server-metrics": "nothing is scraped unless --scrape asks for it",
     "gpu-telemetry server-metrics": "give those pages to --scrape",
@@ -45,6 +44,12 @@ _SHORT = {"m": "model", "u": "url", "H": "header", "b": "batch-size"}
 
 
 @tool("genai-perf", "genai-perf profile", flags=_FLAGS, short=_SHORT, reasons=_REASONS)
+def translate_older(given: Given, ours: Ours) -> None:
+    """Translate the options of genai-perf, which sends ``max_tokens``."""
+    given.options["use-legacy-max-tokens"] = []
+    translate(given, ours)
+
+
 @tool("aiperf", "aiperf profile", flags=_FLAGS, short=_SHORT, reasons=_REASONS)
 def translate(given: Given, ours: Ours) -> None:
     """Translate their options."""
@@ -67,6 +72,8 @@ def translate(given: Given, ours: Ours) -> None:
     if not given.has("streaming") and api not in ("embeddings", "rerank"):
         ours.flag("no-stream")
     _body(given, ours)
+    if not given.has("use-legacy-max-tokens"):
+        ours.limited_anew()
     ours.headers(given.every("header"), ":")
     ours.key(given.one("api-key"))
     ours.set("total-timeout", given.one("request-timeout-seconds"))

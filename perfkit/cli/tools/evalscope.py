@@ -71,6 +71,8 @@ def translate(given: Given, ours: Ours) -> None:
     ours.set("prompt-seed", seed)
     if given.has("no-test-connection"):
         ours.flag("no-preflight")
+    elif max(len(ours.options.get(name, ())) for name in ("parallel", "rate")) > 1:
+        ours.note("theirs tries the connection before each point of the sweep, with a request that it does not count")
     ours.headers(given.every("headers"), "=")
     ours.key(given.one("api-key"))
     ours.tokenizer(given.one("tokenizer-path"))
@@ -104,6 +106,8 @@ def _prompts(given: Given, ours: Ours) -> None:
     if name == "random":
         most = given.one("max-prompt-length", default="131072") or ""
         ours.lengths((float(least or 0), float(most)), None)
+        if "tokenizer-path" in given.options:
+            ours.note("lengths are those of the text: theirs are of drawn token ids, and count a chat template's, too")
     else:
         names = {"workload_trace": "trace", "share_gpt_en": "share_gpt", "share_gpt_zh": "share_gpt"}
         ours.set("dataset", names.get(name, name))

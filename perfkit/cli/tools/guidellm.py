@@ -3,7 +3,6 @@
 Facts: guidellm's ``docs/guides`` and README of 0.8.1, and the options of its releases before.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,22 +53,35 @@ def translate(given: Given, ours: Ours) -> None:
     ours.set("number", *given.many("max-requests"))
     ours.set("max-error-rate", given.one("max-error-rate"))
     _edges(given, ours, profile)
-    ours.tokenizer(given.one("processor", "tokenizer"))
+    ours.tokenizer(_fields(given.every("processor", "tokenizer"), first="model").get("model"))
     _data(_fields(given.every("data"), first="source"), ours)
-    if extra.get("verify") is False:
+    settings = {**backend, **extra}
+    if _is(settings.get("verify"), False) or ("verify" not in settings and ours.url.startswith("https://")):
         ours.flag("no-verify")
-    body = extra.get("extras", {}).get("body", {}) if isinstance(extra.get("extras"), Mapping) else {}
-    ours.set("extra-args", *(f"{name}={json.dumps(value)}" for name, value in body.items()))
+    if _is(settings.get("stream"), False):
+        ours.flag("no-stream")
+    elif api in ("openai", "completions"):
+        ours.note("usage is asked for once, at the end of a stream: theirs asks for it with every chunk")
+    extras = settings.get("extras")
+    body = extras.get("body", {}) if isinstance(extras, Mapping) else {}
+    for name, value in body.items():
+        ours.field(name, value)
+    if "max-tokens" not in ours.options:
+        ours.set("max-tokens", settings.get("max_tokens"))
+    ours.limited_anew()
+    ours.set("read-timeout", settings.get("timeout"))
+    ours.set("connect-timeout", settings.get("timeout_connect"))
     key = extra.get("api_key") or backend.get("api_key")
     ours.key(str(key) if key else None)
-    ours.set("prompt-seed", seed := given.one("random-seed"))
+    seed = given.one("random-seed") or _fields(given.every("seed"), first="value").get("value")
+    ours.set("prompt-seed", seed)
     ours.set("arrival-seed", seed)
     ours.set("tag", *given.every("label"))
 
 
 def _load(given: Given, ours: Ours, profile: Mapping[str, Any]) -> None:
     kind = str(profile.get("kind", "sweep"))
-    rates = given.many("rate") or [str(profile[name]) for name in ("rate", "streams") if name in profile]
+    rates = given.many("rate") or _levels(given.every("override")) or _listed(profile)
     if kind == "synchronous":
         ours.set("parallel", 1)
     elif kind == "concurrent":
@@ -89,6 +101,23 @@ def _load(given: Given, ours: Ours, profile: Mapping[str, Any]) -> None:
             "capacity find the largest that meets objectives"
         )
     ours.set("ramp", given.one("rampup", "rampup-duration") or profile.get("rampup_duration"))
+
+
+def _listed(profile: Mapping[str, Any]) -> list[str]:
+    """Return the loads of a profile: one, or a list."""
+    told: Any = next((profile[name] for name in ("rate", "streams") if name in profile), [])
+    return [str(each) for each in (told if isinstance(told, list) else [told])]
+
+
+def _levels(override: list[str]) -> list[str]:
+    """Return the loads of ``--override profile.streams 1,2,4``."""
+    if override[:1] not in (["profile.streams"], ["profile.rate"]):
+        return []
+    return [part.strip("[] ") for text in override[1:] for part in text.split(",")]
+
+
+def _is(value: object, wanted: bool) -> bool:
+    return value is wanted or str(value).lower() == str(wanted).lower()
 
 
 def _limits(constraints: list[dict[str, Any]], ours: Ours) -> None:

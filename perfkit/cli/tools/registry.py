@@ -127,6 +127,20 @@ class Ours:
         else:
             self.set("extra-args", json.dumps({**also, **as_mapping("the extra body", given)}))
 
+    def field(self, name: str, value: Json) -> None:
+        """Give a field of the body that has no option here, unless the body has it."""
+        given = self.options.get("extra-args", [])
+        if given and given[0].startswith("{"):
+            self.options["extra-args"] = [json.dumps({name: value, **json.loads(given[0])})]
+        elif not any(each.startswith(f"{name}=") for each in given):
+            self.set("extra-args", f"{name}={json.dumps(value)}")
+
+    def limited_anew(self) -> None:
+        """Send the longest answer as ``max_completion_tokens``, as newer clients do in chats."""
+        if self.options.get("api") == ["openai"] and "max-tokens" in self.options:
+            (longest,) = self.options.pop("max-tokens")
+            self.field("max_completion_tokens", int(longest))
+
     def drawn(self, mean: float, stdev: float) -> None:
         """Give random prompts whose length is normally distributed."""
         self.set("dataset", "random")

@@ -18,6 +18,7 @@ BACKENDS = {
     "lmdeploy": ("completions", "/v1/completions", 23333),
     "lmdeploy-chat": ("openai", "/v1/chat/completions", 23333),
 }
+DRAWN = "lengths are those of the text: theirs are of drawn token ids, whose text may be longer"
 
 
 @tool(
@@ -64,7 +65,12 @@ def translate(given: Given, ours: Ours) -> None:
     ours.set("temperature", given.one("temperature", default="0"))
     ours.set("top-p", given.one("top-p"))
     ignores = not given.has("disable-ignore-eos")
-    ours.body(given.one("extra-request-body"), {"ignore_eos": True} if ignores else {})
+    ours.body(given.one("extra-request-body"), {"ignore_eos": ignores})
+    ours.limited_anew()
+    if api == "completions":
+        ours.field("best_of", 1)
+    if api in ("completions", "openai") and "no-stream" not in ours.options:
+        ours.note("usage is asked for with each stream: theirs does not; --no-include-usage leaves that out")
     ours.headers(given.every("header"), "=")
     ours.set("prompt-seed", seed := given.one("seed"))
     ours.set("arrival-seed", seed)
@@ -80,10 +86,13 @@ def _dataset(given: Given, ours: Ours) -> None:
             longest = given.number(f"random-{side}-len", default=1024)
             lengths.append((float(max(int(longest * ratio), 1)), longest))
         ours.lengths(*lengths)
+        if name == "random-ids":
+            ours.note(DRAWN)
     elif name in ("generated-shared-prefix", "gsp"):
         question, output = given.number("gsp-question-len", default=128), given.number("gsp-output-len", default=256)
         ours.lengths((question, question), (output, output))
         ours.set("prefix-length", given.number("gsp-system-prompt-len", default=2048))
+        ours.note(DRAWN)
         groups, each = given.number("gsp-num-groups", default=64), given.number("gsp-prompts-per-group", default=16)
         ours.set("number", groups * each)
         ours.note(f"all prompts share one prefix: theirs are {groups:g} groups with a prefix each")

@@ -64,8 +64,12 @@ def translate(given: Given, ours: Ours) -> None:
     ours.tokenizer(given.one("tokenizer") or (model if is_random else None))
     for name in SAME:
         ours.set(name, given.one(name))
-    ignores = given.has("ignore-eos") or is_random
+    if ours.options["api"] == ["completions"] and "repetition-penalty" not in ours.options:
+        ours.set("repetition-penalty", 1)  # sent with each text completion
+    answers = ours.options["api"][0] not in ("embeddings", "rerank")
+    ignores = given.has("ignore-eos") or (is_random and answers)
     ours.body(given.one("extra-body"), {"ignore_eos": True} if ignores else {})
+    ours.limited_anew()
     ours.headers(given.every("header"), "=")
     ours.set("tag", *given.every("metadata"))
     ours.set("name", given.one("label"))
@@ -134,6 +138,8 @@ def dataset(given: Given, ours: Ours) -> None:
         ours.set("dataset-path", path)
     longest = given.one(f"{name}-output-len") or answer
     ours.set("max-tokens", longest or ("256" if name == "custom" else None))
+    if name in ("sharegpt", "custom") and not given.has("disable-shuffle"):
+        ours.flag("shuffle")
     if name == "sharegpt" and longest is None:
         ours.note("answers have the length that the model gives them: theirs have that of the answer in the file")
     if name not in ("sharegpt", "custom", "timed_trace"):
