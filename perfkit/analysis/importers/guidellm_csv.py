@@ -1,5 +1,8 @@
 """guidellm's ``benchmarks.csv``: three lines of headings (group, field, unit or statistic), then a line a benchmark.
 
+Releases 0.2 and 0.3 wrote one line of headings, ``Successful Time to first token ms median``: they are read as those of
+today, whose names stand in ``_OLDER``.
+
 TPOT is E2E over the tokens there, TTFT included; its inter-token latency, (E2E - TTFT) / (tokens - 1), is perfkit's.
 Rates are of the time that it measured, without warm-up and cool-down.
 """
@@ -19,6 +22,7 @@ from perfkit.errors import UnsafeFile
 from perfkit.records import Json
 
 _START: Final = b"Run Info,Run Info"
+_OLDER_START: Final = b"Type,Run Id,Id,Name,"
 _MOST_ROWS: Final = 10_000
 _PERCENTILES: Final = ("min", "p0.1", "p1", "p5", "p10", "p25", "p75", "p90", "p95", "p99", "max")
 _METRICS: Final = {
@@ -35,28 +39,72 @@ _RATES: Final = {
     ("Token Throughput", "Successful Output Tokens/Sec"): "output_throughput",
     ("Token Throughput", "Successful Total Tokens/Sec"): "total_throughput",
 }
+_OLDER: Final = {
+    "Successful Requests per second": ("Server Throughput", "Successful Requests/Sec"),
+    "Successful Request concurrency": ("Server Throughput", "Successful Concurrency"),
+    "Successful Request latency": ("Request Latency", "Successful Sec"),
+    "Successful Prompt token count": ("Token Metrics", "Successful Input Tokens"),
+    "Successful Output token count": ("Token Metrics", "Successful Output Tokens"),
+    "Successful Time to first token ms": ("Time to First Token", "Successful ms"),
+    "Successful Inter token latency ms": ("Inter Token Latency", "Successful ms"),
+    "Successful Output tokens per second": ("Token Throughput", "Successful Output Tokens/Sec"),
+    "Successful Tokens per second": ("Token Throughput", "Successful Total Tokens/Sec"),
+}
+_OLDER_STATISTICS: Final = {
+    "mean": "Mean",
+    "median": "Median",
+    "[min, 0.1, 1, 5, 10, 25, 75, 90, 95, 99, max]": "Percentiles",
+}
+_OLDER_CELLS: Final = {
+    "Successful Requests": ("Request Counts", "Successful", ""),
+    "Errored Requests": ("Request Counts", "Errored", ""),
+    "Duration": ("Timings", "Duration", "Sec"),
+}
 Cells = dict[tuple[str, str, str], str]
 
 
 @importer("guidellm-csv", tool="guidellm")
 class GuidellmCsv:
-    """Tables of guidellm from 0.4 on."""
+    """Tables of guidellm, those of 0.2 and 0.3, too."""
 
     def matches(self, path: Path, head: bytes) -> bool:
         """Tell by the headings; where the report is beside it, that is the result."""
         is_one = head.startswith(_START) and b"Request Counts" in head
-        return is_one and not path.with_suffix(".json").exists()
+        is_older = head.startswith(_OLDER_START) and b"Successful Request latency mean" in head
+        return (is_one or is_older) and not path.with_suffix(".json").exists()
 
     def read(self, path: Path) -> Iterator[ImportedRun]:
         """Yield a run a line."""
         try:
             with path.open(newline="", encoding="utf-8") as file:
                 lines = csv.reader(file)
-                headings = list(zip(*islice(lines, 3), strict=True))
+                first = next(lines, [])
+                if first[:1] == ["Type"]:
+                    for line in islice(lines, _MOST_ROWS):
+                        yield _benchmark(_as_today(dict(zip(first, line, strict=False))))
+                    return
+                headings = list(zip(first, *islice(lines, 2), strict=True))
                 for line in islice(lines, _MOST_ROWS):
                     yield _benchmark(dict(zip(headings, line, strict=False)))
         except (OSError, ValueError, csv.Error) as error:
             raise UnsafeFile(f"{path} is not a table of guidellm that can be read: {error}") from None
+
+
+def _as_today(row: dict[str, str]) -> Cells:
+    """Return a line of releases 0.2 and 0.3 under today's headings."""
+    cells = {cell: row.get(heading, "") for heading, cell in _OLDER_CELLS.items()}
+    for heading, group in _OLDER.items():
+        cells |= {(*group, today): row.get(f"{heading} {word}", "") for word, today in _OLDER_STATISTICS.items()}
+    strategy, _, level = row.get("Name", "").partition("@")
+    worker = _json(row.get("Worker", ""))
+    backend = {"model": worker.get("backend_model"), "target": worker.get("backend_target")}
+    # The settings' profile lists the loads of all benchmarks; this one's stands in its name.
+    profile = {"type_": strategy, "streams" if strategy == "concurrent" else "rate": number_of(level)}
+    told = {"Profile": profile, "Backend": backend, "Requests": _json(row.get("Request Loader", ""))}
+    return cells | {
+        ("Benchmark", "Strategy", ""): strategy,
+        **{("Run Info", name, ""): json.dumps(value) for name, value in told.items()},
+    }
 
 
 def _benchmark(cells: Cells) -> ImportedRun:
@@ -110,8 +158,12 @@ def number_of(text: str | None) -> float | None:
 
 
 def _object(cells: Cells, name: str) -> dict[str, Json]:
+    return _json(cells.get(("Run Info", name, ""), ""))
+
+
+def _json(text: str) -> dict[str, Json]:
     try:
-        return section(json.loads(cells.get(("Run Info", name, ""), "")))
+        return section(json.loads(text))
     except (ValueError, RecursionError):
         return {}
 

@@ -1,12 +1,14 @@
-"""guidellm's csv alone: three lines of headings and a line a benchmark, as release 0.5 writes them."""
+"""guidellm's csv alone: three lines of headings and a line a benchmark, as release 0.5 has it; or one, as 0.3 had."""
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
 import perfkit as pk
 
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 PERCENTILES = "[0.1, 0.11, 0.12, 0.13, 0.14, 0.15, 0.25, 0.3, 0.4, 0.5, 0.6]"
 
 
@@ -76,3 +78,33 @@ def test_beside_the_report_it_is_no_run_of_its_own(tmp_path):
     path.with_suffix(".json").write_text("{}")
     with pytest.raises(pk.PerfkitError):
         pk.open(path)
+
+
+def test_a_table_of_0_3_has_the_figures_that_its_console_showed():
+    """Beside the file guidellm 0.3.1 printed these, to as many digits, in seconds and milliseconds."""
+    runs = pk.open(FIXTURES / "summaries/guidellm_0.3/benchmarks.csv")
+    assert runs.table[["parallel", "model", "succeeded", "failed"]].to_numpy().tolist() == [
+        [1, "simulated", 8, 0],
+        [3, "simulated", 8, 0],
+    ]
+    printed = {
+        "request_throughput": (2, 9.29, 7.52),
+        "concurrency": (2, 0.86, 1.38),
+        "output_throughput": (1, 73.1, 59.2),
+        "total_throughput": (1, 193.8, 173.9),
+        "e2e_mean": (2, 0.09, 0.18),
+        "e2e_p50": (2, 0.06, 0.10),
+        "e2e_p99": (2, 0.26, 0.76),
+        "ttft_mean": (4, 0.0760, 0.1718),
+        "ttft_p50": (4, 0.0423, 0.0846),
+        "ttft_p99": (4, 0.2489, 0.7524),
+        "tpot_mean": (4, 0.0023, 0.0016),
+        "tpot_p50": (4, 0.0022, 0.0013),
+        "tpot_p99": (4, 0.0031, 0.0039),
+        "prompt_tokens_mean": (1, 13.0, 15.2),
+        "output_tokens_mean": (1, 8.0, 8.0),
+    }
+    for at, run in enumerate(runs):
+        found = run.figures.set_index("quantity")["value"]
+        rounded = {name: round(found[name], digits) for name, (digits, *_) in printed.items()}
+        assert rounded == pytest.approx({name: values[at] for name, (_, *values) in printed.items()})
