@@ -95,14 +95,14 @@ def _as_today(row: dict[str, str]) -> Cells:
     cells = {cell: row.get(heading, "") for heading, cell in _OLDER_CELLS.items()}
     for heading, group in _OLDER.items():
         cells |= {(*group, today): row.get(f"{heading} {word}", "") for word, today in _OLDER_STATISTICS.items()}
-    strategy, _, level = row.get("Name", "").partition("@")
-    worker = _json(row.get("Worker", ""))
-    backend = {"model": worker.get("backend_model"), "target": worker.get("backend_target")}
-    # The settings' profile lists the loads of all benchmarks; this one's stands in its name.
-    profile = {"type_": strategy, "streams" if strategy == "concurrent" else "rate": number_of(level)}
-    told = {"Profile": profile, "Backend": backend, "Requests": _json(row.get("Request Loader", ""))}
+    worker, settings = _json(row.get("Worker", "")), _json(row.get("Args", ""))
+    told = {
+        "Profile": settings.get("profile"),
+        "Backend": {"model": worker.get("backend_model"), "target": worker.get("backend_target")},
+        "Requests": _json(row.get("Request Loader", "")),
+    }
     return cells | {
-        ("Benchmark", "Strategy", ""): strategy,
+        ("Benchmark", "Strategy", ""): row.get("Name", ""),
         **{("Run Info", name, ""): json.dumps(value) for name, value in told.items()},
     }
 
@@ -169,14 +169,15 @@ def _json(text: str) -> dict[str, Json]:
 
 
 def _load(profile: dict[str, Json], strategy: str) -> tuple[int | None, float | None]:
-    """Return streams and rate of a benchmark, as far as one line of a profile of several tells."""
+    """Return streams and rate of a benchmark, whose profile may be of several: ``constant@2.5`` says which."""
+    strategy, _, name = strategy.partition("@")
     if strategy == "synchronous":
         return 1, None
     if strategy == "throughput":
         return None, -1.0
     told = profile.get("streams" if strategy == "concurrent" else "rate", profile.get("rate"))
     several = told if isinstance(told, list) else [told]
-    level = number(several[0]) if len(several) == 1 else None
+    level = number_of(name) if name else number(several[0]) if len(several) == 1 else None
     if strategy == "concurrent":
         return (None if level is None else round(level)), None
     return None, level

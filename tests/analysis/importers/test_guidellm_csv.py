@@ -108,3 +108,19 @@ def test_a_table_of_0_3_has_the_figures_that_its_console_showed():
         found = run.figures.set_index("quantity")["value"]
         rounded = {name: round(found[name], digits) for name, (digits, *_) in printed.items()}
         assert rounded == pytest.approx({name: values[at] for name, (_, *values) in printed.items()})
+
+
+@pytest.mark.parametrize(
+    ("strategy", "load"),
+    [
+        ("concurrent@16", [16, None]),
+        ("constant@2.5", [None, 2.5]),
+        ("throughput@64", [None, -1]),
+        ("synchronous", [1, None]),
+    ],
+)
+def test_the_load_stands_in_the_name_that_recent_releases_write(strategy, load, tmp_path):
+    path = written(tmp_path / "benchmarks.csv", [8, 16])
+    path.write_text(path.read_text().replace(",concurrent,", f",{strategy},"))
+    (run,) = pk.open(path)
+    assert [None if value != value else value for value in run.table[["parallel", "rate"]].iloc[0]] == load
