@@ -34,7 +34,7 @@ from virtual_time import simulate_arrivals
 
 import perfkit as pk
 from perfkit.analysis.capacity.objective import Objective
-from perfkit.analysis.capacity.search import Belief, Bracket, Tried, plan_next
+from perfkit.analysis.capacity.search import Belief, Bracket, TriedLoad, plan_next
 from perfkit.loadgen.arrivals import offsets
 from perfkit.simulator.model import Work
 
@@ -173,10 +173,10 @@ def search(kind: Kind, seed: int, true: float) -> tuple[Bracket, int]:
     """Search in virtual time; return the bracket and how many points it took."""
     low = max(1.0, true / float(np.exp(np.random.default_rng(seed).uniform(np.log(4), np.log(40)))))
     low = round(low) if kind.whole else low
-    tried: list[Tried] = []
+    tried: list[TriedLoad] = []
     while (load := plan_next(tried, 1 - CONFIDENCE, POINTS - len(tried), low, whole=kind.whole)) is not None:
         evidence = kind.objective.evidence(kind.run(load, 20_000_000 + 1_000 * seed + len(tried)))
-        tried.append(Tried(load, (evidence,) if evidence else ()))
+        tried.append(TriedLoad(load, (evidence,) if evidence else ()))
     belief = Belief.of(tried)
     return belief.bracket(1 - CONFIDENCE, whole=kind.whole) if belief else Bracket(None, None), len(tried)
 

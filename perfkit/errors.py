@@ -17,7 +17,7 @@ class PerfkitError(Exception):
         return plain_lines(super().__str__())
 
 
-class _Told(PerfkitError):
+class _PlainError(PerfkitError):
     """Its message is all there is to know."""
 
     def _render_traceback_(self) -> list[str]:
@@ -25,7 +25,7 @@ class _Told(PerfkitError):
         return [f"{type(self).__name__}: {self}"]
 
 
-class UsageError(_Told, ValueError):
+class UsageError(_PlainError, ValueError):
     """What was given cannot be used; the message says what is allowed and what to do next. Exit status 2."""
 
 
@@ -65,11 +65,11 @@ MISTAKES = (UsageError, PluginFailure)
 """What whoever started a run can put right: a run in which nothing was measured is not worth keeping then."""
 
 
-class NothingSucceeded(_Told):
+class NothingSucceeded(_PlainError):
     """No request of a run succeeded. Exit status 3."""
 
 
-class StorageError(_Told):
+class StorageError(_PlainError):
     """Results could not be stored; the message says where the unsaved rows are. Exit status 4."""
 
 
@@ -85,7 +85,7 @@ class Undecided(PerfkitError, AssertionError):
     """A gate that can neither pass nor fail, as too little was measured; says what would decide. Exit status 6."""
 
 
-class UnsafeFile(_Told):
+class UnsafeFile(_PlainError):
     """A file that perfkit refuses to open, because opening it could harm or because it is not a result file."""
 
 

@@ -1,5 +1,9 @@
-"""Foreign text as a terminal may show it: no control character of a model, a server or a file moves its cursor."""
+"""Foreign text as a terminal or a file name may show it: nothing in it moves a cursor or leads to another folder."""
 
+from unicodedata import category, normalize
+
+LONGEST_NAME = 200
+"""Bytes of a file name, whose ending and whose neighbours' endings come to it: file systems take 255."""
 _MARK = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -25,3 +29,16 @@ def plain_lines(text: object) -> str:
     """
     told = str(text)
     return told if told.isprintable() else "".join(each if each in "\n\t" else plain(each) for each in told)
+
+
+def slug(text: str) -> str:
+    """Return text as a file name: letters and digits of any script, dot, dash and underscore, at most 100 of them.
+
+    Examples
+    --------
+    >>> slug("../tp 2 (fp8)"), slug("测试一"), slug("..")
+    ('tp-2-fp8', '测试一', '')
+    """
+    kept = [each if each in "._-" or category(each)[0] in "LMN" else " " for each in normalize("NFC", text)]
+    whole = "-".join("".join(kept).split()).strip(".-_")[:100]
+    return whole.encode()[:LONGEST_NAME].decode("utf-8", "ignore").strip(".-_")

@@ -55,9 +55,9 @@ def unsent(param: Arguments, body: Mapping[str, Json]) -> list[str]:
     >>> unsent(Arguments(temperature=0.5, max_tokens=8), {"input": "hi", "config": {"maxOutputTokens": 8}})
     ['temperature']
     """
-    names, _ = _held(body)
+    names, _ = _names_and_leaves(body)
     put = {*param.extra_args, *param.parameters}
-    values = _held({name: value for name, value in body.items() if name not in put})[1]
+    values = _names_and_leaves({name: value for name, value in body.items() if name not in put})[1]
     given = {name: getattr(param, name) for name in WIRE if getattr(param, name) is not None}
     left = [
         name
@@ -65,7 +65,7 @@ def unsent(param: Arguments, body: Mapping[str, Json]) -> list[str]:
         if WIRE[name] not in names and not all(_leaf(each) in values for each in _each(value))
     ]
     template = read_template(param.query_template) if param.query_template else {}
-    held = [_held(value)[1] for name, value in template.items() if name not in names]
+    held = [_names_and_leaves(value)[1] for name, value in template.items() if name not in names]
     return left + ["query_template"] * any(_constants(leaves) - values for leaves in held)
 
 
@@ -74,7 +74,7 @@ def _constants(leaves: set[str]) -> set[str]:
     return {leaf for leaf in leaves if leaf != "None" and "%m" not in leaf and "%p" not in leaf}
 
 
-def _held(body: Json) -> tuple[set[str], set[str]]:
+def _names_and_leaves(body: Json) -> tuple[set[str], set[str]]:
     """Return the names of all fields of a body, and what its leaves are."""
     names: set[str] = set()
     values: set[str] = set()
@@ -195,7 +195,7 @@ def from_template(template: str | None, asked: Any, model: str | None) -> tuple[
         return {}, False
     body = read_template(template)
     placed = "%p" in json.dumps(body)
-    ApiPluginBase.replace_values(body, model or "", as_text(asked) if placed else "")
+    ApiPluginBase.replace_values(body, model or "", messages_text(asked) if placed else "")
     return body, placed
 
 
@@ -262,12 +262,12 @@ def as_messages(messages: Any) -> list[Message]:
     return [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
 
 
-def as_text(messages: Any) -> str:
+def messages_text(messages: Any) -> str:
     r"""Return the text of messages, a blank line between two; a str stays.
 
     Examples
     --------
-    >>> as_text([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}])
+    >>> messages_text([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}])
     'Be brief.\n\nhi'
     """
     if isinstance(messages, str):
@@ -288,8 +288,8 @@ def prompt_of(body: Mapping[str, Json]) -> str:
     """
     held = body.get("input", body)
     if not isinstance(held, dict):
-        return as_text(held)
-    return as_text(next((held[name] for name in _ASKING if held.get(name)), ""))
+        return messages_text(held)
+    return messages_text(next((held[name] for name in _ASKING if held.get(name)), ""))
 
 
 _ASKING = ("messages", "prompt", "input_text", "query", "inputs", "contents")
@@ -316,4 +316,4 @@ def prompt_columns(body: Mapping[str, Json]) -> dict[str, Json]:
     several = said if len(said) > 1 else ()  # of a single message the text is known
     users = [each for each in several if isinstance(each, dict) and each.get("role") == "user"]
     digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
-    return {"prompt_hash": digest, "prompt_text": ((as_text(users[-1:]) if users else "") or text)[:_SHOWN]}
+    return {"prompt_hash": digest, "prompt_text": ((messages_text(users[-1:]) if users else "") or text)[:_SHOWN]}

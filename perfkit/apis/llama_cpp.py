@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from perfkit.apis.bodies import BodyApi, as_text, sampling_fields, with_extras
+from perfkit.apis.bodies import BodyApi, messages_text, sampling_fields, with_extras
 from perfkit.apis.pieces import add_finish, add_text
 from perfkit.apis.usage import read_usage
 from perfkit.options.arguments import Arguments
@@ -29,7 +29,7 @@ class LlamaCpp(BodyApi):
     def asking(self, asked: Any, param: Arguments) -> dict[str, Json]:
         """Return the prompt: text, or token ids as they are."""
         chat = isinstance(asked, list) and all(isinstance(item, dict) for item in asked)
-        return {"prompt": as_text(asked) if chat else asked}
+        return {"prompt": messages_text(asked) if chat else asked}
 
     def finished(self, body: dict[str, Json], param: Arguments) -> dict[str, Json]:
         """Return the body with the run's fields under the names that this API uses."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from perfkit.apis.bodies import BODY_FIELDS, BodyApi, as_messages, as_text, merged, sampling_fields
+from perfkit.apis.bodies import BODY_FIELDS, BodyApi, as_messages, merged, messages_text, sampling_fields
 from perfkit.apis.pieces import add_finish, add_text, call_text, text_of
 from perfkit.apis.usage import read_usage
 from perfkit.options.arguments import Arguments
@@ -72,7 +72,7 @@ class OllamaGenerate(Ollama):
     def asking(self, asked: Any, param: Arguments) -> dict[str, Json]:
         """Return the prompt, and the images beside it."""
         images = [image for message in as_messages(asked) for image in _images(message.get("content"))]
-        return {"prompt": as_text(asked), **({"images": images} if images else {})}
+        return {"prompt": messages_text(asked), **({"images": images} if images else {})}
 
     @staticmethod
     def recognizes(message: Json) -> bool:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from perfkit.apis.answers import read_choices
 from perfkit.apis.base import DefaultApiPlugin
-from perfkit.apis.bodies import BodyApi, as_text, sampling_fields, with_extras, with_model
+from perfkit.apis.bodies import BodyApi, messages_text, sampling_fields, with_extras, with_model
 from perfkit.apis.dialects import read_list, read_response
 from perfkit.errors import UsageError
 from perfkit.options.arguments import Arguments
@@ -30,7 +30,7 @@ class Completions(BodyApi):
     def asking(self, asked: Any, param: Arguments) -> dict[str, Json]:
         """Return the prompt: text, or token ids as they are."""
         chat = isinstance(asked, list) and all(isinstance(item, dict) for item in asked)
-        return {"prompt": as_text(asked) if chat else asked}
+        return {"prompt": messages_text(asked) if chat else asked}
 
 
 @register_api(["openai", "openai_chat", "chat"])
@@ -139,7 +139,7 @@ class Embeddings(DefaultApiPlugin):
 
 def _texts(messages: Any) -> str | list[str]:
     many = isinstance(messages, list) and all(isinstance(item, str) for item in messages)
-    return messages if many else as_text(messages)
+    return messages if many else messages_text(messages)
 
 
 _SCORED = frozenset({"index", "relevance_score", "score"})

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from perfkit.apis.base import DefaultApiPlugin
-from perfkit.apis.bodies import as_text, with_extras
+from perfkit.apis.bodies import messages_text, with_extras
 from perfkit.apis.usage import read_usage
 from perfkit.options.arguments import Arguments
 from perfkit.records import Answer, Json, Kind
@@ -30,7 +30,7 @@ class TextEmbeddings(DefaultApiPlugin):
         if isinstance(messages, dict):
             return with_extras(messages, param or self.param)
         many = isinstance(messages, list) and all(isinstance(item, str) for item in messages)
-        return with_extras({"inputs": messages if many else as_text(messages)}, param or self.param)
+        return with_extras({"inputs": messages if many else messages_text(messages)}, param or self.param)
 
     def read_headers(self, headers: Mapping[str, str], answer: Answer) -> None:
         """Note how many tokens were embedded."""

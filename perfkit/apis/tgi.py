@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from perfkit.apis.bodies import BODY_FIELDS, BodyApi, as_text, merged, sampling_fields
+from perfkit.apis.bodies import BODY_FIELDS, BodyApi, merged, messages_text, sampling_fields
 from perfkit.apis.pieces import add_finish, add_text
 from perfkit.apis.usage import read_usage
 from perfkit.options.arguments import Arguments
@@ -35,7 +35,7 @@ class TextGeneration(BodyApi):
 
     def asking(self, asked: Any, param: Arguments) -> dict[str, Json]:
         """Return the prompt."""
-        return {"inputs": as_text(asked)}
+        return {"inputs": messages_text(asked)}
 
     def finished(self, body: dict[str, Json], param: Arguments) -> dict[str, Json]:
         """Return the body with the run's fields and ``parameters`` among its parameters."""

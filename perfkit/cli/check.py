@@ -91,7 +91,7 @@ def findings(runs: "Runs") -> dict[str, Json]:
 
 def published(arguments: Arguments) -> dict[str, Json]:
     """Look at the page that a server may publish beside an endpoint: what it tells, or why there is none."""
-    from perfkit.analysis.query.server import told_by
+    from perfkit.analysis.query.server import columns_told
     from perfkit.loadgen.scraping.page import NothingPublished, PublishedAt, beside
 
     page = PublishedAt.of(arguments, beside(arguments.address))
@@ -99,7 +99,7 @@ def published(arguments: Arguments) -> dict[str, Json]:
         series = page.read().values
     except NothingPublished as error:
         return {"url": page.shown, "series": 0, "told": [], "problem": str(error)}
-    told = told_by((each.name, dict(each.labels)) for each in series)
+    told = columns_told((each.name, dict(each.labels)) for each in series)
     return {"url": page.shown, "series": len(series), "told": told, "problem": None}
 
 

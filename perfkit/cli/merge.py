@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     """Write all runs to a new file, and print its name."""
     import perfkit as pk
     from perfkit.analysis.query.annotations import said_of_removed
-    from perfkit.analysis.query.opening import labelled
+    from perfkit.analysis.query.opening import with_labels
 
     runs = pk.open(options.path)
     if runs.problems:
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     # A copy that was taken while the run went on has fewer of its requests.
     first = {run.run_id: run for run in sorted(reversed(every), key=_rows)}
     # Named anew: copies had made names longer.
-    path = pk.Runs(labelled(run for run in every if first[run.run_id] is run)).save(options.to)
+    path = pk.Runs(with_labels(run for run in every if first[run.run_id] is run)).save(options.to)
     twice = len(every) - len(first)
     if options.json:
         print(to_json({"path": str(path), "runs": len(first), "left_out": twice, "removed": len(runs.left_out)}))

@@ -47,13 +47,13 @@ def run(options: argparse.Namespace) -> int:
     from perfkit.analysis.plots.accessor import rows_for
     from perfkit.analysis.plots.canvas import Style, styled
     from perfkit.analysis.plots.catalogue import find
-    from perfkit.analysis.report.export import csv, numbers_of, slug
+    from perfkit.analysis.report.export import csv, file_name, numbers_of
     from perfkit.options.units import inches
 
     runs = open_drawn(options)  # first: it loads --plugins, which may hold the chart
     chart = find(options.chart)
     metric = options.metric or chart.metric
-    out = Path(options.out or slug("-".join(filter(None, [chart.name, metric]))) + ".png")
+    out = Path(options.out or file_name(filter(None, [chart.name, metric])) + ".png")
     if out.suffix not in KINDS:
         raise UsageError(f"--out ends in {' or '.join(KINDS)}, got {str(out)!r}{nearest(out.suffix, KINDS)}")
     by: dict[str, Any] = {"by": options.by} if options.by else {}

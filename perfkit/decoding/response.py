@@ -21,7 +21,7 @@ from perfkit.apis.unread import own_text, payloads
 from perfkit.apis.usage import settle
 from perfkit.decoding.clock import TIMESPEC, RunClock, kernel_stamps
 from perfkit.decoding.exchange import Exchange, Reported
-from perfkit.decoding.templates import Alike, NotFramed, Other, framed_stretches, stretches
+from perfkit.decoding.templates import NotFramed, RawEvents, TextRun, framed_text_runs, text_runs
 from perfkit.plugins import BoundApi
 from perfkit.records import NOT_FAILED, TOKEN_KINDS, Answer, Json, Kind, joined
 from perfkit.runfile import chunks
@@ -115,7 +115,7 @@ class Reading:
             self._read_handed_over(exchange.messages)
         elif self.stream:
             body = exchange.whole_body()
-            self._read_stretches(stretches(body) if self._is_built_in else [Other(body, 0)])
+            self._read_text_runs(text_runs(body) if self._is_built_in else [RawEvents(body, 0)])
         elif exchange.body:
             self._read_body(exchange.whole_body())
         self._end_with_answer()
@@ -174,36 +174,36 @@ class Reading:
         """Read an answer without taking its framing off; tell whether that could be done."""
         exchange, wire = self.exchange, bytes(self.exchange.wire)
         try:
-            found = framed_stretches(wire)
+            found = framed_text_runs(wire)
         except NotFramed:
             return False
         exchange.begin = wire.find(b"\r\n", wire.find(b"\r\n\r\n") + 4) + 2
-        exchange.received = sum([stretch.size for stretch in found])
-        self._read_stretches(found)
+        exchange.received = sum([run.size for run in found])
+        self._read_text_runs(found)
         return True
 
-    def _read_stretches(self, found: Iterable[Alike | Other]) -> None:
+    def _read_text_runs(self, found: Iterable[TextRun | RawEvents]) -> None:
         others: list[Iterator[Event]] = []
-        for stretch in found:
-            if isinstance(stretch, Other):
-                others.append(events(stretch.body, stretch.at))
+        for run in found:
+            if isinstance(run, RawEvents):
+                others.append(events(run.body, run.at))
                 continue
             self._read_events(chain.from_iterable(others))
             others = []
-            self._take_alike(stretch)
+            self._take_text_run(run)
         self._read_events(chain.from_iterable(others))
 
-    def _take_alike(self, stretch: Alike) -> None:
+    def _take_text_run(self, run: TextRun) -> None:
         self._end_cut()
-        first, size, texts = len(self.messages), len(stretch.texts), stretch.texts
-        kinds, choices, target = repeat(stretch.kind), repeat(stretch.choice), self._target()
+        first, size, texts = len(self.messages), len(run.texts), run.texts
+        kinds, choices, target = repeat(run.kind), repeat(run.choice), self._target()
         if not first:  # the first message is read as a whole: it names the answer
             target.message = 0
-            self.api.read_message(orjson.loads(stretch.payloads[0]), target, "")
+            self.api.read_message(orjson.loads(run.payloads[0]), target, "")
             texts = texts[1:]
         target.pieces += zip(kinds, choices, texts, range(first + size - len(texts), first + size), strict=False)
-        self.messages += stretch.payloads
-        last, reads = len(self.exchange.ends) - 1, map(bisect_left, repeat(self.exchange.ends), stretch.ends)
+        self.messages += run.payloads
+        last, reads = len(self.exchange.ends) - 1, map(bisect_left, repeat(self.exchange.ends), run.ends)
         self.arrivals += [read if read < last else last for read in reads]
 
     def _read_events(self, found: Iterable[Event]) -> None:

@@ -1,6 +1,6 @@
 """The tables of a run file, as data: every column with its type, unit and meaning.
 
-The first fourteen columns of ``result`` are those of the ancestor, same names, order, types and units, so that
+The first fourteen columns of ``result`` are those of evalscope, same names, order, types and units, so that
 reading programs written for it run unchanged. ``*_time`` columns are Unix epoch seconds unless they say "duration".
 What failed or is unknown is NULL.
 """
@@ -53,7 +53,7 @@ RESULT = (
     Column("first_chunk_latency", "REAL", "s", "TTFT; NULL when failed or not streamed"),
     Column("prompt_tokens", "INTEGER", "tokens", "tokens of the prompt"),
     Column("completion_tokens", "INTEGER", "tokens", "tokens of the answer, reasoning included"),
-    Column("max_gpu_memory_cost", "REAL", "", "always NULL; kept for the ancestor's readers"),
+    Column("max_gpu_memory_cost", "REAL", "", "always NULL; kept for evalscope's readers"),
     Column("time_per_output_token", "REAL", "s", "TPOT"),
     Column("request_id", "TEXT", "", "ours, or the trace's"),
     Column("is_stream", "INTEGER", "", "1 if the answer was a stream"),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perfkit.analysis.notebook.live import Several
+from perfkit.analysis.notebook.live import SeveralJobs
 from perfkit.analysis.stats.distribution import percentile
 from perfkit.options.output import written
 from perfkit.records import TOKEN_KINDS, Json
@@ -320,7 +320,7 @@ def calibrate(
     """
     points: list[Point] = []
     grid = [(count, itl) for itl in itls for count in streams]
-    several = Several(figures=False)  # nothing else is to use the processor meanwhile
+    several = SeveralJobs(figures=False)  # nothing else is to use the processor meanwhile
     for at, (count, itl) in enumerate(grid, 1):
         what = f"point {at} of {len(grid)}, {count} {'stream' if count == 1 else 'streams'}, {itl * 1e3:g} ms a token"
         points.append(_point(count, itl, stamps, partial(several, before=what, after="")))

@@ -12,7 +12,7 @@ from perfkit.analysis.capacity.objective import FAILURES, Objective
 from perfkit.analysis.capacity.search import Belief, plan_next
 from perfkit.analysis.metrics.bounds import bound
 from perfkit.analysis.metrics.rates import not_cancelled
-from perfkit.analysis.notebook.live import Several
+from perfkit.analysis.notebook.live import SeveralJobs
 from perfkit.errors import UsageError
 from perfkit.loadgen.recorder.run_record import default_name, new_run_id
 from perfkit.loadgen.workers.work import Resumed
@@ -120,7 +120,7 @@ def capacity(
         low, high = int(low), int(high) if isfinite(high) else high
     search = _Search(_arguments(url, {**given, axis: low}), axis, objectives)
     found: list[Point] = []
-    several = Several()
+    several = SeveralJobs()
     watch = watch or several
     while (
         load := plan_next([each.tried for each in found], error, points - len(found), low, high, whole=whole)

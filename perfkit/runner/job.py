@@ -21,7 +21,7 @@ from perfkit.loadgen.datasets import name_models, open_dataset, reading
 from perfkit.loadgen.recorder.run_record import new_run_id
 from perfkit.loadgen.scraping import scraper_of
 from perfkit.loadgen.workers.framing import carry_by_value
-from perfkit.loadgen.workers.group import Hosts, WorkerGroup
+from perfkit.loadgen.workers.group import Backend, WorkerGroup
 from perfkit.loadgen.workers.local import LocalHosts, ProcessWorker
 from perfkit.loadgen.workers.protocol import ReadPrompts, Worker
 from perfkit.loadgen.workers.work import Resumed, Work
@@ -412,7 +412,7 @@ def _require_alone(arguments: Arguments, pumped: bool) -> None:
         raise UsageError("detach cannot take prompts from this process; give dataset a name or a file")
 
 
-def _hosts(workers: Any) -> Hosts:
+def _hosts(workers: Any) -> Backend:
     if isinstance(workers, int):
         return LocalHosts(workers)
     from perfkit.loadgen.workers.dask_cluster import DaskHosts

@@ -17,7 +17,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
-from perfkit.analysis.notebook.live import Several
+from perfkit.analysis.notebook.live import SeveralJobs
 from perfkit.errors import PerfkitError, UsageError
 from perfkit.loadgen.datasets import open_dataset
 from perfkit.loadgen.recorder.run_record import default_name
@@ -65,7 +65,7 @@ def repeat(url: str | Arguments | None = None, /, *, count: int, watch: Watch | 
         All of them, of one file and name, each with the tag ``repeat``.
     """
     base = _shared(url, given, count)
-    watch = watch or Several()
+    watch = watch or SeveralJobs()
     offset, run_ids = base.dataset_offset, []
     for number in range(count):
         arguments = base.replace(dataset_offset=_wrapped(base, offset), tags={**base.tags, "repeat": str(number + 1)})
@@ -136,7 +136,7 @@ def ab(
     servers = dict(zip(SIDES, (Server(url_a, start_a, stop_a), Server(url_b, start_b, stop_b)), strict=True))
     base = _shared(url_a, given, repeat)
     order = random.Random(base.arrival_seed)
-    watch = watch or Several()
+    watch = watch or SeveralJobs()
     offset, run_ids = base.dataset_offset, []
     for number in range(repeat):
         tags = {**base.tags, "round": str(number + 1)}

@@ -318,7 +318,7 @@ def _point(record: Mapping[str, Any]) -> str:
 
 
 def run_perf_benchmark(arguments: Arguments | dict[str, Any]) -> "Runs":
-    """Measure as the ancestor did: everything in one Arguments (or dict); prints the summary.
+    """Measure as evalscope does: everything in one Arguments (or dict); prints the summary.
 
     Returns
     -------

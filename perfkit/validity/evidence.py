@@ -99,12 +99,12 @@ Each with what becomes of that of several workers.
 """
 
 
-def share(part: float, whole: float) -> float | None:
+def fraction(part: float, whole: float) -> float | None:
     """Return a share of a number; None of nothing.
 
     Examples
     --------
-    >>> share(1, 4), share(0, 0)
+    >>> fraction(1, 4), share(0, 0)
     (0.25, None)
     """
     return part / whole if whole else None

@@ -1,6 +1,6 @@
 import pytest
 
-from perfkit.apis.bodies import as_text, from_template, prompt_columns, prompt_of, unsent
+from perfkit.apis.bodies import from_template, messages_text, prompt_columns, prompt_of, unsent
 from perfkit.apis.custom import Custom
 from perfkit.errors import UsageError
 from perfkit.options.arguments import Arguments
@@ -63,7 +63,7 @@ def test_the_asked_text_is_found_wherever_a_body_holds_it(body: dict[str, object
 
 
 def test_the_text_of_messages_has_a_blank_line_between_two() -> None:
-    assert as_text([{"role": "user", "content": "a"}, {"role": "assistant", "content": None}]) == "a\n\n"
+    assert messages_text([{"role": "user", "content": "a"}, {"role": "assistant", "content": None}]) == "a\n\n"
 
 
 def test_prompts_that_differ_before_the_last_turn_only_have_other_hashes_and_the_same_text() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from perfkit.apis.answers import piece_of
 from perfkit.apis.sse import events
 from perfkit.decoding.response import _decoded
-from perfkit.decoding.templates import LEAST, MOST_CASTS, Alike, NotFramed, Other, framed_stretches, stretches
+from perfkit.decoding.templates import LEAST, MOST_TEMPLATES, NotFramed, RawEvents, TextRun, framed_text_runs, text_runs
 
 
 def chunk(text: Any, **more: Any) -> bytes:
@@ -24,11 +24,11 @@ END = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndat
 WORDS = [b"".join(chunk(f"w{number}") for number in range(first, first + 20)) for first in (0, 20)]
 
 
-def read(cut: Iterable[Alike | Other]) -> list[tuple[Any, int]]:
+def read(cut: Iterable[TextRun | RawEvents]) -> list[tuple[Any, int]]:
     """Return what each event carries (its piece where it is one), and its end, read by stretches."""
     found: list[tuple[Any, int]] = []
     for stretch in cut:
-        if isinstance(stretch, Alike):
+        if isinstance(stretch, TextRun):
             pieces = [(stretch.kind, stretch.choice, text) for text in stretch.texts]
             found += zip(zip(pieces, stretch.payloads, strict=True), stretch.ends, strict=True)
         else:
@@ -47,7 +47,7 @@ def one_by_one(body: bytes, at: int = 0) -> list[tuple[Any, int]]:
 
 
 def alike(body: bytes) -> int:
-    return sum(len(stretch.texts) for stretch in stretches(body) if isinstance(stretch, Alike))
+    return sum(len(stretch.texts) for stretch in text_runs(body) if isinstance(stretch, TextRun))
 
 
 USUAL = {
@@ -74,7 +74,7 @@ USUAL = {
 @pytest.mark.parametrize("name", USUAL)
 def test_every_event_carries_what_it_does_when_read_alone(name: str) -> None:
     body, _ = USUAL[name]
-    assert read(stretches(body)) == one_by_one(body)
+    assert read(text_runs(body)) == one_by_one(body)
 
 
 @pytest.mark.parametrize("name", USUAL)
@@ -104,13 +104,13 @@ between = st.sampled_from(
 def test_any_stream_is_read_as_it_is_event_by_event(parts: list[tuple[str, bytes]], cut: int) -> None:
     body = ROLE + b"".join(chunk(text) + other for text, other in parts)
     body = body[: len(body) - cut]
-    assert read(stretches(body)) == one_by_one(body)
+    assert read(text_runs(body)) == one_by_one(body)
 
 
 def test_a_stream_made_to_waste_looks_is_read_in_the_end() -> None:
-    body = b"".join(chunk(f"w{n}", id=f"id{n // LEAST}") for n in range(LEAST * (MOST_CASTS + 20)))
-    assert isinstance(list(stretches(body))[-1], Other)
-    assert read(stretches(body)) == one_by_one(body)
+    body = b"".join(chunk(f"w{n}", id=f"id{n // LEAST}") for n in range(LEAST * (MOST_TEMPLATES + 20)))
+    assert isinstance(list(text_runs(body))[-1], RawEvents)
+    assert read(text_runs(body)) == one_by_one(body)
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -129,12 +129,12 @@ def events_of(body: bytes) -> list[bytes]:
 def test_an_answer_with_a_chunk_for_each_event_is_read_with_its_framing(name: str) -> None:
     body, count = USUAL[name]
     wire = framed(events_of(body))
-    found = framed_stretches(wire)
+    found = framed_text_runs(wire)
     assert [carried for carried, _ in read(found)] == [carried for carried, _ in one_by_one(body)]
     for (_, payload), end in read(found):
         assert wire[:end].decode("utf-8", "replace").endswith(payload)
     assert sum(stretch.size for stretch in found) == len(body)
-    assert sum(len(stretch.texts) for stretch in found if isinstance(stretch, Alike)) >= count
+    assert sum(len(stretch.texts) for stretch in found if isinstance(stretch, TextRun)) >= count
 
 
 CHAT = ROLE + WORDS[0] + END
@@ -144,9 +144,9 @@ EVENTS = events_of(CHAT)
 @pytest.mark.parametrize("size", [b"%x", b"%X", b"%05x", b"%08X", b"%016x"])
 def test_sizes_of_chunks_are_read_as_servers_write_them(size: bytes) -> None:
     # Of 67 to 107 bytes: 0x43 to 0x6b, with and without letters among them.
-    found = framed_stretches(framed(EVENTS, size))
+    found = framed_text_runs(framed(EVENTS, size))
     assert [carried for carried, _ in read(found)] == [carried for carried, _ in one_by_one(CHAT)]
-    assert sum(len(stretch.texts) for stretch in found if isinstance(stretch, Alike)) >= 18
+    assert sum(len(stretch.texts) for stretch in found if isinstance(stretch, TextRun)) >= 18
     assert sum(stretch.size for stretch in found) == len(CHAT)
 
 
@@ -154,7 +154,7 @@ def test_sizes_of_chunks_are_read_as_servers_write_them(size: bytes) -> None:
 def test_one_size_written_in_another_way_changes_nothing(other: bytes) -> None:
     size = len(EVENTS[9])
     wire = framed(EVENTS).replace(b"%x\r\n" % size, b"%b\r\n" % (other % size), 1)
-    assert [carried for carried, _ in read(framed_stretches(wire))] == [carried for carried, _ in one_by_one(CHAT)]
+    assert [carried for carried, _ in read(framed_text_runs(wire))] == [carried for carried, _ in one_by_one(CHAT)]
 
 
 UNFRAMED = {
@@ -175,4 +175,4 @@ UNFRAMED = {
 @pytest.mark.parametrize("name", UNFRAMED)
 def test_other_framing_is_to_be_taken_off_first(name: str) -> None:
     with pytest.raises(NotFramed):
-        framed_stretches(UNFRAMED[name])
+        framed_text_runs(UNFRAMED[name])

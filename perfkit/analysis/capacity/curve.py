@@ -10,7 +10,7 @@ import pandas as pd
 
 from perfkit.analysis.capacity.objective import Objective
 from perfkit.analysis.capacity.posterior import Evidence, find_crossing
-from perfkit.analysis.capacity.search import Belief, Bracket, Tried
+from perfkit.analysis.capacity.search import Belief, Bracket, TriedLoad
 from perfkit.analysis.stats.estimates import Estimate
 from perfkit.analysis.text_table import Cell, as_html, label, number, on_terminal
 from perfkit.records import Json
@@ -45,9 +45,9 @@ class Point:
     verdict: str = "VALID"
 
     @property
-    def tried(self) -> Tried:
+    def tried(self) -> TriedLoad:
         """What the search needs of it."""
-        return Tried(self.load, tuple(seen.evidence for seen in self.seen), self.verdict != "CLIENT-BOUND")
+        return TriedLoad(self.load, tuple(seen.evidence for seen in self.seen), self.verdict != "CLIENT-BOUND")
 
 
 @dataclass(frozen=True)

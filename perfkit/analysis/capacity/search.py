@@ -21,7 +21,7 @@ _HALF = 1 + STEP / 2
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class TriedLoad:
     """One load that was measured, and what it says of each objective.
 
     ``counts`` is False where the client was the limit: nothing is known of the server then.
@@ -54,7 +54,7 @@ class Belief:
     largest: float
 
     @classmethod
-    def of(cls, tried: Iterable[Tried]) -> "Belief | None":
+    def of(cls, tried: Iterable[TriedLoad]) -> "Belief | None":
         """Return the belief; None where no point counts."""
         counted = [each for each in tried if each.counts]
         if not counted:
@@ -99,7 +99,7 @@ class Belief:
         --------
         >>> from perfkit.analysis.capacity.posterior import ShareBeyond
         >>> good, bad = (ShareBeyond(beyond, 500, 500, 0.05) for beyond in (0, 250))
-        >>> Belief.of([Tried(12, (good,)), Tried(13, (bad,))]).bracket(0.05, whole=True)
+        >>> Belief.of([TriedLoad(12, (good,)), TriedLoad(13, (bad,))]).bracket(0.05, whole=True)
         Bracket(lower=12, upper=13)
         """
         # Loads are told apart by a step of the lattice, so the ends lie half a step further out.
@@ -116,13 +116,13 @@ class Belief:
 
 
 def plan_next(
-    tried: Iterable[Tried], error: float, left: int, low: float, high: float = inf, *, whole: bool = False
+    tried: Iterable[TriedLoad], error: float, left: int, low: float, high: float = inf, *, whole: bool = False
 ) -> float | None:
     """Choose the load of the next run, to three digits: where an end of the bracket is least certain.
 
     Parameters
     ----------
-    tried : iterable of Tried
+    tried : iterable of TriedLoad
         What has been measured. A load at which the client was the limit is measured again; if it is the limit
         again, that load is a wall like ``high``.
     error : float
@@ -178,7 +178,7 @@ def _where(ratio: float, number: int) -> float:
 
 
 def _grow(
-    counted: Sequence[Tried], belief: Belief, error: float, high: float, wall: float, *, whole: bool
+    counted: Sequence[TriedLoad], belief: Belief, error: float, high: float, wall: float, *, whole: bool
 ) -> float | None:
     """Choose a larger load than any that was measured, or the largest again until it is known to be met."""
     top = max(counted, key=lambda each: each.load)

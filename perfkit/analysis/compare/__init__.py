@@ -2,7 +2,7 @@
 
 from perfkit.analysis.compare.comparison import Comparison, compare
 from perfkit.analysis.compare.gate import Gate, check_gate, require
-from perfkit.analysis.compare.sample_size import Plan, plan
+from perfkit.analysis.compare.sample_size import Plan, plan_comparison
 from perfkit.analysis.metrics.quantity import QUANTITIES, Quantity, quantity
 
 __all__ = [
@@ -13,7 +13,7 @@ __all__ = [
     "Quantity",
     "check_gate",
     "compare",
-    "plan",
+    "plan_comparison",
     "quantity",
     "require",
 ]

@@ -203,7 +203,7 @@ class Plan:
         return head, rows
 
 
-def plan(
+def plan_comparison(
     runs: Sequence[Run],
     names: Sequence[str],
     effect: str | float,

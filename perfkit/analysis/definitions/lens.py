@@ -29,7 +29,7 @@ _STORED: Mapping[Metric, str] = {
 }
 
 
-def held(run: Run, chosen: Definition) -> Held:
+def chunks_kept(run: Run, chosen: Definition) -> Held:
     """Return which chunks a run's file keeps the arrival of, as far as a definition is concerned.
 
     perfkit's own runs keep all; for others the importer says so in the run's basis. A tool that keeps only what it
@@ -48,7 +48,7 @@ def owner(run: Run, metric: Metric) -> Definition | None:
     return DEFINITIONS.get(str(run.record.basis.get(metric)).removeprefix("stored:"))
 
 
-def stored(run: Run, metric: Metric) -> list[Weighted]:
+def stored_values(run: Run, metric: Metric) -> list[Weighted]:
     """Return a metric of each steady request that succeeded as the file stored it."""
     sql, parameters = run.query([_STORED[metric], "success"], "steady")
     rows = (row for rows in run.source.batches(sql, parameters) for row in rows)
@@ -116,14 +116,14 @@ def measure(run: Run, metric: str, name: str) -> pd.Series:
     values, reason = _values(run, chosen, _known(metric), list(stamps(run)))
     if reason:
         raise UsageError(f"{run.label}: {reason}")
-    return statistics(chosen, _flat(values))
+    return weighted_statistics(chosen, _flat(values))
 
 
 def _values(run: Run, chosen: Definition, metric: Metric, answers: Sequence[Stamps]) -> tuple[list[Weighted], str]:
     """Return a metric of each request under a definition, or why the file cannot give it."""
     # A tool without gaps of its own has the gaps between its pieces stored there.
     if owner(run, metric) == chosen and (metric != "itl" or chosen.gaps is not None):
-        return stored(run, metric), ""
+        return stored_values(run, metric), ""
     # An answer that was not streamed ends where it ends, for every tool.
     whole = bool(answers) and not any(answer.streamed for answer in answers)
     reason, counted = "" if whole else _refusal(run, chosen, metric), _by_stored_end(run, chosen)
@@ -148,7 +148,7 @@ def _refusal(run: Run, chosen: Definition, metric: Metric) -> str:
     if theirs and theirs.end is not None and chosen.ends_at_last_byte(metric):
         return f"{chosen.name}'s {metric} ends at the last byte, and this file keeps the end as {theirs.tool} counts it"
     needed = _by_stored_end(run, chosen).needs(metric)
-    if HELD.index(held(run, chosen)) >= HELD.index(needed):
+    if HELD.index(chunks_kept(run, chosen)) >= HELD.index(needed):
         return ""
     words = {
         "ends": "of first and last output",
@@ -190,7 +190,8 @@ def lens(run: Run, metric: str) -> pd.DataFrame:
         changed = sum(_differs(theirs, own) for theirs, own in zip(values, ours, strict=False))
         paired = not (unknown or reason) and len(values) == len(ours)
         told = {"changed": changed if paired else math.nan, "checked": chosen.checked}
-        lines[name] = {**statistics(chosen, _flat(values)), **told, "cause": reason or chosen.causes.get(known, "")}
+        cause = reason or chosen.causes.get(known, "")
+        lines[name] = {**weighted_statistics(chosen, _flat(values)), **told, "cause": cause}
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("definition").astype({"n": int})
 
 
@@ -264,7 +265,7 @@ def summarised(
             values, reason = _values(run, chosen, metric, answers)
             reasons += [f"{run.label}: {reason}"] if reason else []
             flat = _flat(values)
-            found = statistics(chosen, flat, percents)
+            found = weighted_statistics(chosen, flat, percents)
             effective, marked = marks([value for value, _ in flat], percents)
             measured = found.drop("n").astype(float) * metric_named(metric).scale(unit or "s")
             row = {"run": run.label, "metric": metric, "unit": unit or "s", "n": found["n"], "effective": effective}
@@ -272,7 +273,7 @@ def summarised(
     return pd.DataFrame(rows).set_index(["run", "metric"]), reasons
 
 
-def statistics(chosen: Definition, values: Weighted, percents: Iterable[float] = PERCENTS) -> pd.Series:
+def weighted_statistics(chosen: Definition, values: Weighted, percents: Iterable[float] = PERCENTS) -> pd.Series:
     """Return mean and percentiles of (value, weight) pairs by a definition's percentile rule."""
     ordered = _spread(sorted(values)) if chosen.weighted else sorted(value for value, _ in values)
     mean = sum(ordered) / len(ordered) if ordered else math.nan

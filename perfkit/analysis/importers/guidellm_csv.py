@@ -110,7 +110,7 @@ def _as_today(row: dict[str, str]) -> Cells:
 def _benchmark(cells: Cells) -> ImportedRun:
     figures: dict[str, float] = {}
     for (group, field), (metric, per_unit) in _METRICS.items():
-        figures |= statistics(metric, _told(cells, group, field), per_unit)
+        figures |= statistics(metric, _statistics(cells, group, field), per_unit)
     for (group, field), name in _RATES.items():
         value = number_of(cells.get((group, field, "Mean")))
         figures |= {name: value} if value and value > 0 else {}
@@ -131,7 +131,7 @@ def _benchmark(cells: Cells) -> ImportedRun:
     return summary("guidellm", run, figures, succeeded=succeeded, failed=failed)
 
 
-def _told(cells: Cells, group: str, field: str) -> dict[str, Json]:
+def _statistics(cells: Cells, group: str, field: str) -> dict[str, Json]:
     """Return the statistics of a metric by name."""
     told: dict[str, Json] = {
         "mean": number_of(cells.get((group, field, "Mean"))),

@@ -179,7 +179,7 @@ class Remarks(Protocol):
         """A sentence each."""
 
 
-class Several:
+class SeveralJobs:
     """Shows jobs that come one after the other, in one place: what watches each of them.
 
     Parameters

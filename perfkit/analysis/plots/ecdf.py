@@ -9,7 +9,7 @@ from pandas import DataFrame
 from perfkit.analysis.plots import notes
 from perfkit.analysis.plots.catalogue import chart
 from perfkit.analysis.plots.groups import Group
-from perfkit.analysis.plots.lines import ranks, well_known
+from perfkit.analysis.plots.lines import drawn_ranks, well_known
 from perfkit.analysis.plots.panel import Panel
 from perfkit.analysis.plots.quantity import percent, scale, widely_spread
 
@@ -35,7 +35,7 @@ def ecdf(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", a
     'time to first token [ms]'
     """
     panel = Panel.of(requests, metric, by, _steps)
-    with panel.on(ax, [notes.thin(panel.shown.counted)], panel.dependence) as (ax, _):
+    with panel.on(ax, [notes.thin_note(panel.shown.counted)], panel.dependence) as (ax, _):
         for group, steps in panel:
             _draw(ax, group, steps, panel.shown.counted)
         scale(ax.xaxis, panel.shown.title, panel.values, log=widely_spread(panel.values))
@@ -46,7 +46,7 @@ def ecdf(requests: DataFrame, metric: str = "ttft", *, by: str | None = "run", a
 
 def _steps(panel: Panel) -> Iterator[DataFrame]:
     for group, values in panel.samples:
-        n, drawn = len(values), ranks(len(values))
+        n, drawn = len(values), drawn_ranks(len(values))
         yield DataFrame(
             {
                 "group": group.key,

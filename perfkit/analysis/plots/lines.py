@@ -11,12 +11,12 @@ VERTICES = 2000
 Ranks = npt.NDArray[np.intp]
 
 
-def ranks(n: int) -> Ranks:
+def drawn_ranks(n: int) -> Ranks:
     """Return which of n sorted values are drawn: all, or of very many some 2,000 and each of the last ten.
 
     Examples
     --------
-    >>> ranks(4).tolist(), len(ranks(1_000_000))
+    >>> drawn_ranks(4).tolist(), len(drawn_ranks(1_000_000))
     ([0, 1, 2, 3], 2009)
     """
     body = np.linspace(0, n - 1, min(n, VERTICES)).astype(np.intp)
@@ -28,7 +28,8 @@ def well_known(points: DataFrame) -> tuple[int, int]:
 
     Examples
     --------
-    >>> well_known(DataFrame({"requests beyond": 99 - ranks(100)})), well_known(DataFrame({"requests beyond": []}))
+    >>> some, none = ({"requests beyond": beyond} for beyond in (99 - drawn_ranks(100), []))
+    >>> well_known(DataFrame(some)), well_known(DataFrame(none))
     ((100, 90), (0, 0))
     """
     beyond = points.iloc[:, -1].to_numpy()  # of requests, or of gaps

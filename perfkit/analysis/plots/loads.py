@@ -10,7 +10,7 @@ from perfkit.analysis.plots.canvas import fit_rows, letter_of
 from perfkit.analysis.plots.groups import Group, short_names
 from perfkit.analysis.plots.panel import Panel
 from perfkit.analysis.plots.quantity import LOADS, plain_number
-from perfkit.analysis.plots.sweep import load_name, load_of
+from perfkit.analysis.plots.sweep import load_label, load_of
 
 
 @dataclass(frozen=True)
@@ -42,4 +42,4 @@ def name_rungs(ax: Axes, panel: Panel, rungs: Sequence[Rung]) -> None:
 
 
 def _load(load: float, unit: str) -> str:
-    return f"{plain_number(load)} {unit.removesuffix('s') if load == 1 else unit}" if load > 0 else load_name(load)
+    return f"{plain_number(load)} {unit.removesuffix('s') if load == 1 else unit}" if load > 0 else load_label(load)

@@ -19,7 +19,7 @@ OUTSIDE = ("preflight", "warmup", "ramp", "cooldown")
 """Phases that charts leave out unless they show time."""
 
 
-def thin(counted: str) -> str:
+def thin_note(counted: str) -> str:
     """Explain the thin part of a line."""
     return f"thin: fewer than {BEYOND} {counted} beyond"
 
@@ -149,7 +149,7 @@ def lacking(label: str, drawn: list[Group]) -> str:
     return f"no request has {article} {label}" + (f" ({failures:,} failed)" if failures else "")
 
 
-def empty(ax: Axes, why: str) -> None:
+def empty_note(ax: Axes, why: str) -> None:
     """Say in the middle of empty axes why they are empty."""
     ax.text(0.5, 0.5, plain(why), transform=ax.transAxes, ha="center", va="center", color="#666666", gid="empty")
     ax.set_yticks([])

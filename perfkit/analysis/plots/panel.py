@@ -148,7 +148,7 @@ class Panel:
         with canvas(ax) as ax:
             yield ax, explained
             if not any(map(len, self.tables)):
-                notes.empty(
+                notes.empty_note(
                     ax, self.nothing or notes.lacking(self.shown.label if self.metric else "chunk", self.groups)
                 )
             if not self.is_named_at_rows:

@@ -9,7 +9,7 @@ from pandas import DataFrame
 from perfkit.analysis.plots import notes
 from perfkit.analysis.plots.catalogue import chart
 from perfkit.analysis.plots.groups import Group
-from perfkit.analysis.plots.lines import ranks, well_known
+from perfkit.analysis.plots.lines import drawn_ranks, well_known
 from perfkit.analysis.plots.panel import Panel
 from perfkit.analysis.plots.quantity import scale, widely_spread
 from perfkit.analysis.stats.distribution import Floats
@@ -38,7 +38,7 @@ def percentiles(requests: DataFrame, metric: str = "ttft", *, by: str | None = "
     ['0', '50', '75', '90', '95', '99']
     """
     panel = Panel.of(requests, metric, by, _points)
-    with panel.on(ax, [notes.thin(panel.shown.counted)], panel.dependence) as (ax, _):
+    with panel.on(ax, [notes.thin_note(panel.shown.counted)], panel.dependence) as (ax, _):
         for group, points in panel:
             _draw(ax, group, points, panel.shown.counted)
         # This chart is about the largest values, not about the 99th percentile.
@@ -50,7 +50,7 @@ def percentiles(requests: DataFrame, metric: str = "ttft", *, by: str | None = "
 
 def _points(panel: Panel) -> Iterator[DataFrame]:
     for group, values in panel.samples:
-        n, drawn = len(values), ranks(len(values))
+        n, drawn = len(values), drawn_ranks(len(values))
         yield DataFrame(
             {
                 "group": group.key,

@@ -218,7 +218,7 @@ def _point(group: Group, load: Any, rows: DataFrame, shown: Quantity, percentile
     inside = notes.measured(rows)
     head = {"group": group.key, "load": load, "requests": requests_of(inside), "failed": failures_of(inside)}
     if summaries_in(inside):
-        return DataFrame([{**head, **each} for each in _told(inside, shown, percentiles)])
+        return DataFrame([{**head, **each} for each in _summary_rows(inside, shown, percentiles)])
     if shown.name in RATES:
         value = RATES[shown.name].of(rows.assign(success=rows["success"] == 1))
         return DataFrame([{**head, "what": "", shown.title: value, "low": np.nan, "high": np.nan, "mark": ""}])
@@ -239,7 +239,7 @@ def _point(group: Group, load: Any, rows: DataFrame, shown: Quantity, percentile
     )
 
 
-def _told(rows: DataFrame, shown: Quantity, percentiles: Sequence[float]) -> Iterator[dict[str, Any]]:
+def _summary_rows(rows: DataFrame, shown: Quantity, percentiles: Sequence[float]) -> Iterator[dict[str, Any]]:
     """Yield what the summaries of some runs say of a metric or a rate: of repeats, their geometric mean."""
     for q in (None,) if shown.name in RATES else percentiles:
         found = statistic(shown.name if q is None else f"{shown.name}_p{q:g}").estimate(rows)
@@ -301,7 +301,7 @@ def _axes(ax: Axes, points: DataFrame, shown: Quantity, kind: str) -> None:
 def scale_loads(ax: Axes, loads: Series) -> None:
     """Put the loads on the x axis, each with its name where they are few."""
     at = _places(loads)
-    names = {place: load_name(load) for place, load in zip(at, loads, strict=True)}
+    names = {place: load_label(load) for place, load in zip(at, loads, strict=True)}
     places = np.unique(at)
     if places.size and places.min() > 0 and places.max() >= 8 * places.min():
         ax.set_xscale("log", base=2)
@@ -311,7 +311,7 @@ def scale_loads(ax: Axes, loads: Series) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(lambda place, _: names.get(place) or plain_number(place)))
 
 
-def load_name(load: float) -> str:
+def load_label(load: float) -> str:
     """Write a load as a person would."""
     return "all at once" if load == AT_ONCE else plain_number(load)
 
@@ -319,9 +319,9 @@ def load_name(load: float) -> str:
 def load_names(rows: DataFrame) -> "Series[str]":
     """Name the load of each request: ``8 users``, ``2.5 requests/s``, ``all at once``, ``unknown``."""
     users, rates = (rows.get(name, Series(np.nan, rows.index)) for name in LOADS)
-    named = users.map(lambda n: f"{load_name(n)} user{'s' * (n != 1)}", na_action="ignore").astype(object)
+    named = users.map(lambda n: f"{load_label(n)} user{'s' * (n != 1)}", na_action="ignore").astype(object)
     unit = " requests/s"
-    others = rates.map(lambda rate: load_name(rate) + unit * (rate != AT_ONCE), na_action="ignore").astype(object)
+    others = rates.map(lambda rate: load_label(rate) + unit * (rate != AT_ONCE), na_action="ignore").astype(object)
     return named.where(users.notna(), others).fillna("unknown")
 
 

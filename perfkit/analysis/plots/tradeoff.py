@@ -13,7 +13,7 @@ from perfkit.analysis.plots.catalogue import chart
 from perfkit.analysis.plots.groups import Group
 from perfkit.analysis.plots.panel import Panel
 from perfkit.analysis.plots.quantity import LOADS, Quantity, quantity, scale, scale_from_zero, widely_spread
-from perfkit.analysis.plots.sweep import hollow, load_name, load_of, pooled, sweep_table, sweeps
+from perfkit.analysis.plots.sweep import hollow, load_label, load_of, pooled, sweep_table, sweeps
 from perfkit.analysis.stats.distribution import present
 from perfkit.errors import UsageError
 
@@ -100,7 +100,7 @@ def tradeoff(
     colours = [{group.key: group.colour for group in panel.groups}[key] for key in known["group"]]
     # Last, when the legend has its room: the loads take what is left.
     places = known[[brought.title, panel.shown.title]].to_numpy(dtype=float)
-    write_beside(ax, [*map(load_name, known["load"])], places, colours)
+    write_beside(ax, [*map(load_label, known["load"])], places, colours)
     return ax
 
 

@@ -81,7 +81,7 @@ def open_all(places: Places, tags: str | None = None) -> tuple[tuple[Run, ...], 
             problems.append(Problem(path, str(error)))
     if problems and not runs:
         raise UnsafeFile("; ".join(problem.reason for problem in problems[:3]))
-    kept, removed = (labelled(run for run in runs if run.is_removed == gone) for gone in (False, True))
+    kept, removed = (with_labels(run for run in runs if run.is_removed == gone) for gone in (False, True))
     return (*kept, *removed), tuple(problems)
 
 
@@ -314,7 +314,7 @@ def _origin(run: Run) -> float:
     return float(row[0]) if row and isinstance(row[0], (int, float)) else 0.0
 
 
-def labelled(runs: Iterable[Run]) -> tuple[Run, ...]:
+def with_labels(runs: Iterable[Run]) -> tuple[Run, ...]:
     """Return the runs with labels that tell them apart."""
     runs = tuple(runs)
     candidates = [Candidate(run.record.get("name"), run.source.path, {**run.settings}) for run in runs]

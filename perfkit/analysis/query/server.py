@@ -32,7 +32,7 @@ _ROWS = """
     WHERE run_id = ? AND typeof(time) = 'real' {} ORDER BY time, server_sample.rowid"""
 
 
-def is_stored(source: "Source") -> bool:
+def has_tables(source: "Source") -> bool:
     """Tell whether a file has the tables: those of an earlier perfkit have not."""
     names = {table: {column.name for column in columns} for table, columns in _TABLES.items()}
     return all(set(stored_columns(source.connection, table, known)) == known for table, known in names.items())
@@ -41,12 +41,12 @@ def is_stored(source: "Source") -> bool:
 def has_any(run: "Run") -> bool:
     """Tell whether anything was read of a run's servers."""
     query = "SELECT 1 FROM server_series WHERE run_id = ? LIMIT 1"
-    return is_stored(run.source) and run.source.connection.execute(query, [run.run_id]).fetchone() is not None
+    return has_tables(run.source) and run.source.connection.execute(query, [run.run_id]).fetchone() is not None
 
 
-def stored(run: "Run") -> Iterator[list[ServerSample]]:
+def stored_samples(run: "Run") -> Iterator[list[ServerSample]]:
     """Yield all that is stored of a run, in order of time, a batch at a time."""
-    if not is_stored(run.source):
+    if not has_tables(run.source):
         return
     for rows in run.source.batches(_ROWS.format(""), [run.run_id]):
         yield [
@@ -115,7 +115,7 @@ class Page:
 
 def pages(run: "Run", names: Iterable[str]) -> list[Page]:
     """Return the pages that were read during a run, with the series of some names."""
-    if not is_stored(run.source):
+    if not has_tables(run.source):
         return []
     wanted = sorted({UP, *names})
     holes = f"AND name IN ({', '.join('?' * len(wanted))})"
@@ -188,18 +188,18 @@ def over_all_pages(run: "Run", name: str) -> tuple[Floats, Floats]:
     if not told:
         return np.empty(0), np.empty(0)
     times = np.unique(np.concatenate([looks for looks, _ in told]))
-    values = [held(looks, values, times) for looks, values in told]
+    values = [known_at(looks, values, times) for looks, values in told]
     if quantity.together == "sum":
         return times, np.sum(values, axis=0)  # of all pages, or unknown: a page that fell silent is not nothing
     return times, _together(values, quantity.together)
 
 
-def told_by(series: Iterable[tuple[str, Mapping[str, str]]]) -> list[str]:
+def columns_told(series: Iterable[tuple[str, Mapping[str, str]]]) -> list[str]:
     """Return which columns of ``runs.server`` a page tells, given the names and labels on it.
 
     Examples
     --------
-    >>> told_by([("tgi_queue_size", {}), ("nv_trt_llm_request_metrics", {"request_type": "max"})])
+    >>> columns_told([("tgi_queue_size", {}), ("nv_trt_llm_request_metrics", {"request_type": "max"})])
     ['waiting']
     """
     lines: dict[str, list[Line]] = {}
@@ -253,7 +253,7 @@ def levels(run: "Run") -> Levels | None:
         return None
     told = {name: over_all_pages(run, name) for name in QUANTITIES}
     times = np.unique(np.concatenate([looks for looks, _ in told.values()]))
-    known = {name: held(looks, values, times) for name, (looks, values) in told.items() if looks.size}
+    known = {name: known_at(looks, values, times) for name, (looks, values) in told.items() if looks.size}
     return Levels(times - run.origin, known) if times.size else None
 
 
@@ -263,12 +263,12 @@ def _with_gaps(page: Page, values: Floats) -> Floats:
     return every
 
 
-def held(looks: Floats, values: Floats, times: Floats) -> Floats:
+def known_at(looks: Floats, values: Floats, times: Floats) -> Floats:
     """Return what was known at some times from the last look before each.
 
     Examples
     --------
-    >>> held(np.array([0.0, 1.0]), np.array([3.0, 5.0]), np.array([-1.0, 0.5, 1.0, 3.4, 3.6])).tolist()
+    >>> known_at(np.array([0.0, 1.0]), np.array([3.0, 5.0]), np.array([-1.0, 0.5, 1.0, 3.4, 3.6])).tolist()
     [nan, 3.0, 5.0, 5.0, nan]
     """
     index = np.searchsorted(looks, times, "right") - 1

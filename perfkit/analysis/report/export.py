@@ -1,6 +1,5 @@
 """Charts, the numbers behind them, and a table of percentiles, as files for a report."""
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -19,6 +18,7 @@ from perfkit.analysis.text_table import number
 from perfkit.errors import UsageError, nearest
 from perfkit.options.output import written as written_file
 from perfkit.options.units import inches
+from perfkit.printable import slug
 
 PICTURES = ("png", "svg", "pdf")
 OF_CHARTS = (*PICTURES, "csv", "tex")
@@ -123,7 +123,7 @@ def _chart(
 ) -> list[Path]:
     rows = rows_for(runs, chart, metric, by=by or "run")
     groups = chart.parted(by)
-    name = slug("-".join([chart.name, metric] if metric else [chart.name]))
+    name = file_name([chart.name, metric] if metric else [chart.name])
     written = []
     with styled(style):
         ax = chart.draw(rows, metric, **groups)
@@ -153,17 +153,6 @@ def _percentiles(runs: Exportable, target: Path, formats: Sequence[str], by: str
     if "tex" in formats:
         written.append(written_file(target / "percentiles.tex", latex(table)))
     return written
-
-
-def slug(name: str) -> str:
-    """Make a file name of any name.
-
-    Examples
-    --------
-    >>> slug("../ecdf: time to first token"), slug("..")
-    ('ecdf-time-to-first-token', 'chart')
-    """
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:100] or "chart"
 
 
 def csv(table: pd.DataFrame) -> bytes:
@@ -230,3 +219,8 @@ def _latex_cell(row: "pd.Series[Any]", name: str) -> str:
 
 def _latex_text(text: str) -> str:
     return "".join(_LATEX.get(letter, letter) for letter in text)
+
+
+def file_name(parts: Iterable[str]) -> str:
+    """Make a file name, without its ending, of the names of a chart and a metric."""
+    return slug("-".join(parts)) or "chart"

@@ -91,7 +91,7 @@ def percentiles(
             shown = unit if unit and metric.unit == "s" else metric.unit
             if is_told:
                 row = {**dict(zip(by, key, strict=True)), "metric": metric.name, "unit": shown}
-                told = _told(metric, group, quantiles, metric.scale(shown))
+                told = _summary_statistics(metric, group, quantiles, metric.scale(shown))
                 table.append(row | told | ({} if not intervals else _ends(np.empty(0), quantiles)) | {"pooled": pooled})
                 continue
             values = present(metric.compute(group[group["success"]])) * metric.scale(shown)
@@ -107,7 +107,9 @@ def percentiles(
     )
 
 
-def _told(metric: Metric, rows: pd.DataFrame, quantiles: Sequence[float], factor: float) -> dict[str, Any]:
+def _summary_statistics(
+    metric: Metric, rows: pd.DataFrame, quantiles: Sequence[float], factor: float
+) -> dict[str, Any]:
     """Return the numbers of a metric that stand in the summaries of some runs: of several, their geometric mean."""
     asked = {"mean": Quantity("", metric), **{f"p{q:g}": Quantity("", metric, q) for q in quantiles}}
     found = {name: wanted.estimate(rows) for name, wanted in asked.items()}
@@ -157,7 +159,7 @@ def run_rates(rows: pd.DataFrame, by: Sequence[str], reason: str | None) -> pd.D
         if steady.empty:
             continue
         if (told := summaries_in(steady)) and len(told) == len(steady):
-            table.append({**dict(zip(by, key, strict=True)), **_told_rates(told, steady, reason)})
+            table.append({**dict(zip(by, key, strict=True)), **_summary_rates(told, steady, reason)})
             continue
         group, steady = without_summaries(group), without_summaries(steady)
         kinds = steady["error_kind"]
@@ -169,7 +171,7 @@ def run_rates(rows: pd.DataFrame, by: Sequence[str], reason: str | None) -> pd.D
     return pd.DataFrame(table, columns=[*by, *COUNTS, *RATES]).set_index(list(by))
 
 
-def _told_rates(told: Sequence[Mapping[str, float]], rows: pd.DataFrame, reason: str | None) -> dict[str, Any]:
+def _summary_rates(told: Sequence[Mapping[str, float]], rows: pd.DataFrame, reason: str | None) -> dict[str, Any]:
     """Return the counts of runs that are known by summaries, and their rates: of several, their geometric mean."""
     counts = {name: sum(figures.get(name, float("nan")) for figures in told) for name in ("requests", "failed")}
     values = {name: Quantity(name, rate).estimate(rows).value for name, rate in RATES.items()}
@@ -194,7 +196,7 @@ def _basis(run: Run, name: str) -> str | None:
     return run.basis(name if name in run.record.basis else name.rpartition("_")[0])
 
 
-def told_notes(runs: Sequence[Run], by: Sequence[str]) -> list[str]:
+def summary_notes(runs: Sequence[Run], by: Sequence[str]) -> list[str]:
     """Say which runs are known by summaries alone, what their numbers are, and where they are left out of a group."""
     told = [run for run in runs if run.is_summary]
     by_tool: dict[str, list[str]] = {}

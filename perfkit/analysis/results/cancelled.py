@@ -28,7 +28,7 @@ def _in_hand(run: Run, count: int) -> str | None:
     if not looks.size or not times:
         return None
     when, queue = server.over_all_pages(run, "waiting")
-    waiting = server.held(when, queue, looks) if when.size else np.zeros(looks.size)
+    waiting = server.known_at(when, queue, looks) if when.size else np.zeros(looks.size)
     start, end = np.array(times, dtype=float).T
     known = np.isfinite(running) & (looks > start.min()) & (looks <= start.max())
     if not known.any():

@@ -10,7 +10,7 @@ from perfkit.analysis.stats.distribution import percentile
 from perfkit.records import TOKEN_KINDS, UNCONNECTED
 from perfkit.runfile.repeats import cached_repeats
 from perfkit.runfile.schema import FAILED
-from perfkit.validity.evidence import STORED, Evidence, share
+from perfkit.validity.evidence import STORED, Evidence, fraction
 from perfkit.validity.verdict import Verdict, verdict
 
 _TOKENS = [kind.name.lower() for kind in TOKEN_KINDS]
@@ -72,7 +72,7 @@ def evidence(run: Run) -> Evidence:
         capped=run.arguments.get("max_concurrency") is not None,
         backlog=_largest(samples.get("backlog")),
         starved=_at_end(whole, "starved"),
-        connect_failures=share(unconnected, requests),
+        connect_failures=fraction(unconnected, requests),
         failed=_failed(whole),
         resent=_resent(whole),
         idle_connections=_idle_connections(whole) if is_open else None,
@@ -130,15 +130,15 @@ def _failed(run: Run) -> float | None:
     sql, parameters = run.restriction("load")
     query = f"SELECT total(success = 1), total({FAILED}) FROM result WHERE {sql}"
     ((succeeded, failed),) = run.source.connection.execute(query, parameters)
-    return share(failed, succeeded + failed)
+    return fraction(failed, succeeded + failed)
 
 
 def _resent(run: Run) -> float | None:
     """Return the share of the requests that were sent twice."""
     sql, parameters = run.restriction("load")
     query = f"SELECT avg(attempts > 1) FROM result WHERE {sql} AND attempts IS NOT NULL"
-    ((share,),) = run.source.connection.execute(query, parameters)
-    return None if share is None else float(share)
+    ((fraction,),) = run.source.connection.execute(query, parameters)
+    return None if fraction is None else float(fraction)
 
 
 def _idle_connections(run: Run) -> float | None:
@@ -214,7 +214,7 @@ def _censored(run: Run) -> dict[str, float]:
     shared = tokens.duplicated(["request", "read"], keep="last")
     is_first = ~tokens.duplicated("request")
     found = {"censored_first": shared[is_first].mean(), "censored_gaps": shared[~is_first].mean()}
-    return {name: float(share) for name, share in found.items() if not np.isnan(share)} | {
+    return {name: float(fraction) for name, fraction in found.items() if not np.isnan(fraction)} | {
         "gaps": int((~is_first).sum())
     }
 

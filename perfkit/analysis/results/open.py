@@ -96,5 +96,5 @@ def from_frame(
     record["arguments"] = {name: value for name, value in settings.items() if name not in opening.RECORDED}
     imported = runs_of_frame(frame, run, columns or {}, unit, record)
     connection = as_tables(imported, "frame", lambda index: f"frame-{index}")
-    found = opening.labelled(opening.runs_of(opening.source_of("frame", connection)))
+    found = opening.with_labels(opening.runs_of(opening.source_of("frame", connection)))
     return Runs(found, palette=tuple(each.label for each in found))

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from perfkit.analysis.compare import QUANTITIES, Plan
-from perfkit.analysis.compare import plan as plan_runs
+from perfkit.analysis.compare import QUANTITIES, Plan, plan_comparison
 from perfkit.analysis.results.runs import Runs
 from perfkit.analysis.results.selection import with_requests
 from perfkit.options.units import share
@@ -55,4 +54,4 @@ def plan(
     """
     names = [quantities] if isinstance(quantities, str) else list(quantities)
     apart = None if noise is None else share("noise", noise)
-    return plan_runs(with_requests(like, "plan"), names, effect, apart, number, share("power", power))
+    return plan_comparison(with_requests(like, "plan"), names, effect, apart, number, share("power", power))

@@ -48,7 +48,7 @@ def _save_run(writer: Writer, run: Run, run_id: str, body: bool) -> None:
         for rows in run.source.batches(f"SELECT * FROM {table} WHERE run_id = ?", [run.run_id]):
             add((run_id, *row[1:]) for row in rows)
     series: dict[tuple[str, ...], int] = {}
-    for samples in server.stored(run):
+    for samples in server.stored_samples(run):
         writer.add_server_samples([sample._replace(run_id=run_id) for sample in samples], series)
 
 

@@ -81,7 +81,7 @@ def scrub(source: str | Path, target: str | Path, secrets: Iterable[str] = ()) -
     found = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
     # What waits beside a run file is read with it, and has no place beside the copy.
     files = [path for path in found if not is_segment(path)]
-    known = [secret for path in files for secret in _told(path)]
+    known = [secret for path in files for secret in _named_secrets(path)]
     gate = _Gate([*secrets, *known])
     for path in files:
         place = target / path.relative_to(source) if source.is_dir() else target
@@ -131,11 +131,11 @@ class _Gate:
         return after
 
 
-def _told(path: Path) -> list[str]:
+def _named_secrets(path: Path) -> list[str]:
     """Return the secrets that a settings file names."""
     if path.suffix != ".json" or path.stat().st_size > SMALL_LIMIT:
         beside = path.with_name("benchmark_args.json")
-        return _told(beside) if path.suffix == ".db" and beside.is_file() else []
+        return _named_secrets(beside) if path.suffix == ".db" and beside.is_file() else []
     try:
         found = read_json(path, "evalscope", SMALL_LIMIT)
     except UnsafeFile:

@@ -22,7 +22,7 @@ OTHERS = 0.01
 
 
 @dataclass(frozen=True)
-class Held:
+class TwoTtfts:
     """Two measurements of the time to the first token, in seconds."""
 
     run: str
@@ -48,12 +48,12 @@ class Held:
             )
         if self.extra < -max(LESS, LESS_SHARE * self.theirs.mean):
             return (
-                f"TTFT is {_ms(-self.extra)} shorter than in the server ({self._told}): one of the two counts "
+                f"TTFT is {_ms(-self.extra)} shorter than in the server ({self._theirs}): one of the two counts "
                 "something else; see docs/server.md"
             )
         if self.extra > max(FRONT_END, SHARE * self.theirs.mean):
             return (
-                f"TTFT is {_ms(self.extra)} longer than in the server ({self._told}): that is more than a front end "
+                f"TTFT is {_ms(self.extra)} longer than in the server ({self._theirs}): that is more than a front end "
                 "takes; look at the network, at a proxy, and at this client's verdict"
             )
         return next(filter(None, map(self._off, PERCENTILES)), None)
@@ -74,19 +74,19 @@ class Held:
     def sentence(self) -> str:
         """What both say."""
         return (
-            f"TTFT in the server ({self._told}) agrees with ours, {_ms(float(self.ours.mean()))}: "
+            f"TTFT in the server ({self._theirs}) agrees with ours, {_ms(float(self.ours.mean()))}: "
             f"{_ms(max(self.extra, 0.0))} for network and front end"
         )
 
     @property
-    def _told(self) -> str:
+    def _theirs(self) -> str:
         within = [f"p{percent} in {_within(self.theirs.bucket(percent))}" for percent in PERCENTILES]
         return f"its histogram: mean {_ms(self.theirs.mean)}, {', '.join(within)}"
 
 
 def sentences(runs: Sequence[Run]) -> list[str]:
     """Say of each run whether the server's own TTFT agrees with ours; in one sentence of all that do."""
-    found = [each for run in runs if (each := held(run)) is not None]
+    found = [each for run in runs if (each := both_ttfts(run)) is not None]
     agreeing = [each for each in found if each.problem is None]
     said = [f"{each.run}: {each.problem}" for each in found if each.problem is not None]
     if len(agreeing) < 2:
@@ -109,7 +109,7 @@ _BETWEEN = " UNION ALL ".join(
 )
 
 
-def held(run: Run) -> Held | None:
+def both_ttfts(run: Run) -> TwoTtfts | None:
     """Return both measurements of a run; None where its server published none, or nothing was streamed.
 
     Ours are of all that this file has of the same server between the two looks: points of a sweep follow one another.
@@ -124,7 +124,7 @@ def held(run: Run) -> Held | None:
     between = [target, theirs.begin, theirs.end] * 2
     rows = [row for batch in run.source.batches(_BETWEEN, between) for row in batch]
     ours = [ttft for ttft, _ in rows if isinstance(ttft, float)]
-    return Held(run.label, theirs, np.array(ours), sum(success != 1 for _, success in rows))
+    return TwoTtfts(run.label, theirs, np.array(ours), sum(success != 1 for _, success in rows))
 
 
 def _within(bucket: tuple[float, float]) -> str:

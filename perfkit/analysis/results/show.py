@@ -19,7 +19,7 @@ _SHOWN = ("ttft", "tpot", "e2e", "prompt_tokens", "output_tokens")
 
 
 @dataclass(frozen=True)
-class Request:
+class ShownRequest:
     """One request: a head line, the prompt, and the answer or the error."""
 
     head: str
@@ -31,7 +31,7 @@ class Request:
 class Shown:
     """A few requests, printed in a terminal and in a notebook; ``frame`` has them decoded."""
 
-    requests: tuple[Request, ...]
+    requests: tuple[ShownRequest, ...]
     frame: pd.DataFrame
     by: tuple[str, ...] = ()
     """The metric by which they were chosen."""
@@ -79,7 +79,7 @@ def _chosen(runs: Sequence[Run], which: str, count: int, metric: str) -> pd.Inde
     return ranked.index[:count]
 
 
-def _request(row: pd.Series, metric: str) -> Request:
+def _request(row: pd.Series, metric: str) -> ShownRequest:
     names = dict.fromkeys((*_SHOWN, metric))
     numbers = [f"{name} {_quantity(name, row[name])}" for name in names if pd.notna(row[name])]
     seq = f" #{int(row['seq'])}" if pd.notna(row["seq"]) else ""
@@ -87,7 +87,7 @@ def _request(row: pd.Series, metric: str) -> Request:
     failed = [] if row["success"] else [without.get(row["error_kind"], f"failed: {row['error_kind']}")]
     answer = row["output_text"] if row["success"] else row["error"]
     head = plain(f"{row['run']}{seq}: {', '.join([*failed, *numbers])}")
-    return Request(head, _short(row["prompt"]), _short(row["refused"] or answer))
+    return ShownRequest(head, _short(row["prompt"]), _short(row["refused"] or answer))
 
 
 def _quantity(name: str, value: float) -> str:

@@ -34,7 +34,7 @@ def summarise(
     whose = () if definition else (columns.mixed_bases, columns.stored_bases)
     full = [run for run in runs.members if not run.is_summary]
     bases = [sentence for say in whose for sentence in say(full, metrics)]
-    bases += aggregates.told_notes(runs.members, by)
+    bases += aggregates.summary_notes(runs.members, by)
     bases += [*columns.coarse_windows(runs.members), *columns.pooled_loads(runs.members, by)]
     bases += columns.unread_tags(runs.members, by)
     rates = aggregates.run_rates(rows, by, reason)

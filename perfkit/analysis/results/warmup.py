@@ -45,11 +45,10 @@ def warmup_length(values: Numbers) -> int:
     >>> warmup_length([9.0] * 20 + [1.0, 1.1] * 90)
     20
     """
-    samples = present(values)
-    k = samples.size // _BATCH
+    means = _batch_means(values)
+    k = means.size
     if k < 4:
         return 0
-    means = samples[: k * _BATCH].reshape(k, _BATCH).mean(axis=1)
     errors = [float(np.var(means[d:])) / (k - d) for d in range(k // 2 + 1)]
     return int(np.argmin(errors)) * _BATCH
 
@@ -74,15 +73,22 @@ def settles(values: Numbers) -> bool:
     >>> settles([1.0, 1.1] * 100), settles(np.linspace(1.0, 9.0, 200))
     (True, False)
     """
-    samples = present(values)
-    k = samples.size // _BATCH
-    if k < 8 or warmup_length(samples) < k // 2 * _BATCH:
+    means = _batch_means(values)
+    k = means.size
+    if k < 8 or warmup_length(values) < k // 2 * _BATCH:
         return True
-    means = samples[: k * _BATCH].reshape(k, _BATCH).mean(axis=1)
     before, last = means[-(k // 2) : -(k // 4)], means[-(k // 4) :]
     error = np.sqrt(before.var(ddof=1) / before.size + last.var(ddof=1) / last.size)
     apart = abs(float(last.mean() - before.mean()))
     return bool(apart <= max(3 * error, 0.05 * abs(before.mean())))
+
+
+def _batch_means(values: Numbers) -> Floats:
+    """Return the means of five neighbours each; what is left over at the end is left out."""
+    samples = present(values)
+    whole = samples.size // _BATCH * _BATCH
+    means: Floats = samples[:whole].reshape(-1, _BATCH).mean(axis=1)
+    return means
 
 
 def trim(runs: Sequence[Run], warmup: Amount, cooldown: Amount) -> tuple[Run, ...]:

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from perfkit.apis.bodies import as_text, prompt_of
+from perfkit.apis.bodies import messages_text, prompt_of
 from perfkit.apis.tokenizer import Tokenizer, load_tokenizer
 from perfkit.errors import UsageError
 from perfkit.loadgen.datasets.files import items_of, lines_of
@@ -154,7 +154,7 @@ class DatasetPluginBase:
             content = content if all(isinstance(part, int) for part in content) else " ".join(map(str, content))
         if isinstance(content, list) and content and isinstance(content[0], int):  # token ids
             return self.query_parameters.min_prompt_length <= len(content) <= self.query_parameters.max_prompt_length
-        return self.fits(prompt_of(content) if isinstance(content, dict) else as_text(content))
+        return self.fits(prompt_of(content) if isinstance(content, dict) else messages_text(content))
 
     def ask(self, text: str) -> list[Message] | str:
         """Return a prompt as the API takes it: as chat messages, or as plain text."""

@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from perfkit.apis.bodies import as_text
+from perfkit.apis.bodies import messages_text
 from perfkit.errors import UsageError
 from perfkit.loadgen.datasets.base import Item
 from perfkit.loadgen.datasets.files import objects_of, records_of
@@ -40,10 +40,10 @@ class ShareGpt(Jsonl):
         """Yield a first question per conversation, what the system says before it; those without one are left out."""
         for place, talk in self.conversations():
             asked = self.first_question(talk, place)
-            if asked is not None and not self.fits(as_text(asked[-1:])):
+            if asked is not None and not self.fits(messages_text(asked[-1:])):
                 self.remarks.drop(OF_OTHER_LENGTH, place)
             elif asked is not None:
-                yield asked if self.query_parameters.apply_chat_template else as_text(asked)
+                yield asked if self.query_parameters.apply_chat_template else messages_text(asked)
 
     def conversations(self) -> Iterator[tuple[str, list[Message]]]:
         """Yield each conversation as chat messages, with its place."""
@@ -92,7 +92,7 @@ class MultiTurn(ShareGpt):
             if len(kept) < least:
                 self.remarks.drop("of too few turns" if kept else "without a question", place)
                 continue
-            if not self.fits(as_text(first["messages"] if isinstance(first := kept[0][0], dict) else first)):
+            if not self.fits(messages_text(first["messages"] if isinstance(first := kept[0][0], dict) else first)):
                 self.remarks.drop(OF_OTHER_LENGTH, place)
                 continue
             session = {"session_id": f"session-{number}", **identity}

@@ -62,7 +62,7 @@ class OpenedDataset:
 
     def prompts(self) -> Iterator[Prompt]:
         """Yield the prompts of one pass; ``row`` counts the items from 0."""
-        for row, item in enumerate(_told(self.items)):
+        for row, item in enumerate(_naming_lines(self.items)):
             prompt = item if isinstance(item, Prompt) else Prompt(self._content(item, row), row)
             prompt = replace(prompt, row=row) if prompt.row is None else prompt
             if (bad := undecodable(prompt.content)) is not None:
@@ -95,7 +95,7 @@ class OpenedDataset:
         return digest.hexdigest()[:16]
 
 
-def _told(items: Callable[[], Iterable[Any]]) -> Iterator[Any]:
+def _naming_lines(items: Callable[[], Iterable[Any]]) -> Iterator[Any]:
     """Yield items; where the code behind them raises, name its line."""
     try:
         for item in items():

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from perfkit.apis.bodies import BODY_FIELDS, as_text
+from perfkit.apis.bodies import BODY_FIELDS, messages_text
 from perfkit.apis.pieces import text_of
 from perfkit.errors import UsageError
 from perfkit.loadgen.datasets.base import Content, DatasetPluginBase, Item
@@ -171,7 +171,7 @@ class Jsonl(DatasetPluginBase):
         if not talk:
             return None
         talk = with_parts(talk, parts, place)
-        if not self.fits(as_text(talk)):
+        if not self.fits(messages_text(talk)):
             self.remarks.drop(OF_OTHER_LENGTH, place)
             return None
         length, field = length_in(record, place)

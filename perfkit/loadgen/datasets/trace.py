@@ -129,7 +129,7 @@ class Trace(Jsonl):
         if numbers and len(numbers) < len(times):
             raise UsageError(f"{self.path}: some times are dates and others numbers; write them all alike")
         unit, why = ("dates", "") if not numbers else _unit(asked, numbers, names, bool(exact), milliseconds)
-        sentences = [_told(self.path.name, unit, why, times, self.query_parameters.speed, asked is not None)]
+        sentences = [_pace_sentence(self.path.name, unit, why, times, self.query_parameters.speed, asked is not None)]
         if hashed:
             size, told = _block(block, fits, hashed)
             return Scale(unit, size, (*sentences, f"{self.path.name}: {told}"))
@@ -231,7 +231,7 @@ def _unit(
     return "s", "whole numbers"
 
 
-def _told(name: str, unit: str, why: str, times: Sequence[float | datetime], speed: float, asked: bool) -> str:
+def _pace_sentence(name: str, unit: str, why: str, times: Sequence[float | datetime], speed: float, asked: bool) -> str:
     """Return the sentence that says how fast a trace will be played."""
     seconds = [time.timestamp() if isinstance(time, datetime) else time * UNITS[unit] for time in times]
     span = (max(seconds) - min(seconds)) / speed

@@ -29,7 +29,7 @@ from perfkit.records import Batch, Phase, Prompt, Pumped
 from perfkit.runfile.remote import RemoteStore
 from perfkit.runfile.writer import Row, Writer
 from perfkit.validity.calibrated_rate import as_calibrated
-from perfkit.validity.evidence import STORED, Evidence, share
+from perfkit.validity.evidence import STORED, Evidence, fraction
 from perfkit.validity.verdict import verdict
 
 COMMIT_ROWS = 64
@@ -343,10 +343,10 @@ class Recorder:
         return replace(
             seen,
             commit=run.commits.longest or None,
-            connect_failures=share(tally.unconnected, seen.requests or 0),
-            failed=share(run.failed, run.stored - run.cancelled) if is_alone else None,
-            censored_first=share(tally.first_censored, tally.first),
-            censored_gaps=share(tally.gaps_censored, tally.gaps),
+            connect_failures=fraction(tally.unconnected, seen.requests or 0),
+            failed=fraction(run.failed, run.stored - run.cancelled) if is_alone else None,
+            censored_first=fraction(tally.first_censored, tally.first),
+            censored_gaps=fraction(tally.gaps_censored, tally.gaps),
             gaps=tally.gaps,
             calibrated=as_calibrated(events, fields.get("start_time"), fields.get("end_time")),
             governor=json.loads(str(run.record["host"])).get("governor"),

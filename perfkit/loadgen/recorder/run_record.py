@@ -10,15 +10,13 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 from time import time, time_ns
-from unicodedata import category, normalize
 
 from perfkit.options.arguments import Arguments, spelt
+from perfkit.printable import slug
 from perfkit.runfile.owner import machine, process_start
 from perfkit.runfile.writer import Row
 from perfkit.secrets import shown_url
 
-LONGEST_NAME = 200
-"""Bytes of a file name, whose ending and whose neighbours' endings come to it: file systems take 255."""
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _NAMED_VERSIONS = ("perfkit", "httptools", "uvloop", "orjson", "aiohttp")
 
@@ -46,19 +44,6 @@ def default_name(model: str | None) -> str:
     """
     stem = slug((model or "run").rstrip("/").rpartition("/")[2]) or "run"
     return f"{stem}_{datetime.now():%Y%m%d_%H%M%S}"
-
-
-def slug(text: str) -> str:
-    """Return text as a file name: letters and digits of any script, dot, dash and underscore, at most 100 of them.
-
-    Examples
-    --------
-    >>> slug("../tp 2 (fp8)"), slug("测试一"), slug("..")
-    ('tp-2-fp8', '测试一', '')
-    """
-    kept = [each if each in "._-" or category(each)[0] in "LMN" else " " for each in normalize("NFC", text)]
-    whole = "-".join("".join(kept).split()).strip(".-_")[:100]
-    return whole.encode()[:LONGEST_NAME].decode("utf-8", "ignore").strip(".-_")
 
 
 def run_row(arguments: Arguments, *, run_id: str, urls: Sequence[str], model: str | None) -> Row:

@@ -20,8 +20,8 @@ from perfkit.apis.places import failure_in, place_in, place_of
 from perfkit.decoding.exchange import LARGEST_BODY, Exchange
 from perfkit.errors import PluginFailure, UsageError
 from perfkit.loadgen.transport.connection import too_large
-from perfkit.loadgen.transport.pool import STOPPED, cancelled, refusal
-from perfkit.loadgen.transport.reported import as_text, take_over
+from perfkit.loadgen.transport.pool import STOPPED, cancelled, system_message
+from perfkit.loadgen.transport.reported import message_text, take_over
 from perfkit.loadgen.transport.sender import Sendable, unsent
 from perfkit.loadgen.transport.tls import tls_problem
 from perfkit.options.arguments import Arguments
@@ -202,12 +202,12 @@ async def _through_generator(
             exchange.status = status
             if data:
                 exchange.stamps.append(now)
-                exchange.messages.append(as_text(data))
+                exchange.messages.append(message_text(data))
                 exchange.ends.append(len(exchange.messages))
             if is_error or status not in GOOD:
                 kind: ErrorKind = "error_event" if status in GOOD else "http_status"
                 told = f"HTTP {status}: " if status is not None else ""
-                exchange.fail(kind, f"{told}{as_text(data)}"[:500], now)
+                exchange.fail(kind, f"{told}{message_text(data)}"[:500], now)
                 return
     if not exchange.messages:
         exchange.fail("empty", f"{place_of(process)}: process_request yielded nothing", perf_counter_ns())
@@ -293,7 +293,7 @@ def _told(error: BaseException, proxy: str | None) -> tuple[ErrorKind, str]:
     if isinstance(error, aiohttp.ClientConnectorError):
         named = urlsplit(proxy or "").hostname == error.host  # an unknown name has the same error as a server's
         whom = "the proxy " if named or isinstance(error, aiohttp.ClientProxyConnectionError) else ""
-        return "connect", f"cannot connect to {whom}{error.host}:{error.port}: {refusal(error.os_error)}"
+        return "connect", f"cannot connect to {whom}{error.host}:{error.port}: {system_message(error.os_error)}"
     if isinstance(error, ConnectionRefusedError):
         return "connect", text
     if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError)):

@@ -256,7 +256,7 @@ class Pool:
                 raise ConnectFailed("tls", f"TLS with {self._place} failed: {tls_problem(error)}") from None
             except OSError as error:
                 self.failed += 1
-                raise ConnectFailed("connect", f"cannot connect to {self._place}: {refusal(error)}") from None
+                raise ConnectFailed("connect", f"cannot connect to {self._place}: {system_message(error)}") from None
 
     async def _connect(self) -> Connection:
         """Connect to the first address that takes us, and to that one alone from then on."""
@@ -387,7 +387,7 @@ def cancelled(after: float) -> tuple[ErrorKind, str]:
     return CANCELLED, f"the client closed the connection {after:g} s after the request, as cancel has it"
 
 
-def refusal(error: OSError) -> str:
+def system_message(error: OSError) -> str:
     """Return what the system calls an error; asyncio's own texts say less."""
     if error.errno and not isinstance(error, socket.gaierror):
         return os.strerror(error.errno)

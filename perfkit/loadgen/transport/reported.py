@@ -43,7 +43,7 @@ def take_over(data: Any, exchange: Exchange, place: str, called: int) -> None:
         if any(stamp < exchange.start or stamp > end + TOLERANCE for stamp in stamps):
             raise read.nonsense(f"chunks outside of the time from start_time to the end; {UNIT}")
     exchange.status = read.count("status_code")
-    exchange.messages = [as_text(message) for message in read.many("response_messages")]
+    exchange.messages = [message_text(message) for message in read.many("response_messages")]
     told = getattr(data, "is_stream", None)
     in_pieces = len(stamps) > 1 or len(exchange.messages) > 1 or bool(stamps and end - stamps[0] > STREAMED * 1e9)
     exchange.reported = Reported(
@@ -64,7 +64,7 @@ def take_over(data: Any, exchange: Exchange, place: str, called: int) -> None:
         exchange.fail(kind, told, end)
 
 
-def as_text(data: Json | bytes) -> str:
+def message_text(data: Json | bytes) -> str:
     """Return a message of a plugin as text: JSON of what is none."""
     if isinstance(data, (bytes, bytearray)):
         return data.decode("utf-8", "replace")
@@ -127,7 +127,7 @@ class _Fields:
 
     def text(self, name: str) -> str | None:
         value = getattr(self._data, name, None)
-        return None if value is None or value == "" else as_text(value)
+        return None if value is None or value == "" else message_text(value)
 
     def many(self, name: str) -> list[Any]:
         value = getattr(self._data, name, None)

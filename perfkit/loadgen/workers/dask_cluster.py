@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from perfkit.errors import UsageError, WorkerLost
 from perfkit.loadgen.workers import framing
-from perfkit.loadgen.workers.protocol import Conversation, Event, Listen, ReadPrompts
+from perfkit.loadgen.workers.protocol import WorkerProtocol, Event, Listen, ReadPrompts
 from perfkit.loadgen.workers.remote import PARTS, Call, Link, gather, take_over
 from perfkit.loadgen.workers.work import Work
 from perfkit.runfile.remote import RemoteStoreServer
@@ -68,7 +68,7 @@ class DaskHosts:
     def __len__(self) -> int:
         return len(self._addresses)
 
-    def start(self, index: int, work: Work, listen: Listen, prompts: ReadPrompts | None) -> Conversation:
+    def start(self, index: int, work: Work, listen: Listen, prompts: ReadPrompts | None) -> WorkerProtocol:
         """Hand a share its work."""
         links = self._links[index]
         self._folder = work.folder
@@ -84,7 +84,7 @@ class DaskHosts:
             listen({**event, "text": f"{self.name(index)} says: {event['text']}"} if named else event)
 
         orders, events = (links[part].stream for part in PARTS[:2])
-        return Conversation(orders, events, work, told, prompts, wait_for_exit)
+        return WorkerProtocol(orders, events, work, told, prompts, wait_for_exit)
 
     def _serve_rows(self, link: Link) -> None:
         """Write what a share's recorder has to store, once all is written that one before it had."""

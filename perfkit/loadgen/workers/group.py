@@ -17,7 +17,7 @@ from perfkit import errors
 from perfkit.errors import StorageError
 from perfkit.loadgen.arrivals import Share
 from perfkit.loadgen.early_end import Failing
-from perfkit.loadgen.workers.protocol import Conversation, Event, Listen, ReadPrompts
+from perfkit.loadgen.workers.protocol import Event, Listen, ReadPrompts, WorkerProtocol
 from perfkit.loadgen.workers.work import Work, failure_event
 from perfkit.records import ListedModel
 from perfkit.runfile.writer import Writer
@@ -28,13 +28,13 @@ GO_AHEAD = 0.2
 _SUMS = ("sent", "done", "failed", "in_flight")
 
 
-class Hosts(Protocol):
+class Backend(Protocol):
     """Where the shares of a load are carried out: a place each."""
 
     def __len__(self) -> int:
         """How many shares there are."""
 
-    def start(self, index: int, work: Work, listen: Listen, prompts: ReadPrompts | None) -> Conversation:
+    def start(self, index: int, work: Work, listen: Listen, prompts: ReadPrompts | None) -> WorkerProtocol:
         """Start one share."""
 
     def name(self, index: int) -> str:
@@ -59,10 +59,10 @@ class WorkerGroup:
         Reads the driver's prompts from their beginning: each worker reads all and takes its share.
     """
 
-    def __init__(self, work: Work, hosts: Hosts, listen: Listen, prompts: ReadPrompts | None = None) -> None:
+    def __init__(self, work: Work, hosts: Backend, listen: Listen, prompts: ReadPrompts | None = None) -> None:
         self._work, self._hosts, self._listen, self._prompts = work, hosts, listen, prompts
         self._lock = threading.RLock()
-        self._members: dict[int, Conversation] = {}
+        self._members: dict[int, WorkerProtocol] = {}
         self._ready: dict[str, set[int]] = {}
         self._begun: set[str] = set()
         self._failing: dict[str, Failing] = {}

@@ -7,12 +7,12 @@ import threading
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from perfkit.loadgen.workers.protocol import Conversation, Listen, ReadPrompts
+from perfkit.loadgen.workers.protocol import Listen, ReadPrompts, WorkerProtocol
 from perfkit.loadgen.workers.work import Work
 from perfkit.secrets import environment
 
 
-class ProcessWorker(Conversation):
+class ProcessWorker(WorkerProtocol):
     """Carries out work in a process of its own, started as a program: a script needs no ``__main__`` guard.
 
     Work and secrets go over its standard input, so they never stand in the process list.

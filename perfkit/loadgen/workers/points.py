@@ -24,7 +24,7 @@ from perfkit.loadgen.datasets import name_models
 from perfkit.loadgen.recorder.channel import LoopEnd, RecorderEnd, framed, pair
 from perfkit.loadgen.recorder.client import RecorderClient
 from perfkit.loadgen.recorder.process import OpenStore, Recorder
-from perfkit.loadgen.recorder.run_record import default_name, slug
+from perfkit.loadgen.recorder.run_record import default_name
 from perfkit.loadgen.recorder.scheduling_class import NICENESS, may_return, stand
 from perfkit.loadgen.run_loop import Session
 from perfkit.loadgen.transport.models import served_model
@@ -32,6 +32,7 @@ from perfkit.loadgen.workers.mailbox import Mailbox, Report, Starts, threadsafe
 from perfkit.loadgen.workers.work import Work, failure_event
 from perfkit.options.arguments import Arguments
 from perfkit.plugins import BoundApi
+from perfkit.printable import slug
 from perfkit.registry import APIS, DATASETS
 from perfkit.runfile.record import RunRecord
 from perfkit.runfile.schema import OUTPUTS

@@ -33,7 +33,7 @@ from perfkit.loadgen.plugin_watch import Patience, PluginWatch, place_at
 from perfkit.loadgen.scraping import scraper_of
 from perfkit.loadgen.serialization import unpacked
 from perfkit.loadgen.workers import framing
-from perfkit.loadgen.workers.group import Hosts, WorkerGroup
+from perfkit.loadgen.workers.group import Backend, WorkerGroup
 from perfkit.loadgen.workers.local import LocalHosts
 from perfkit.loadgen.workers.mailbox import Mailbox, Report
 from perfkit.loadgen.workers.points import api_of, carry_out, start_recorder
@@ -165,7 +165,7 @@ def _work(data: bytes, around: WorkerContext, setting: dict[str, Any]) -> None:
     workers = work.arguments.workers
     scrapes = detached and work.arguments.scrape is not False  # never where requests are measured
     if isinstance(workers, int) and (workers > 1 or scrapes) and work.share == WHOLE:
-        _lead(work, LocalHosts(workers), around, report, mailbox, scrapes=scrapes)
+        _coordinate(work, LocalHosts(workers), around, report, mailbox, scrapes=scrapes)
         return
     try:
         with _broken_off_if_held(around.orders, max(LOADING, work.arguments.read_timeout)):
@@ -218,7 +218,9 @@ def _broken_off_if_held(orders: BinaryIO, limit: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _lead(work: Work, hosts: Hosts, around: WorkerContext, report: Report, mailbox: Mailbox, *, scrapes: bool) -> None:
+def _coordinate(
+    work: Work, hosts: Backend, around: WorkerContext, report: Report, mailbox: Mailbox, *, scrapes: bool
+) -> None:
     """Drive workers from here, and read what the server publishes, whether or not this process's own driver stays."""
     ended = threading.Event()
     scraper = scraper_of(work.arguments, lambda said: report({"event": "remark", "text": said})) if scrapes else None

@@ -106,7 +106,7 @@ class Source:
             return Batch(reading, packed([]), True, UsageError(what))
 
 
-class Conversation:
+class WorkerProtocol:
     """Carries out work in a program at the other end of two streams: pipes, or connections to another machine.
 
     Parameters

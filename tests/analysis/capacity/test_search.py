@@ -7,7 +7,7 @@ from scipy.stats import binom
 
 from perfkit.analysis.capacity.objective import Objective
 from perfkit.analysis.capacity.posterior import MeanAgainst, ShareBeyond, find_crossing
-from perfkit.analysis.capacity.search import Belief, Bracket, Tried, plan_next
+from perfkit.analysis.capacity.search import Belief, Bracket, TriedLoad, plan_next
 from perfkit.errors import UsageError
 
 ALLOWED = 0.05
@@ -24,7 +24,7 @@ def searched(capacity, low, high=float("inf"), whole=False, client=float("inf"),
     """Search a server of which nobody waits up to its capacity, and most do beyond."""
     tried = []
     while (load := plan_next(tried, 0.05, points - len(tried), low, high, whole=whole)) is not None:
-        tried.append(Tried(load, (GOOD if load <= capacity else BAD,), counts=load < client))
+        tried.append(TriedLoad(load, (GOOD if load <= capacity else BAD,), counts=load < client))
     return tried
 
 
@@ -74,7 +74,7 @@ def test_a_load_that_bound_the_client_is_measured_again_and_then_a_wall():
 def test_all_points_count_together_for_what_lies_between_them():
     # No point alone tells 5 % from what was seen there; that six of them rise evenly does.
     loads, shares = [60, 70, 85, 115, 140, 165], [0.012, 0.02, 0.035, 0.07, 0.1, 0.14]
-    tried = [Tried(load, (seen(share),)) for load, share in zip(loads, shares, strict=True)]
+    tried = [TriedLoad(load, (seen(share),)) for load, share in zip(loads, shares, strict=True)]
     assert 100 in bracket(tried)
     assert bracket(tried).upper / bracket(tried).lower < 1.6
     assert bracket(tried[:3]).upper is None
@@ -82,23 +82,28 @@ def test_all_points_count_together_for_what_lies_between_them():
 
 
 def test_runs_of_one_load_that_disagree_widen_the_bracket():
-    steady = [Tried(80, (seen(0.01),)), Tried(100, (EDGE,)), Tried(100, (EDGE,)), Tried(125, (seen(0.3),))]
-    moody = [*steady[:1], Tried(100, (seen(0.0),)), Tried(100, (seen(0.25),)), *steady[3:]]
+    steady = [
+        TriedLoad(80, (seen(0.01),)),
+        TriedLoad(100, (EDGE,)),
+        TriedLoad(100, (EDGE,)),
+        TriedLoad(125, (seen(0.3),)),
+    ]
+    moody = [*steady[:1], TriedLoad(100, (seen(0.0),)), TriedLoad(100, (seen(0.25),)), *steady[3:]]
     widths = [bracket(tried).upper / bracket(tried).lower for tried in (steady, moody)]
     assert widths[1] > widths[0]
 
 
 def test_several_objectives_hold_together_or_not_at_all():
-    tried = [Tried(10, (GOOD, GOOD)), Tried(20, (BAD, GOOD)), Tried(40, (BAD, BAD))]
+    tried = [TriedLoad(10, (GOOD, GOOD)), TriedLoad(20, (BAD, GOOD)), TriedLoad(40, (BAD, BAD))]
     belief = Belief.of(tried)
     assert [belief.holds(load, 0.05) for load in (10, 20, 40)] == ["yes", "no", "no"]
     assert belief.each(20, 0.05) == ("no", "yes")
-    alone = Belief.of([Tried(each.load, each.evidence[:1]) for each in tried]).bracket(0.05)
+    alone = Belief.of([TriedLoad(each.load, each.evidence[:1]) for each in tried]).bracket(0.05)
     assert belief.bracket(0.05).upper == pytest.approx(alone.upper, rel=0.02)
 
 
 def test_a_mean_is_judged_by_its_distance_from_the_bound():
-    tried = [Tried(load, (MeanAgainst(np.log(load / 100), 0.03),)) for load in (50, 80, 95, 105, 130)]
+    tried = [TriedLoad(load, (MeanAgainst(np.log(load / 100), 0.03),)) for load in (50, 80, 95, 105, 130)]
     found = bracket(tried)
     assert 100 in found
     assert found.upper / found.lower < 1.3

@@ -12,7 +12,7 @@ from PIL import Image
 import perfkit as pk
 from perfkit.analysis.notebook.explorer import explore
 from perfkit.analysis.notebook.explorer.chart_tab import possible
-from perfkit.analysis.notebook.explorer.state import TABS, State, read
+from perfkit.analysis.notebook.explorer.state import TABS, State, read_state
 from perfkit.analysis.plots import CHARTS, render
 from perfkit.errors import UsageError
 from tests.published import publish
@@ -103,7 +103,7 @@ def test_the_code_of_random_states_gives_the_same_picture(panel):
         pasted = eval(panel.code, {"runs": runs})
         assert (pixels(render(pasted, "png", dpi=200)) == pixels(chart(panel).picture.png)).all(), panel.code
         code = panel.code
-        again = read(code)
+        again = read_state(code)
         assert again.spelled(runs) + again.plotted == code
 
 
@@ -254,7 +254,7 @@ def test_a_line_is_typed_and_its_mistake_said(panel):
 )
 def test_code_is_read_and_never_run(code):
     with pytest.raises(UsageError):
-        read(code)
+        read_state(code)
 
 
 def test_what_was_opened_is_part_of_the_code(file):

@@ -10,7 +10,7 @@ from time import monotonic, thread_time
 import pytest
 
 import perfkit as pk
-from perfkit.analysis.notebook.live import Line, Seldom, Several, Terminal, sentence, share, show
+from perfkit.analysis.notebook.live import Line, Seldom, SeveralJobs, Terminal, sentence, share, show
 from perfkit.analysis.results.so_far import Failures, Figures, PointSoFar
 from perfkit.runner.job import Progress
 
@@ -85,7 +85,7 @@ def test_a_limit_of_time_counts_as_much_as_one_of_requests():
 
 def test_jobs_one_after_the_other_share_a_place_and_say_which_of_them_it_is():
     wall = Wall()
-    several = Several(wall)
+    several = SeveralJobs(wall)
     for before, after in (("point 1 of 2", ""), ("point 2 of 2", "met at 4")):
         job = Job(Progress(done=4, expected=4, sent=4, elapsed=2.0))
         job.ended.set()

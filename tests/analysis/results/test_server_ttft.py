@@ -100,11 +100,11 @@ def test_several_runs_that_agree_are_one_sentence(tmp_path):
 
 @pytest.mark.processes
 def test_of_a_simulated_queue_both_agree_within_milliseconds(tmp_path):
-    from perfkit.analysis.results.server_ttft import held
+    from perfkit.analysis.results.server_ttft import both_ttfts
 
     with pk.simulate(slots=2, itl=0.002) as server:
         given = {"parallel": 8, "number": 60, "max_tokens": 8, "db": str(tmp_path / "a.db"), "scrape": True}
         runs = pk.start(server.url, **given).wait()
-    found = held(runs.members[0])
+    found = both_ttfts(runs.members[0])
     assert found.theirs.count == len(found.ours) >= 60
     assert 0 < found.extra < found.theirs.mean

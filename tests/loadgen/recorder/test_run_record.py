@@ -2,7 +2,7 @@
 
 import pytest
 
-from perfkit.loadgen.recorder.run_record import LONGEST_NAME, slug
+from perfkit.printable import LONGEST_NAME, slug
 
 
 @pytest.mark.parametrize("name", ["测试一", "हिन्दी", "اختبار", "тест-1", "é", "tp2_fp8.v1"])

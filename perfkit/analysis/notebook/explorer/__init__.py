@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from perfkit.analysis.notebook.explorer.state import quoted
+from perfkit.analysis.notebook.explorer.state import as_code
 from perfkit.analysis.query.opening import Places, flattened
 from perfkit.analysis.results.open import open as open_runs
 from perfkit.analysis.results.runs import Runs
@@ -51,7 +51,7 @@ def explore(source: "Runs | Places | None" = None, code: str = "") -> "Explorer"
     else:
         places = list(flattened(source if source is not None else OUTPUTS if Path(OUTPUTS).is_dir() else "."))
         explorer = Explorer(
-            Bench(open_runs(places), f"pk.open({', '.join(map(quoted, places))})", lambda: open_runs(places))
+            Bench(open_runs(places), f"pk.open({', '.join(map(as_code, places))})", lambda: open_runs(places))
         )
     if code:
         explorer.restore(code)

@@ -8,7 +8,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from perfkit.analysis.notebook.explorer.state import as_list, call
+from perfkit.analysis.notebook.explorer.state import call, untupled
 from perfkit.analysis.notebook.explorer.tab import Tab, narrow
 from perfkit.analysis.plots import CHARTS
 from perfkit.analysis.report.export import FORMATS
@@ -73,7 +73,7 @@ class ExportTab(Tab):
         chart = state.chart if CHARTS[state.chart].metric is None else f"{state.chart}:{state.metric}"
         usual = {"size": "notebook", "width": "", "grey": False}
         named = {
-            name: as_list(value) for name, value in self.given.items() if name != "folder" and value != usual.get(name)
+            name: untupled(value) for name, value in self.given.items() if name != "folder" and value != usual.get(name)
         }
         by = {} if state.by == "run" else {"by": state.by}
         return (self.given["folder"], [chart]), {**named, **by}

@@ -9,7 +9,7 @@ import pandas as pd
 
 from perfkit.analysis.metrics import METRICS
 from perfkit.analysis.notebook.explorer.grid import Column, Grid
-from perfkit.analysis.notebook.explorer.state import one_request, quoted
+from perfkit.analysis.notebook.explorer.state import as_code, one_request
 from perfkit.analysis.notebook.explorer.tab import Tab
 from perfkit.analysis.plots import render
 from perfkit.analysis.text_table import Cell, as_html, label, number, plain
@@ -52,11 +52,11 @@ class RequestsTab(Tab):
         """The line that gives the request, the answer to the question, or the requests of the table."""
         state, spelled = self.bench.state, self.bench.spelled
         if state.request:
-            return f"{spelled}.where({quoted(one_request(*state.request))}).decoded()"
-        picked = f".where({quoted(state.picked)})" if state.picked else ""
+            return f"{spelled}.where({as_code(one_request(*state.request))}).decoded()"
+        picked = f".where({as_code(state.picked)})" if state.picked else ""
         if state.question:
-            return f"{spelled}{picked}.why_slow({quoted(state.question)})"
-        return f"{spelled}{picked}.column({', '.join(map(quoted, SHOWN))})"
+            return f"{spelled}{picked}.why_slow({as_code(state.question)})"
+        return f"{spelled}{picked}.column({', '.join(map(as_code, SHOWN))})"
 
     def show(self) -> None:
         """Fill the table and show the chosen request."""

@@ -12,7 +12,7 @@ from perfkit.analysis.metrics import METRICS
 from perfkit.analysis.notebook.explorer.grid import Column, Grid
 from perfkit.analysis.notebook.explorer.state import call
 from perfkit.analysis.notebook.explorer.tab import Tab, offer, sentence
-from perfkit.analysis.plots.sweep import load_name
+from perfkit.analysis.plots.sweep import load_label
 from perfkit.analysis.query.frame import Run
 from perfkit.errors import PerfkitError, UsageError
 from perfkit.runfile.annotations import read_tags
@@ -166,7 +166,7 @@ def _row(run: Run, verdict: Any) -> dict[str, Any]:
     date = f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M}" if isinstance(at, int | float) and at > _DATED else ""
     users, rate = settings.get("parallel"), settings.get("rate")
     load = f"{users:g} user{'s' * (users != 1)}" if isinstance(users, int | float) else ""
-    load = load or (f"{load_name(rate)}{'/s' * (rate > 0)}" if isinstance(rate, int | float) else "")
+    load = load or (f"{load_label(rate)}{'/s' * (rate > 0)}" if isinstance(rate, int | float) else "")
     succeeded, failed, cancelled = (record.get(name) for name in ("succeeded", "failed", "cancelled"))
     done = record.get("sent")
     if isinstance(succeeded, int) and isinstance(failed, int):

@@ -115,7 +115,7 @@ class State:
         """The metric and the options that the chart is given."""
         metric = None if CHARTS[self.chart].metric is None else self.metric
         by = {} if self.by == "run" else {"by": self.by}
-        return metric, by | {name: as_list(value) for name, value in self.options}
+        return metric, by | {name: untupled(value) for name, value in self.options}
 
     @property
     def plotted(self) -> str:
@@ -124,7 +124,7 @@ class State:
         return f".plot.{self.chart}({call((metric,) if metric else (), options)})"
 
 
-def as_list(value: Any) -> Any:
+def untupled(value: Any) -> Any:
     """Return several values as a list, as people write them."""
     return list(value) if isinstance(value, tuple) else value
 
@@ -137,20 +137,20 @@ def call(given: tuple[Any, ...], named: Mapping[str, Any]) -> str:
     >>> call(("a",), {"by": "gpu", "a b": 1})
     '"a", by="gpu", **{"a b": 1}'
     """
-    plain = [f"{name}={quoted(value)}" for name, value in named.items() if name.isidentifier()]
+    plain = [f"{name}={as_code(value)}" for name, value in named.items() if name.isidentifier()]
     odd = {name: value for name, value in named.items() if not name.isidentifier()}
-    inner = ", ".join(f"{quoted(name)}: {quoted(value)}" for name, value in odd.items())
-    return ", ".join([*map(quoted, given), *plain, *([f"**{{{inner}}}"] if odd else [])])
+    inner = ", ".join(f"{as_code(name)}: {as_code(value)}" for name, value in odd.items())
+    return ", ".join([*map(as_code, given), *plain, *([f"**{{{inner}}}"] if odd else [])])
 
 
-def quoted(value: Any) -> str:
+def as_code(value: Any) -> str:
     """Return a value as Python code, texts in double quotes."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
-    return f"[{', '.join(map(quoted, value))}]" if isinstance(value, (list, tuple)) else repr(value)
+    return f"[{', '.join(map(as_code, value))}]" if isinstance(value, (list, tuple)) else repr(value)
 
 
-def read(code: str, first: str = "ttft") -> State:
+def read_state(code: str, first: str = "ttft") -> State:
     """Read a line of code that the explorer showed as the state that it stands for; nothing is run.
 
     Parameters
@@ -167,7 +167,7 @@ def read(code: str, first: str = "ttft") -> State:
 
     Examples
     --------
-    >>> read('runs.pick("tp2").where("turn = 1").plot.hist("tpot", by="gpu")').chart
+    >>> read_state('runs.pick("tp2").where("turn = 1").plot.hist("tpot", by="gpu")').chart
     'hist'
     """
     try:

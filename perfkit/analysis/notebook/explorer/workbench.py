@@ -244,7 +244,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         UsageError
             It holds something that the explorer does not do.
         """
-        read = states.read(code, self.state.metric)
+        read = states.read_state(code, self.state.metric)
         self.bench.change(**vars(read))
 
     def _typed(self, change: dict[str, Any]) -> None:
