@@ -168,6 +168,32 @@ runs = pk.open(sys.argv[1])
 print(json.dumps([runs.table["api"].tolist(), runs.table["dataset"].tolist(), len(runs.requests)]), file=sys.stderr)
 """
 
+MIN_P = "    min_p: float | None = sampling("
+TOP_A = '    top_a: float | None = sampling("top-a sampling", ge=0, le=1)\n'
+
+OPTION = """
+import inspect, json, sys
+import perfkit as pk
+
+with pk.simulate() as server:
+    for name, value in (("a", 0.2), ("b", 0.3)):
+        pk.run(server.url, model="m", number=2, top_a=value, name=name, db=sys.argv[1], preflight=False)
+runs = pk.open(sys.argv[1])
+said = []
+for attempt in (lambda: pk.Arguments(url="x", top_a=2), lambda: runs.compare("a")):
+    try:
+        attempt()
+    except pk.PerfkitError as error:
+        said.append(str(error))
+print(json.dumps({
+    "sent": [body["top_a"] for body in runs.decoded()["request"]],
+    "recorded": [run.arguments["top_a"] for run in runs.members],
+    "grouped": sorted(runs.percentiles("e2e", by="top_a").index.get_level_values("top_a")),
+    "refused": said,
+    "python": "top_a" in inspect.signature(pk.run).parameters,
+}), file=sys.stderr)
+"""
+
 
 def told(code: str, path: Path, *words: object) -> object:
     """Return what a program says in the last line of its errors, with a path before those where perfkit is."""
@@ -196,6 +222,26 @@ def test_a_new_file_of_each_kind_in_the_package_is_seen_everywhere(copy: Path, t
 @pytest.mark.processes
 def test_a_new_api_and_dataset_in_the_package_can_be_run(copy: Path, tmp_path: Path) -> None:
     assert told(RUN, copy, tmp_path / "run.db") == [["parrot"], ["biscuits"], 2]
+
+
+@pytest.mark.processes
+def test_a_new_sampling_option_is_one_line(tmp_path: Path) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "perfkit", ignore=shutil.ignore_patterns("__pycache__"))
+    declared = tmp_path / "perfkit/options/arguments.py"
+    declared.write_text(declared.read_text().replace(MIN_P, TOP_A + MIN_P))
+    found = told(OPTION, tmp_path, tmp_path / "run.db")
+    assert isinstance(found, dict)
+    range_, work = found.pop("refused")
+    assert "top_a" in range_
+    assert "2" in range_
+    assert "top_a" in work
+    expected = {"sent": [0.2] * 2 + [0.3] * 2, "recorded": [0.2, 0.3], "grouped": [0.2, 0.3], "python": True}
+    assert found == expected
+    shown = [sys.executable, "-m", "perfkit", "run", "--help"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    helped = subprocess.run(shown, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path).stdout
+    assert "--top-a" in helped
+    assert "top-a sampling" in helped
 
 
 @pytest.mark.processes

@@ -25,14 +25,14 @@ WORDS = [b"".join(chunk(f"w{number}") for number in range(first, first + 20)) fo
 
 
 def read(cut: Iterable[TextRun | RawEvents]) -> list[tuple[Any, int]]:
-    """Return what each event carries (its piece where it is one), and its end, read by stretches."""
+    """Return what each event carries (its piece where it is one), and its end, read by runs of text."""
     found: list[tuple[Any, int]] = []
-    for stretch in cut:
-        if isinstance(stretch, TextRun):
-            pieces = [(stretch.kind, stretch.choice, text) for text in stretch.texts]
-            found += zip(zip(pieces, stretch.payloads, strict=True), stretch.ends, strict=True)
+    for run in cut:
+        if isinstance(run, TextRun):
+            pieces = [(run.kind, run.choice, text) for text in run.texts]
+            found += zip(zip(pieces, run.payloads, strict=True), run.ends, strict=True)
         else:
-            found += one_by_one(stretch.body, stretch.at)
+            found += one_by_one(run.body, run.at)
     return found
 
 
@@ -47,7 +47,7 @@ def one_by_one(body: bytes, at: int = 0) -> list[tuple[Any, int]]:
 
 
 def alike(body: bytes) -> int:
-    return sum(len(stretch.texts) for stretch in text_runs(body) if isinstance(stretch, TextRun))
+    return sum(len(run.texts) for run in text_runs(body) if isinstance(run, TextRun))
 
 
 USUAL = {
@@ -133,8 +133,8 @@ def test_an_answer_with_a_chunk_for_each_event_is_read_with_its_framing(name: st
     assert [carried for carried, _ in read(found)] == [carried for carried, _ in one_by_one(body)]
     for (_, payload), end in read(found):
         assert wire[:end].decode("utf-8", "replace").endswith(payload)
-    assert sum(stretch.size for stretch in found) == len(body)
-    assert sum(len(stretch.texts) for stretch in found if isinstance(stretch, TextRun)) >= count
+    assert sum(run.size for run in found) == len(body)
+    assert sum(len(run.texts) for run in found if isinstance(run, TextRun)) >= count
 
 
 CHAT = ROLE + WORDS[0] + END
@@ -146,8 +146,8 @@ def test_sizes_of_chunks_are_read_as_servers_write_them(size: bytes) -> None:
     # Of 67 to 107 bytes: 0x43 to 0x6b, with and without letters among them.
     found = framed_text_runs(framed(EVENTS, size))
     assert [carried for carried, _ in read(found)] == [carried for carried, _ in one_by_one(CHAT)]
-    assert sum(len(stretch.texts) for stretch in found if isinstance(stretch, TextRun)) >= 18
-    assert sum(stretch.size for stretch in found) == len(CHAT)
+    assert sum(len(run.texts) for run in found if isinstance(run, TextRun)) >= 18
+    assert sum(run.size for run in found) == len(CHAT)
 
 
 @pytest.mark.parametrize("other", [b"%X", b"%05x"])

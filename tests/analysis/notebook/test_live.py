@@ -43,6 +43,9 @@ class Wall:
             self.painted.append((text, share, over))
             self.seen.notify_all()
 
+    def most_done(self):
+        return max((point.done for each, _ in self.figures if each for point in each.points), default=0)
+
     def look(self, figures, verdict):
         with self.seen:
             self.figures.append((figures, verdict))
@@ -193,7 +196,8 @@ def test_the_panel_of_a_job_has_the_figures_of_its_file_while_it_runs_and_of_all
         job = pk.start(server.url, parallel=2, duration=60, max_tokens=4, db=f"{folder}/a.db", workers=0)
         line = Line(job, wall)
         with wall.seen:
-            assert wall.seen.wait_for(lambda: any(each.points for each, _ in wall.figures if each), timeout=30)
+            # Every fifth request fails: of ten some do, and some do not.
+            assert wall.seen.wait_for(lambda: wall.most_done() >= 10, timeout=30)
         runs = job.stop()
         line.close()
         rows = runs.requests
