@@ -24,7 +24,7 @@ from perfkit.analysis.compare import Comparison, quantity
 from perfkit.analysis.compare.pairing import Pairing
 from perfkit.analysis.compare.result import compare_quantity
 from perfkit.analysis.metrics.quantity import QUANTITIES
-from perfkit.analysis.query.frame import Run, Source
+from perfkit.analysis.query.run import Run, Source
 from perfkit.analysis.stats.distribution import holm
 from perfkit.analysis.stats.estimates import Estimate
 from perfkit.runfile.record import RunRecord

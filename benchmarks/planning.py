@@ -26,7 +26,7 @@ from perfkit.analysis.compare.pairing import Pairing
 from perfkit.analysis.compare.result import compare_quantity
 from perfkit.analysis.compare.sample_size import plan_estimates
 from perfkit.analysis.metrics.quantity import QUANTITIES, quantity
-from perfkit.analysis.query.frame import Run, Source
+from perfkit.analysis.query.run import Run, Source
 from perfkit.analysis.stats.distribution import holm
 from perfkit.analysis.stats.estimates import Estimate
 from perfkit.runfile.record import RunRecord

@@ -17,7 +17,7 @@ from perfkit.analysis.plots.catalogue import CHARTS
 from perfkit.analysis.query.server_names import QUANTITIES, Published
 from perfkit.cli import COMMANDS
 from perfkit.options.arguments import OPTIONS, WIRE, default_of
-from perfkit.options.described import spelt_range
+from perfkit.options.docstrings import spelt_range
 from perfkit.options.presets import PRESETS
 from perfkit.runfile.schema import ADDED, TABLES
 from perfkit.simulator.options import Simulation

@@ -11,7 +11,7 @@ import pytest
 import perfkit as pk
 from perfkit.errors import UsageError
 from perfkit.options.arguments import Arguments
-from perfkit.options.doubts import doubts
+from perfkit.options.warnings import warnings_about
 from perfkit.registry import APIS
 
 
@@ -85,9 +85,9 @@ def test_a_number_without_end_is_refused(given: dict[str, Any]) -> None:
 
 
 def test_more_users_than_requests_are_asked_about() -> None:
-    (said,) = doubts(Arguments(parallel=200, number=2))
+    (said,) = warnings_about(Arguments(parallel=200, number=2))
     assert "were the two swapped?" in said
-    assert doubts(Arguments(parallel=2, number=200)) == doubts(Arguments(rate=5, number=2)) == []
+    assert warnings_about(Arguments(parallel=2, number=200)) == warnings_about(Arguments(rate=5, number=2)) == []
 
 
 @pytest.mark.parametrize(
@@ -104,10 +104,10 @@ def test_more_users_than_requests_are_asked_about() -> None:
     ids=str,
 )
 def test_a_key_too_short_to_be_told_from_text_is_said(given: dict[str, Any]) -> None:
-    (said,) = doubts(Arguments(**given))
+    (said,) = warnings_about(Arguments(**given))
     assert said.startswith(f"a key in {next(iter(given))} has fewer than 8 characters")
     longer = eval(repr(given).replace("1234567", "12345678"))
-    assert doubts(Arguments(**longer)) == []
+    assert warnings_about(Arguments(**longer)) == []
 
 
 def test_what_arguments_show_of_themselves_holds_no_key() -> None:

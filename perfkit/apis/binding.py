@@ -23,7 +23,7 @@ from perfkit.apis import answers
 from perfkit.apis.base import ApiPluginBase, DefaultApiPlugin, PerfPluginBase, as_json, bearer
 from perfkit.apis.bodies import prompt_of as prompt_of
 from perfkit.apis.bodies import refuse_unsent
-from perfkit.apis.places import STEPS, failure_in, is_own, place_of
+from perfkit.apis.error_places import STEPS, failure_in, is_own, place_of
 from perfkit.apis.tokenizer import Calibration, Tokenizer, load_tokenizer
 from perfkit.errors import PluginFailure, UsageError
 from perfkit.options.arguments import Arguments

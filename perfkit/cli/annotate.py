@@ -11,7 +11,7 @@ from perfkit.records import Json
 from perfkit.runfile.annotations import read_tags
 
 if TYPE_CHECKING:
-    from perfkit.analysis.query.frame import Run
+    from perfkit.analysis.query.run import Run
 
 DESCRIPTION = (
     "Name, tag, note, remove and restore runs. It is kept in a run file itself, of another tool's file in one beside "

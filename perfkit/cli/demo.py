@@ -91,7 +91,7 @@ def bodies(count: int) -> list[dict[str, Json]]:
     >>> [body["max_tokens"] for body in bodies(3)]
     [49, 35, 42]
     """
-    from perfkit.loadgen.datasets.drawn import Words, lengths
+    from perfkit.loadgen.datasets.random_text import Words, lengths
 
     rng = Random(1)
     words = Words.of(None)

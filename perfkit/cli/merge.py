@@ -8,7 +8,7 @@ from perfkit.errors import UsageError
 from perfkit.printable import plain
 
 if TYPE_CHECKING:
-    from perfkit.analysis.query.frame import Run
+    from perfkit.analysis.query.run import Run
 
 DESCRIPTION = (
     "Write every run of some files, of perfkit or of other tools, to one new run file; the files stay. A run that "

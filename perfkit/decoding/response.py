@@ -1,12 +1,10 @@
 """Takes one answer apart: messages, kinds, arrivals, and whether it is whole."""
 
-import json
 import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from html import unescape
 from itertools import accumulate, chain, repeat
 from operator import eq, itemgetter, sub
 from typing import overload
@@ -17,17 +15,17 @@ from perfkit.apis import answers, dialect_of, json_stream
 from perfkit.apis.server_timings import COLUMNS as TIMINGS
 from perfkit.apis.server_timings import timings_in_headers
 from perfkit.apis.sse import Event, events
-from perfkit.apis.unread import own_text, payloads
+from perfkit.apis.unknown_messages import own_text, payloads
 from perfkit.apis.usage import settle
 from perfkit.decoding.clock import TIMESPEC, RunClock, kernel_stamps
 from perfkit.decoding.exchange import Exchange, Reported
+from perfkit.decoding.server_words import ERROR_TEXT, decoded, status_sentence, unreadable
 from perfkit.decoding.templates import NotFramed, RawEvents, TextRun, framed_text_runs, text_runs
 from perfkit.plugins import BoundApi
 from perfkit.records import NOT_FAILED, TOKEN_KINDS, Answer, Json, Kind, joined
 from perfkit.runfile import chunks
 from perfkit.runfile.writer import Row
 
-ERROR_TEXT = 500
 _TOKENS = frozenset(TOKEN_KINDS)
 _ANSWERS = _TOKENS - {Kind.REASONING}
 _CHOICE = itemgetter(1)
@@ -104,7 +102,7 @@ class Reading:
         exchange.unframe()
         handed_over = exchange.messages is not None  # by a plugin, which has judged the status by itself
         if exchange.status is not None and exchange.status != 200 and self.error is None and not handed_over:
-            self.error = "http_status", _status_sentence(exchange)
+            self.error = "http_status", status_sentence(exchange)
             self.messages = [bytes(exchange.body).decode("utf-8", "replace")] if exchange.body else []
             self.arrivals = [len(self.stamps) - 1] * len(self.messages)
             return
@@ -221,7 +219,7 @@ class Reading:
             told.message = len(messages)
             messages.append(payload.decode("utf-8", "replace"))
             self.arrivals.append(read)
-            message = _decoded(payload)
+            message = decoded(payload)
             if isinstance(message, dict):
                 read_message(message, told, name.decode("latin-1") if name else "")
             elif name == b"error" or _ERROR_WORDS.match(payload):
@@ -242,7 +240,7 @@ class Reading:
         if not begun or not begun[0].lstrip().startswith(b"{") or len(begun) >= _MOST_PARTS:
             self._end_cut()
             return None
-        whole = _decoded(b"".join([*begun, payload]))
+        whole = decoded(b"".join([*begun, payload]))
         if not isinstance(whole, dict):
             return None
         self._cut = []
@@ -282,7 +280,7 @@ class Reading:
             for payload, event in payloads(text):
                 if payload == "[DONE]":
                     answer.chunk(Kind.DONE)
-                elif isinstance(message := _decoded(payload), dict):
+                elif isinstance(message := decoded(payload), dict):
                     self.api.read_message(message, answer, event)
         answer.done = True
         self._take_unread()
@@ -332,10 +330,10 @@ class Reading:
 
     def _read_body(self, body: bytes) -> None:
         """Read an answer that is not an event stream: a JSON value, an array or lines of messages, or unknown."""
-        message = _decoded(body)
+        message = decoded(body)
         found, whole = self._messages_of(body, message)
         if found:
-            dialect = dialect_of(_decoded(found[0][0]))
+            dialect = dialect_of(decoded(found[0][0]))
             self.stream = len(found) > 1 or _is_lines(self.exchange) or getattr(dialect, "streams_arrays", False)
             self._read_events(found)
             self.answer.done = self.answer.done or (whole and not self._is_built_in)
@@ -346,20 +344,20 @@ class Reading:
             self.api.read_message(message, self.answer, "")
             self.answer.done = True
         elif self.error is None:
-            self.error = "protocol", _unreadable(self.exchange.content_type, self.messages[0])
+            self.error = "protocol", unreadable(self.exchange.content_type, self.messages[0])
 
     def _messages_of(self, body: bytes, message: Json) -> tuple[list[Event], bool]:
         """Return the messages of an answer that holds several, and whether the last of them is whole."""
         if _is_lines(self.exchange):
             found = [*json_stream.lines(body)]
-            return found, bool(found) and _decoded(found[-1][0]) is not None
+            return found, bool(found) and decoded(found[-1][0]) is not None
         if isinstance(message, list) or (message is None and body.lstrip()[:1] == b"["):
             # A list that a dialect knows as a whole is one answer: embeddings, scores.
             found = [*json_stream.elements(body)] if dialect_of(message) is None else []
-            known = found and (not self._is_built_in or dialect_of(_decoded(found[0][0])) is not None)
+            known = found and (not self._is_built_in or dialect_of(decoded(found[0][0])) is not None)
             return (found if known else []), message is not None
         found = [*json_stream.lines(body)] if message is None else []
-        return (found, True) if len(found) > 1 and all(isinstance(_decoded(f[0]), dict) for f in found) else ([], False)
+        return (found, True) if len(found) > 1 and all(isinstance(decoded(f[0]), dict) for f in found) else ([], False)
 
     def judge(self) -> None:
         """Say whether a complete answer is a success: it must carry something, and be finished."""
@@ -369,7 +367,7 @@ class Reading:
         if not carries and self._is_unknown():
             first = next(filter(None, self.messages))[:100]
             how = "a plugin with read_message can read it"
-            if not any(isinstance(_decoded(text), (dict, list)) for text in self.messages):
+            if not any(isinstance(decoded(text), (dict, list)) for text in self.messages):
                 how = "its messages are not JSON, and a plugin of your own can take them for text"
             self.error = "protocol", f"unknown dialect; {how}: {first!r}"
         elif not carries:
@@ -386,7 +384,7 @@ class Reading:
 
     def _is_unknown(self) -> bool:
         """Tell whether there are messages, all of them in a dialect that nobody here reads."""
-        found = [message if (message := _decoded(text)) is not None else text for text in self.messages]
+        found = [message if (message := decoded(text)) is not None else text for text in self.messages]
         found = [message for message in found if message]
         return self._is_built_in and bool(found) and not any(map(dialect_of, found))
 
@@ -570,20 +568,6 @@ def failure(kind: str, error: str) -> Row:
     return {**nothing, "success": 0, "error_kind": kind, "error": error}
 
 
-def _decoded(text: bytes | str) -> Json:
-    """Return what JSON says, None for what is none."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        pass
-    if isinstance(text, bytes):
-        text = text.decode("utf-8", "surrogateescape")  # a character may be cut: its rest comes with the next message
-    try:
-        return json.loads(text, strict=False)  # takes half a surrogate pair, which models do emit
-    except (ValueError, RecursionError):
-        return None
-
-
 def _gaps(streams: list[list[int]]) -> str:
     gaps = [gap / 1e9 for arrivals in streams for gap in map(sub, arrivals[1:], arrivals)]
     return orjson.dumps(gaps).decode()
@@ -620,21 +604,6 @@ def _is_lines(exchange: Exchange) -> bool:
     return exchange.content_type in json_stream.LINE_TYPES
 
 
-def _unreadable(content_type: str, body: str) -> str:
-    """Say what a 200 answer is that nobody can read."""
-    if content_type == "text/html" or body.lstrip()[:14].lower().startswith(("<!doctype html", "<html")):
-        title = _title(body)
-        named = f" ({title!r})" if title else ""
-        return f"a 200 answer that is an HTML page{named}, not JSON: the URL is not that of an API"
-    return f"a 200 answer that is not a JSON object ({content_type or 'no content type'}): {body[:100]!r}"
-
-
-def _title(page: str) -> str:
-    """Return what a page calls itself."""
-    found = re.search(r"<title[^>]*>(.{1,200}?)</title>", page, re.IGNORECASE | re.DOTALL)
-    return " ".join(unescape(found[1]).split()) if found else ""
-
-
 def _is_stream(exchange: Exchange) -> bool:
     if exchange.reported is not None:
         return exchange.reported.stream
@@ -642,43 +611,5 @@ def _is_stream(exchange: Exchange) -> bool:
         return len(exchange.messages) > 1
     if exchange.content_type == "text/event-stream":
         # One object where events were promised is a whole answer, or an error.
-        return bytes(exchange.body[:64]).lstrip()[:1] != b"{" or _decoded(bytes(exchange.body)) is None
+        return bytes(exchange.body[:64]).lstrip()[:1] != b"{" or decoded(bytes(exchange.body)) is None
     return _EVENTS.match(exchange.body) is not None
-
-
-def _status_sentence(exchange: Exchange) -> str:
-    location = next((v.decode("latin-1") for k, v in exchange.response_headers if k.lower() == b"location"), "")
-    if location and exchange.status is not None and 300 <= exchange.status < 400:
-        return f"HTTP {exchange.status}: redirected to {location}; give that URL (redirects are not followed)"
-    words = _server_words(bytes(exchange.body)) or exchange.error or ""
-    return f"HTTP {exchange.status}: {words[:ERROR_TEXT]}".rstrip(": ")
-
-
-def _server_words(body: bytes) -> str:
-    """Return what a server says of its failure: an error's message, a page's title, or the body as it is.
-
-    Examples
-    --------
-    >>> _server_words(b'{"detail": [{"loc": ["body", "inputs"], "msg": "Field required"}]}')
-    'body.inputs: Field required'
-    """
-    text = body.decode("utf-8", "replace")
-    told = _decoded(body)
-    if told is None:
-        return _title(text) or text.strip()
-    while isinstance(told, dict) and (inner := next((told[name] for name in _PROBLEM if told.get(name)), None)):
-        told = inner
-    if isinstance(told, list) and told and all(isinstance(item, dict) for item in told):
-        return "; ".join(map(_complaint, told))
-    return told if isinstance(told, str) else text.strip()
-
-
-_PROBLEM = ("error", "message", "detail", "errors")
-
-
-def _complaint(item: dict[str, Json]) -> str:
-    """Return one of several complaints, with the place in the body that it is about."""
-    place = item.get("loc")
-    said = item.get("msg") or item.get("message") or item.get("error") or item
-    said = said.get("message", said) if isinstance(said, dict) else said
-    return f"{'.'.join(map(str, place))}: {said}" if isinstance(place, list) else str(said)

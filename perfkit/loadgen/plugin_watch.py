@@ -16,7 +16,7 @@ from time import perf_counter
 from types import FrameType
 from typing import TYPE_CHECKING, ClassVar
 
-from perfkit.apis.places import STEPS, is_library
+from perfkit.apis.error_places import STEPS, is_library
 from perfkit.errors import BrokenOff, PluginFailure, UsageError
 
 if TYPE_CHECKING:

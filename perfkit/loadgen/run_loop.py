@@ -24,7 +24,7 @@ from perfkit.loadgen.transport.pool import ConnectFailed, Pool
 from perfkit.loadgen.transport.sender import Sender, Spread, Wire
 from perfkit.loadgen.transport.target import Target
 from perfkit.options.arguments import Arguments
-from perfkit.options.doubts import doubts
+from perfkit.options.warnings import warnings_about
 from perfkit.plugins import BoundApi
 from perfkit.records import UNCONNECTED, Status
 from perfkit.runfile.percentile import percentile
@@ -90,7 +90,7 @@ class Session:
         load = Load(self.arguments, self.recorder, sender, self.share)
         heartbeat = LoopMonitor(self.recorder.samples, self._gauges(load, sender))
         watcher = asyncio.create_task(self._watch(load))
-        for sentence in doubts(self.arguments):
+        for sentence in warnings_about(self.arguments):
             self._say(sentence)
         plugin = self._plugin_watch()
         try:

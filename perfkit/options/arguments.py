@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from perfkit.errors import UsageError
 from perfkit.options.coercion import read_settings
-from perfkit.options.described import default_value, described, with_section
+from perfkit.options.docstrings import default_value, described, with_section
 from perfkit.options.names import as_fields, unknown
 from perfkit.options.presets import Applied, with_preset
 from perfkit.options.units import weighted

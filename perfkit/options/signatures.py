@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from perfkit.options.arguments import OPTIONS
-from perfkit.options.described import default_value, described, with_section
+from perfkit.options.docstrings import default_value, described, with_section
 
 F = TypeVar("F", bound=Callable[..., Any])
 

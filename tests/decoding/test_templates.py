@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from perfkit.apis.answers import piece_of
 from perfkit.apis.sse import events
-from perfkit.decoding.response import _decoded
+from perfkit.decoding.server_words import decoded
 from perfkit.decoding.templates import LEAST, MOST_TEMPLATES, NotFramed, RawEvents, TextRun, framed_text_runs, text_runs
 
 
@@ -40,7 +40,7 @@ def one_by_one(body: bytes, at: int = 0) -> list[tuple[Any, int]]:
     """Return the same by the plain way: every event decoded."""
     found: list[tuple[Any, int]] = []
     for payload, end, _ in events(body):
-        message = _decoded(payload)
+        message = decoded(payload)
         piece = piece_of(message) if isinstance(message, dict) else None
         found.append(((piece, payload.decode("utf-8", "replace")), at + end))
     return found

@@ -4,7 +4,7 @@ import pytest
 
 import perfkit as pk
 from perfkit.options.arguments import OPTIONS
-from perfkit.options.described import described
+from perfkit.options.docstrings import described
 from perfkit.options.signatures import takes_options
 
 DOORS = [pk.run, pk.start, pk.check, pk.replay, pk.resume, pk.capacity, pk.ab]

@@ -26,7 +26,8 @@ from perfkit.analysis.metrics import Rate
 from perfkit.analysis.metrics.quantity import quantity
 from perfkit.analysis.metrics.registry import summaries_in, without_summaries
 from perfkit.analysis.query import columns
-from perfkit.analysis.query.frame import Run, with_summaries
+from perfkit.analysis.query.frame import with_summaries
+from perfkit.analysis.query.run import Run
 from perfkit.analysis.stats.distribution import holm
 from perfkit.analysis.stats.estimates import Estimate, log_ratio
 from perfkit.analysis.stats.marks import MARKS

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 
 from perfkit.analysis.compare.work import is_alike, work_of
 from perfkit.analysis.query import columns
-from perfkit.analysis.query.frame import Run
+from perfkit.analysis.query.run import Run
 from perfkit.analysis.text_table import group_name
 from perfkit.errors import NotComparable, UsageError, nearest
 from perfkit.options.arguments import Arguments

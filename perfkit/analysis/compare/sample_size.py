@@ -13,7 +13,7 @@ from perfkit.analysis.compare.pairing import LOAD
 from perfkit.analysis.compare.work import work_of
 from perfkit.analysis.metrics.quantity import Quantity, quantity
 from perfkit.analysis.query import columns
-from perfkit.analysis.query.frame import Run
+from perfkit.analysis.query.run import Run
 from perfkit.analysis.stats.estimates import Estimate, error_of
 from perfkit.analysis.stats.power import MOST, runs_needed
 from perfkit.analysis.text_table import Cell, as_html, label, number, on_terminal, plain

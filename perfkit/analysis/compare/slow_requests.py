@@ -10,7 +10,7 @@ import pandas as pd
 
 from perfkit.analysis.metrics import METRICS, metric_named
 from perfkit.analysis.query import columns
-from perfkit.analysis.query.frame import Run
+from perfkit.analysis.query.run import Run
 from perfkit.analysis.stats.distribution import holm, percentile
 from perfkit.analysis.text_table import Cell, as_html, label, number, on_terminal, plain
 from perfkit.errors import UsageError

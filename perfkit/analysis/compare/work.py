@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from perfkit.analysis.query.frame import Run
+from perfkit.analysis.query.run import Run
 from perfkit.analysis.stats.estimates import Estimate, mean_estimate, ratio
 from perfkit.options.arguments import OPTIONS, default_of
 from perfkit.records import Json

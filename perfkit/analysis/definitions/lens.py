@@ -11,7 +11,7 @@ from perfkit.analysis.definitions.catalogue import definition as by_name
 from perfkit.analysis.definitions.percentile import RULES
 from perfkit.analysis.importers.evalscope_cells import numbers
 from perfkit.analysis.metrics import metric_named
-from perfkit.analysis.query.frame import Run
+from perfkit.analysis.query.run import Run
 from perfkit.analysis.stats.marks import by_mark, marks
 from perfkit.analysis.text_table import Cell, as_html, ditto, label, number, on_terminal
 from perfkit.errors import CorruptPickle, UsageError, nearest

@@ -6,7 +6,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from perfkit.analysis.importers.evalscope_cells import LONGEST, number, whole
-from perfkit.analysis.importers.outline import outline
+from perfkit.analysis.importers.json_outline import outline
 from perfkit.analysis.importers.registry import ImportedRun, importer
 from perfkit.analysis.importers.text import beside, json_lines, seconds, section, without_secrets
 from perfkit.records import Json, Kind

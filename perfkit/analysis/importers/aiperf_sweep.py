@@ -12,7 +12,7 @@ from typing import Final
 from perfkit.analysis.importers.aiperf_summary import METRICS, PER_UNIT, RATES
 from perfkit.analysis.importers.evalscope_cells import number, whole
 from perfkit.analysis.importers.figures import rates, statistic, statistics, summary
-from perfkit.analysis.importers.outline import outline
+from perfkit.analysis.importers.json_outline import outline
 from perfkit.analysis.importers.registry import ImportedRun, importer
 from perfkit.analysis.importers.text import read_json, section
 from perfkit.errors import UnsafeFile

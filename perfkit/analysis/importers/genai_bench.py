@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from perfkit.analysis.importers.evalscope_cells import positive, whole
-from perfkit.analysis.importers.outline import outline
+from perfkit.analysis.importers.json_outline import outline
 from perfkit.analysis.importers.registry import ImportedRun, importer
 from perfkit.analysis.importers.text import beside, read_json, section, without_secrets
 from perfkit.errors import UnsafeFile

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from perfkit.analysis.importers.evalscope_cells import LONGEST, Reading, canonical, number, read_answer, whole
-from perfkit.analysis.importers.outline import outline
+from perfkit.analysis.importers.json_outline import outline
 from perfkit.analysis.importers.registry import ImportedRun, importer
 from perfkit.analysis.importers.text import read_json, section
 from perfkit.apis.sse import events

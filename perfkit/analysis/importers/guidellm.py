@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from perfkit.analysis.importers.evalscope_cells import positive, whole
-from perfkit.analysis.importers.outline import outline
+from perfkit.analysis.importers.json_outline import outline
 from perfkit.analysis.importers.registry import ImportedRun, importer
 from perfkit.analysis.importers.text import read_json, seconds, section, without_secrets
 from perfkit.apis.bodies import prompt_columns

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from perfkit.analysis.importers.evalscope_cells import whole
-from perfkit.analysis.importers.outline import outline
+from perfkit.analysis.importers.json_outline import outline
 from perfkit.analysis.importers.registry import ImportedRun, importer
 from perfkit.analysis.importers.text import beside, json_lines, seconds, section, unix, without_secrets
 from perfkit.apis.bodies import prompt_columns

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from perfkit.analysis.importers.evalscope_cells import number, positive, whole
-from perfkit.analysis.importers.outline import outline
+from perfkit.analysis.importers.json_outline import outline
 from perfkit.analysis.importers.registry import ImportedRun, importer
 from perfkit.analysis.importers.text import beside, json_objects
 from perfkit.records import Json

@@ -10,7 +10,7 @@ from typing import Final
 
 from perfkit.analysis.importers.evalscope_cells import number, whole
 from perfkit.analysis.importers.figures import rates, statistics, summary
-from perfkit.analysis.importers.outline import outline
+from perfkit.analysis.importers.json_outline import outline
 from perfkit.analysis.importers.registry import ImportedRun, importer
 from perfkit.analysis.importers.text import SMALL_LIMIT, read_json, without_secrets
 from perfkit.errors import UnsafeFile

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-from perfkit.analysis.importers.outline import outline
+from perfkit.analysis.importers.json_outline import outline
 from perfkit.errors import UnsafeFile
 from perfkit.records import Json
 from perfkit.registry import Registry, as_names

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from perfkit.analysis.importers.evalscope_cells import number
-from perfkit.analysis.importers.outline import open_at_end
+from perfkit.analysis.importers.json_outline import open_at_end
 from perfkit.errors import UnsafeFile
 from perfkit.records import Json
 from perfkit.secrets import shown_headers, shown_url

@@ -16,7 +16,7 @@ from pathlib import Path
 from perfkit.analysis.importers.aiperf import content_chunks
 from perfkit.analysis.importers.evalscope_cells import number, positive, whole
 from perfkit.analysis.importers.figures import rates, statistics, summary
-from perfkit.analysis.importers.outline import outline
+from perfkit.analysis.importers.json_outline import outline
 from perfkit.analysis.importers.registry import ImportedRun, importer
 from perfkit.analysis.importers.text import json_objects
 from perfkit.errors import UnsafeFile

@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.transforms import Bbox
 
-from perfkit.analysis.plots import unshown
+from perfkit.analysis.plots import auto_display
 from perfkit.errors import UsageError
 from perfkit.options.units import inches
 
@@ -197,7 +197,7 @@ class ChartAxes(Axes):
     style: Style
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
-        unshown.show_earlier(self)
+        auto_display.show_earlier(self)
         width, height = figure_of(self).get_size_inches() * 100
         return render(self, "png", dpi=200), {"width": round(width), "height": round(height)}
 
@@ -250,7 +250,7 @@ def canvas(ax: Axes | None) -> Iterator[Axes]:
         figure.add_subplot(fresh)
         yield fresh
         figure.keep_places()
-    unshown.show_at_end(fresh)
+    auto_display.show_at_end(fresh)
 
 
 @contextmanager
@@ -272,7 +272,7 @@ def render(ax: Axes, format: str, **options: Any) -> bytes:
 
     The same chart gives the same bytes: no dates, no random names. A notebook does not show it again by itself.
     """
-    unshown.forget(ax)
+    auto_display.forget(ax)
     style = ax.style if isinstance(ax, ChartAxes) else current()
     figure, buffer = figure_of(ax), io.BytesIO()
     if isinstance(figure, ChartFigure):

@@ -13,10 +13,10 @@ from perfkit.analysis.metrics.bounds import bound
 from perfkit.analysis.metrics.quantity import Quantity, of_repeats, quantity
 from perfkit.analysis.metrics.registry import summaries_in
 from perfkit.analysis.plots import notes
-from perfkit.analysis.plots.beside import write_beside
 from perfkit.analysis.plots.catalogue import chart
 from perfkit.analysis.plots.groups import Group, failures_of, groups, requests_of
 from perfkit.analysis.plots.panel import Panel
+from perfkit.analysis.plots.point_labels import write_beside
 from perfkit.analysis.plots.quantity import LOADS, scale
 from perfkit.analysis.plots.sweep import apart, hollow, load_names, named_runs
 from perfkit.analysis.stats.distribution import Floats, present

@@ -8,10 +8,10 @@ from pandas import DataFrame
 
 from perfkit.analysis.metrics import METRICS, RATES
 from perfkit.analysis.plots import notes
-from perfkit.analysis.plots.beside import write_beside
 from perfkit.analysis.plots.catalogue import chart
 from perfkit.analysis.plots.groups import Group
 from perfkit.analysis.plots.panel import Panel
+from perfkit.analysis.plots.point_labels import write_beside
 from perfkit.analysis.plots.quantity import LOADS, Quantity, quantity, scale, scale_from_zero, widely_spread
 from perfkit.analysis.plots.sweep import hollow, load_label, load_of, pooled, sweep_table, sweeps
 from perfkit.analysis.stats.distribution import present

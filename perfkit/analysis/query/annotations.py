@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from perfkit.analysis.query.frame import Run
+from perfkit.analysis.query.run import Run
 from perfkit.analysis.text_table import listed
 from perfkit.errors import StorageError, UnsafeFile, UsageError
 from perfkit.runfile.annotations import Annotation, annotate_file

@@ -12,7 +12,8 @@ from typing import NoReturn
 import pandas as pd
 
 from perfkit.analysis.metrics import METRICS, tags_read
-from perfkit.analysis.query.frame import Condition, Part, Run, is_stored, request_batches, requests
+from perfkit.analysis.query.frame import is_stored, request_batches, requests
+from perfkit.analysis.query.run import Condition, Part, Run
 from perfkit.analysis.query.where import Filter, compile_filter, names_in
 from perfkit.analysis.stats.distribution import percentile
 from perfkit.analysis.text_table import listed, plain

@@ -9,7 +9,8 @@ import orjson
 import pandas as pd
 from pandas.api.extensions import ExtensionArray
 
-from perfkit.analysis.query.frame import Run, requests
+from perfkit.analysis.query.frame import requests
+from perfkit.analysis.query.run import Run
 from perfkit.errors import UnsafePickle
 from perfkit.records import Json
 from perfkit.runfile.safe_pickle import Refused, decode_cell, read_cell

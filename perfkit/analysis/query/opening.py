@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from perfkit.analysis.importers import open_imported, recognise, unknown
 from perfkit.analysis.query import annotations
-from perfkit.analysis.query.frame import Run, Source
 from perfkit.analysis.query.labels import Candidate, labels
+from perfkit.analysis.query.run import Run, Source
 from perfkit.decoding.pending import fold
 from perfkit.errors import PerfkitError, UnsafeFile, UsageError
 from perfkit.records import CANCELLED, Json

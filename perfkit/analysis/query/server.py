@@ -20,7 +20,7 @@ from perfkit.runfile.safe_file import stored_columns
 from perfkit.runfile.schema import SERVER_SAMPLE, SERVER_SERIES
 
 if TYPE_CHECKING:
-    from perfkit.analysis.query.frame import Run, Source
+    from perfkit.analysis.query.run import Run, Source
 
 STALE = 2.5
 """Seconds after a look from which nothing is known: two looks have failed, or there was none."""

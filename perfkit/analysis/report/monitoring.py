@@ -20,7 +20,7 @@ from typing import Protocol
 import pandas as pd
 
 from perfkit.analysis.metrics import METRICS, RATES
-from perfkit.analysis.query.frame import Run
+from perfkit.analysis.query.run import Run
 from perfkit.analysis.stats.marks import marks_of
 from perfkit.records import Json
 from perfkit.validity.verdict import LEVELS

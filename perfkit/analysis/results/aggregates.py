@@ -12,7 +12,7 @@ from perfkit.analysis.metrics.bounds import request_bounds
 from perfkit.analysis.metrics.quantity import Quantity
 from perfkit.analysis.metrics.registry import summaries_in, without_summaries
 from perfkit.analysis.query import columns, frame
-from perfkit.analysis.query.frame import Run
+from perfkit.analysis.query.run import Run
 from perfkit.analysis.stats.distribution import Floats, present
 from perfkit.analysis.stats.estimates import estimates
 from perfkit.analysis.stats.marks import Mark, by_mark, marks

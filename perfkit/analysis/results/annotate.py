@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from perfkit.analysis.query.annotations import annotated, keep
-from perfkit.analysis.query.frame import Run
 from perfkit.analysis.query.labels import distinct
+from perfkit.analysis.query.run import Run
 from perfkit.analysis.results.selection import labelled
 from perfkit.errors import UsageError, nearest
 from perfkit.runfile.annotations import Annotation

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from perfkit.analysis.query import server
-from perfkit.analysis.query.frame import Run
+from perfkit.analysis.query.run import Run
 from perfkit.analysis.text_table import number
 
 _TIMES = "SELECT start_time, completed_time FROM result WHERE run_id = ? AND completed_time IS NOT NULL"

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from perfkit.analysis.query.frame import Condition, Run, chunks
+from perfkit.analysis.query.frame import chunks
+from perfkit.analysis.query.run import Condition, Run
 from perfkit.analysis.stats.distribution import percentile
 from perfkit.records import TOKEN_KINDS, UNCONNECTED
 from perfkit.runfile.repeats import cached_repeats
@@ -137,8 +138,8 @@ def _resent(run: Run) -> float | None:
     """Return the share of the requests that were sent twice."""
     sql, parameters = run.restriction("load")
     query = f"SELECT avg(attempts > 1) FROM result WHERE {sql} AND attempts IS NOT NULL"
-    ((fraction,),) = run.source.connection.execute(query, parameters)
-    return None if fraction is None else float(fraction)
+    ((found,),) = run.source.connection.execute(query, parameters)
+    return None if found is None else float(found)
 
 
 def _idle_connections(run: Run) -> float | None:
@@ -214,7 +215,7 @@ def _censored(run: Run) -> dict[str, float]:
     shared = tokens.duplicated(["request", "read"], keep="last")
     is_first = ~tokens.duplicated("request")
     found = {"censored_first": shared[is_first].mean(), "censored_gaps": shared[~is_first].mean()}
-    return {name: float(fraction) for name, fraction in found.items() if not np.isnan(fraction)} | {
+    return {name: float(value) for name, value in found.items() if not np.isnan(value)} | {
         "gaps": int((~is_first).sum())
     }
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from perfkit.analysis.query.frame import Run, requests
+from perfkit.analysis.query.frame import requests
+from perfkit.analysis.query.run import Run
 from perfkit.analysis.stats.estimates import mean_estimate, ratio
 
 LOOPING = 8.0

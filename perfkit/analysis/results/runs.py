@@ -17,9 +17,9 @@ from perfkit.analysis.compare.slow_requests import Cohorts, why_slow
 from perfkit.analysis.compare.work import noted
 from perfkit.analysis.query import columns, decoding, frame, server
 from perfkit.analysis.query.annotations import said_of_removed
-from perfkit.analysis.query.frame import Run
 from perfkit.analysis.query.labels import distinct
 from perfkit.analysis.query.opening import Problem
+from perfkit.analysis.query.run import Run
 from perfkit.analysis.query.server import Levels
 from perfkit.analysis.results import aggregates, save, show
 from perfkit.analysis.results.annotate import annotate

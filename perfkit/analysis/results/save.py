@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from perfkit.analysis.query import server
-from perfkit.analysis.query.frame import Run
+from perfkit.analysis.query.run import Run
 from perfkit.errors import UsageError
 from perfkit.runfile.safe_pickle import Plain
 from perfkit.runfile.schema import RESULT_NAMES, RUN

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from perfkit.analysis.query import columns
 from perfkit.analysis.query.annotations import said_of_removed
-from perfkit.analysis.query.frame import Run
+from perfkit.analysis.query.run import Run
 from perfkit.errors import UsageError, nearest
 from perfkit.records import Json
 

@@ -7,7 +7,7 @@ from math import isfinite
 import numpy as np
 
 from perfkit.analysis.query import server
-from perfkit.analysis.query.frame import Run
+from perfkit.analysis.query.run import Run
 from perfkit.analysis.query.server import Distribution
 from perfkit.analysis.stats.distribution import Floats, percentile
 from perfkit.analysis.text_table import number

@@ -8,7 +8,7 @@ import pandas as pd
 
 from perfkit.analysis.metrics import METRICS, metric_named
 from perfkit.analysis.query import columns, decoding
-from perfkit.analysis.query.frame import Run
+from perfkit.analysis.query.run import Run
 from perfkit.analysis.text_table import number, plain
 from perfkit.errors import UsageError, nearest
 from perfkit.records import CANCELLED, CUT_OFF, NOT_FAILED, Json

@@ -8,8 +8,8 @@ from perfkit.analysis import definitions
 from perfkit.analysis.metrics import RATES
 from perfkit.analysis.query import columns, server
 from perfkit.analysis.query.annotations import said_of_removed
-from perfkit.analysis.query.frame import Run
-from perfkit.analysis.results import aggregates, cancelled, server_ttft, targets
+from perfkit.analysis.query.run import Run
+from perfkit.analysis.results import aggregates, cancelled, per_url, server_ttft
 from perfkit.analysis.results.summary import Summary, metrics_shown, window_notes
 from perfkit.analysis.text_table import listed
 from perfkit.options.objectives import Objectives
@@ -53,7 +53,7 @@ def summarise(
             *([reason] if reason else window_notes(runs.members, rows)),
             *server.missed(runs.members),
             *server_ttft.sentences(runs.members),
-            *targets.sentences(runs.members),
+            *per_url.sentences(runs.members),
             *cancelled.sentences(runs.members),
             *_remarks(runs.members),
             *_unfinished(runs.members),

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from perfkit.analysis.metrics import METRICS, RATES, Metric, Rate
-from perfkit.analysis.query.frame import Run
+from perfkit.analysis.query.run import Run
 from perfkit.analysis.results.notices import once
 from perfkit.analysis.results.warmup import settles
 from perfkit.analysis.stats.distribution import percentile

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from perfkit.analysis.query.frame import Run, Window, requests
+from perfkit.analysis.query.frame import requests
+from perfkit.analysis.query.run import Run, Window
 from perfkit.analysis.stats.distribution import Floats, Numbers, present
 from perfkit.errors import PerfkitError, UsageError
 from perfkit.options.units import Amount as Read

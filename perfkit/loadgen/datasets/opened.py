@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from perfkit.apis.places import STEPS
+from perfkit.apis.error_places import STEPS
 from perfkit.errors import BrokenOff, PerfkitError, PluginFailure, UnknownPlugin, UsageError, nearest
 from perfkit.loadgen.choices import Choice
 from perfkit.loadgen.datasets.base import Content, DatasetPluginBase

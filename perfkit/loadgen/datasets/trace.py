@@ -11,8 +11,8 @@ from typing import Any
 
 from perfkit.errors import UsageError
 from perfkit.loadgen.datasets.base import Item
-from perfkit.loadgen.datasets.drawn import Words
 from perfkit.loadgen.datasets.files import records_of
+from perfkit.loadgen.datasets.random_text import Words
 from perfkit.loadgen.datasets.records import Jsonl
 from perfkit.loadgen.datasets.shapes import INPUT_LENGTH, LENGTHS, TALKS, UNITS, is_absent, parsed, unit_of
 from perfkit.records import Json, Prompt

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
 from perfkit.apis.bodies import unsent
-from perfkit.apis.places import is_own
+from perfkit.apis.error_places import is_own
 from perfkit.loadgen.datasets.remarks import Remarks
 from perfkit.loadgen.plugin_watch import PluginWatch
 from perfkit.options.arguments import Arguments, spelt

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from perfkit.apis.places import failure_in, place_in, place_of
+from perfkit.apis.error_places import failure_in, place_in, place_of
 from perfkit.decoding.exchange import LARGEST_BODY, Exchange
 from perfkit.errors import PluginFailure, UsageError
 from perfkit.loadgen.transport.connection import too_large

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from perfkit.errors import UsageError, WorkerLost
 from perfkit.loadgen.workers import framing
-from perfkit.loadgen.workers.protocol import WorkerProtocol, Event, Listen, ReadPrompts
+from perfkit.loadgen.workers.protocol import Event, Listen, ReadPrompts, WorkerProtocol
 from perfkit.loadgen.workers.remote import PARTS, Call, Link, gather, take_over
 from perfkit.loadgen.workers.work import Work
 from perfkit.runfile.remote import RemoteStoreServer

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import cloudpickle
 
-from perfkit.apis.places import is_library
+from perfkit.apis.error_places import is_library
 from perfkit.loadgen.serialization import packed, unpacked
 
 _HEAD = Struct("<Q")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from perfkit import plugins
-from perfkit.apis.places import is_own
+from perfkit.apis.error_places import is_own
 from perfkit.decoding.pending import add, recover
 from perfkit.errors import NothingSucceeded, PerfkitError, StorageError, UsageError
 from perfkit.loadgen.commands import Place, Stop, open_gate
@@ -27,7 +27,7 @@ from perfkit.loadgen.recorder.process import OpenStore, Recorder
 from perfkit.loadgen.recorder.run_record import default_name
 from perfkit.loadgen.recorder.scheduling_class import NICENESS, may_return, stand
 from perfkit.loadgen.run_loop import Session
-from perfkit.loadgen.transport.models import served_model
+from perfkit.loadgen.transport.served_model import served_model
 from perfkit.loadgen.workers.mailbox import Mailbox, Report, Starts, threadsafe
 from perfkit.loadgen.workers.work import Work, failure_event
 from perfkit.options.arguments import Arguments

@@ -26,7 +26,7 @@ from time import monotonic
 from types import FrameType
 from typing import Any, BinaryIO
 
-from perfkit.apis.places import is_own
+from perfkit.apis.error_places import is_own
 from perfkit.errors import BrokenOff, PerfkitError, UsageError, WorkerLost
 from perfkit.loadgen.arrivals import WHOLE
 from perfkit.loadgen.plugin_watch import Patience, PluginWatch, place_at

@@ -5,8 +5,8 @@ import pytest
 
 import perfkit as pk
 from perfkit.analysis.definitions import DEFINITIONS, lens, measure
-from perfkit.analysis.query.frame import Run
 from perfkit.analysis.query.opening import open_all
+from perfkit.analysis.query.run import Run
 from perfkit.errors import UsageError
 from tests.run_files import failure, request, write_run
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import perfkit as pk
-from perfkit.analysis.query import frame
+from perfkit.analysis.query import frame, run
 from perfkit.runfile.chunks import NO_LAG, Chunks, pack
 from tests.run_files import START, failure, request, write_run
 
@@ -94,7 +94,7 @@ def test_columns_that_were_read_in_another_order_of_rows_are_not_mixed(path):
 
 
 def test_only_so_many_values_are_kept(path, monkeypatch):
-    monkeypatch.setattr(frame, "_KEPT", 7)
+    monkeypatch.setattr(run, "_KEPT", 7)
     runs = members(path)
     for name in ("seq", "latency", "t", "worker"):
         frame.requests(runs, [name])

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from perfkit.analysis.metrics import METRICS, RATES
+from perfkit.analysis.notebook.explorer.click_targets import targets
 from perfkit.analysis.notebook.explorer.picture import Picture, legend_names
 from perfkit.analysis.notebook.explorer.tab import Tab, narrow, offer
-from perfkit.analysis.notebook.explorer.targets import targets
 from perfkit.analysis.plots import CHARTS, Chart, Plots
 from perfkit.analysis.plots.groups import DISTINCT
 from perfkit.analysis.plots.quantity import COLUMNS, quantity

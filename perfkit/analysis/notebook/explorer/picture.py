@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from pandas import DataFrame
 
 from perfkit.analysis.notebook.explorer.busy import LOCK
-from perfkit.analysis.notebook.explorer.targets import NOTHING, Targets
+from perfkit.analysis.notebook.explorer.click_targets import NOTHING, Targets
 from perfkit.analysis.plots import render
 from perfkit.analysis.plots.canvas import figure_of
 from perfkit.analysis.plots.groups import groups

@@ -13,7 +13,7 @@ from perfkit.analysis.notebook.explorer.grid import Column, Grid
 from perfkit.analysis.notebook.explorer.state import call
 from perfkit.analysis.notebook.explorer.tab import Tab, offer, sentence
 from perfkit.analysis.plots.sweep import load_label
-from perfkit.analysis.query.frame import Run
+from perfkit.analysis.query.run import Run
 from perfkit.errors import PerfkitError, UsageError
 from perfkit.runfile.annotations import read_tags
 

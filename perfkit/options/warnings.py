@@ -4,14 +4,14 @@ from perfkit.options.arguments import Arguments
 from perfkit.secrets import SHORTEST, is_secret_name, keys_in, secrets_in, template_keys
 
 
-def doubts(arguments: Arguments) -> list[str]:
+def warnings_about(arguments: Arguments) -> list[str]:
     """Return a sentence for each.
 
     Examples
     --------
-    >>> doubts(Arguments(parallel=200, number=2))
+    >>> warnings_about(Arguments(parallel=200, number=2))
     ['parallel=200 users for number=2 requests: 198 of them send nothing; were the two swapped?']
-    >>> doubts(Arguments(api_key="12345"))[0].partition(":")[0]
+    >>> warnings_about(Arguments(api_key="12345"))[0].partition(":")[0]
     'a key in api_key has fewer than 8 characters and cannot be told from other text'
     """
     said = []

@@ -8,7 +8,7 @@ import pytest
 
 import perfkit as pk
 from perfkit.analysis.importers import recognise
-from perfkit.analysis.importers.outline import outline
+from perfkit.analysis.importers.json_outline import outline
 from perfkit.errors import UnsafeFile
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"

@@ -9,7 +9,7 @@ import pytest
 from perfkit.apis.tokenizer import load_tokenizer
 from perfkit.errors import UsageError
 from perfkit.loadgen.datasets import prompts
-from perfkit.loadgen.datasets.drawn import Words, lengths
+from perfkit.loadgen.datasets.random_text import Words, lengths
 from perfkit.options.arguments import Arguments
 
 FOLDER = "sample_data/tokenizer"

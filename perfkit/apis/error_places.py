@@ -42,7 +42,7 @@ def place_of(function: Callable[..., Any]) -> str:
     Examples
     --------
     >>> place_of(place_of).rpartition("/")[2].partition(":")[0]
-    'places.py'
+    'error_places.py'
     """
     code = getattr(inspect.unwrap(function), "__code__", None) or getattr(
         getattr(function, "__init__", None), "__code__", None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from perfkit.analysis.query import columns
-from perfkit.analysis.query.frame import Run
+from perfkit.analysis.query.run import Run
 from perfkit.analysis.stats.distribution import percentile, present
 from perfkit.analysis.text_table import number
 from perfkit.records import NOT_FAILED
