@@ -51,7 +51,7 @@ def test_a_server_gets_what_the_tool_was_seen_to_send_or_the_difference_is_said(
     assert program.unsaid(found, line, ours.notes) == []
 
 
-def test_no_more_is_said_to_differ_than_does(program):
+def test_each_fact_that_is_known_to_differ_has_a_note_of_the_translation(program):
     for line in program.read_lines():
         assert line.sent["requests"] > 0
         _, ours = translated(shlex.split(line.line.replace("URL", "http://127.0.0.1:1")))
