@@ -76,8 +76,9 @@ class Process:
     def descriptors(self, since: float) -> "tuple[np.ndarray, np.ndarray]":
         """Return the counts in the first and in the last fifth of the time after a moment."""
         times, counts = np.array(self.times), np.array(self.open_files)
-        fifth = (times[-1] - since) / 5
-        return counts[(times >= since) & (times <= since + fifth)], counts[times >= times[-1] - fifth]
+        later = times[times >= since] if times[-1] >= since else times[-1:]
+        fifth = (later[-1] - later[0]) / 5
+        return counts[(times >= later[0]) & (times <= later[0] + fifth)], counts[times >= times[-1] - fifth]
 
 
 @dataclass(frozen=True)

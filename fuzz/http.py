@@ -204,6 +204,7 @@ class Client:
 
 _EMPTY_LINES = re.compile(rb"(HTTP/1\.1 1\d\d[^\n]*\n(?:[^\r\n]+\r\n)*\r\n)[\r\n]+")
 """What stands between an interim answer and the next."""
+_INTERIM_WORDS = re.compile(rb"(HTTP/1\.[01] 1\d\d )[^\r\n]+")
 _WORDS = re.compile(rb"\A((?:HTTP/1\.1 1\d\d[^\n]*\n(?:[^\r\n]+\r\n)*\r\n)*HTTP/1\.[01] \d{3} )[^\r\n]+")
 CLIENT = Client()
 UNABLE = 501  # a transfer coding besides chunked
@@ -232,7 +233,8 @@ def second_opinion(wire: bytes) -> Second:
     connection.send(h11.Data(data=b"{}"))
     connection.send(h11.EndOfMessage())
     status, body, closed, lasts = None, bytearray(), False, False
-    connection.receive_data(_WORDS.sub(rb"\1", _EMPTY_LINES.sub(rb"\1", wire.lstrip(b"\r\n"))))
+    head = _INTERIM_WORDS.sub(rb"\1", _EMPTY_LINES.sub(rb"\1", wire.lstrip(b"\r\n")))
+    connection.receive_data(_WORDS.sub(rb"\1", head))
     try:
         while True:
             event = connection.next_event()

@@ -96,13 +96,15 @@ def an_answer_that_waited_becomes_the_row_that_it_would_have_been(given: tuple[b
     assert api is not None
     asked = Request(1, orjson.loads(ASKED), scheduled=10**9)
     straight = Decoder(RUN, 0, api, RunClock(CLOCK), Scrubber(())).row(asked, answer(body, kind, cuts))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
         record = as_record(RUN, 0, CLOCK, asked, ASKED, answer(body, kind, cuts).packed())
-        path = a_run_with(Path(folder), bytes_of([record]))
+        path, straightly = a_run_with(Path(folder), bytes_of([record])), a_run_with(Path(other), b"")
         assert recover(path).added == 1
-        (row,) = stored(path, "SELECT * FROM result WHERE seq = 1")
-    differ = {name: (value, straight[name]) for name, value in row.items() if value != straight[name]}
-    assert not differ, differ
+        writer = Writer(straightly)
+        writer.add_results([straight])
+        writer.close()
+        waited, stored_at_once = (stored(each, "SELECT * FROM result WHERE seq = 1") for each in (path, straightly))
+    assert waited == stored_at_once
 
 
 HONEST = as_record(

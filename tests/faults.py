@@ -21,14 +21,17 @@ from tests.scripted import (
     CLOSE,
     DONE,
     FINISH,
+    GAP,
     HANG,
     LAST,
     READ,
     RESET,
     STREAM,
+    UNTIL_CLOSE,
     Script,
     chunk,
     delta,
+    head,
     scripted,
     whole,
 )
@@ -42,6 +45,15 @@ HELLO, WORLD = delta("Hel"), delta("lo")
 FIRST = chunk(HELLO)
 JSON = b"Content-Type: application/json\r\n"
 OK = b"HTTP/1.1 200 OK\r\n"
+SIZED = JSON + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+CHUNKED = b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
+TRAILERS = b"0\r\nX-Checksum: 1\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+GZIP = head("Transfer-Encoding: chunked", "Content-Encoding: gzip")
+STREAM_GZ = gzip.compress(ANSWER, mtime=0)
+_CUT_AT = delta("é").index(b"\xc3") + 1
+CUT = [chunk(delta("é")[:_CUT_AT]), GAP, chunk(delta("é")[_CUT_AT:])]
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,12 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
         Fault("closes it inside of a chunk", [READ, STREAM, FIRST, chunk(WORLD)[:-9], CLOSE]),
         Fault("resets it inside of an event", [READ, STREAM, FIRST, chunk(WORLD[:-9]), 0.05, RESET]),
         Fault("closes it after [DONE] without the last chunk", [READ, STREAM, FIRST, chunk(FINISH + DONE), CLOSE]),
+        Fault("closes an answer that only the close ends, before its end", [READ, UNTIL_CLOSE, HELLO, CLOSE]),
+        Fault(
+            "closes JSON that only the close ends, before its end",
+            [READ, head("Connection: close", kind="application/json") + BODY[:-9], CLOSE],
+            whole=True,
+        ),
         Fault("closes it inside of an answer of known length", [READ, whole(BODY)[:-9], CLOSE], whole=True),
     ),
     "Waiting": (
@@ -88,6 +106,8 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
         Fault("stops in the headers", [READ, OK + b"Content-Ty", HANG]),
         Fault("stops after the headers", [READ, STREAM, HANG]),
         Fault("stops after the first token", [READ, STREAM, FIRST, HANG]),
+        Fault("100 Continue, and nothing after it", [READ, CONTINUE, HANG]),
+        Fault("a chunk of a size that never comes", [READ, STREAM, FIRST, b"7fffffffffffffff\r\nabc", HANG]),
         Fault("stops inside of an event", [READ, STREAM, FIRST, chunk(WORLD[:-9]), HANG]),
         Fault("stops inside of an answer of known length", [READ, whole(BODY)[:-9], HANG], whole=True),
         Fault("ends the answer and leaves the message open", [READ, STREAM, chunk(ANSWER), HANG]),
@@ -116,6 +136,12 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
         Fault("500 without a body", [READ, status("500 Internal Server Error"), HANG]),
         Fault("503 with JSON", [READ, status("503 Service Unavailable", b'{"message": "warming up"}'), HANG]),
         Fault("200 and an error instead of an answer", [READ, whole(b'{"error": {"message": "out of memory"}}'), HANG]),
+        Fault("200 and the text of an error", [READ, whole(b'{"error": "overloaded"}'), HANG], whole=True),
+        Fault("204", [READ, b"HTTP/1.1 204 No Content\r\n\r\n", HANG]),
+        Fault(
+            "206", [READ, whole(b"{}", "Content-Range: bytes 0-1/9", status="206 Partial Content"), HANG], whole=True
+        ),
+        Fault("304", [READ, b"HTTP/1.1 304 Not Modified\r\nContent-Length: 100\r\n\r\n", HANG]),
         Fault("200 and an error as the first event", events(b'data: {"error": {"message": "overloaded"}}\n\n')),
         Fault(
             "200 and an error after the first token",
@@ -137,6 +163,19 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
     "HTTP": (
         Fault("something that is no HTTP", [READ, b"hello there\r\n\r\n", HANG]),
         Fault("HTTP/2 only", [READ, b"\x00\x00\x12\x04\x00\x00\x00\x00\x00" + bytes(18), HANG]),
+        Fault("another protocol (101)", [READ, SWITCH, HANG]),
+        Fault("a body without a head", [READ, BODY, CLOSE], whole=True),
+        Fault("a NUL in a header", [READ, OK + b"X-A: a\0b\r\n" + SIZED, HANG], whole=True),
+        Fault("a header over two lines", [READ, OK + b"X-A: a\r\n b\r\n" + SIZED, HANG], whole=True),
+        Fault("lines of the head that end with LF", [READ, (OK + SIZED).replace(b"\r\n", b"\n"), HANG], whole=True),
+        Fault("two lengths", [READ, OK + b"Content-Length: 5\r\n" + SIZED, HANG], whole=True),
+        Fault("a length beside chunks", [READ, OK + CHUNKED + b"Content-Length: 5\r\n\r\n", HANG]),
+        Fault("a chunk's size that is too large for a number", [READ, STREAM, FIRST, b"f" * 17 + b"\r\nabc", HANG]),
+        Fault(
+            "chunks with extensions, and trailers",
+            [READ, STREAM, *[chunk(each, b';a="b;\\"c"') for each in (HELLO, FINISH, DONE)], TRAILERS, HANG],
+        ),
+        Fault("a second answer behind the first", [READ, whole(BODY) * 2, HANG], whole=True),
         Fault("the end of chunks without their length", [READ, STREAM, FIRST, b"zz\r\n", HANG]),
         Fault("a Content-Length that is too long", [READ, status("200 OK", BODY)[:-3], CLOSE], whole=True),
         Fault(
@@ -147,8 +186,9 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
         Fault("headers of more than 1 MiB", [READ, OK, *[b"X: " + b"y" * 2**16 + b"\r\n"] * 40, HANG]),
         Fault(
             "100 Continue before the answer",
-            [READ, b"HTTP/1.1 100 Continue\r\n\r\n", STREAM, chunk(ANSWER), LAST, HANG],
+            [READ, CONTINUE, STREAM, chunk(ANSWER), LAST, HANG],
         ),
+        Fault("a thousand interim answers", [READ, CONTINUE * 1000, STREAM, chunk(ANSWER), LAST, HANG]),
         Fault(
             "HTTP/1.0, ended by the close",
             [READ, b"HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n", ANSWER, CLOSE],
@@ -164,6 +204,12 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
             whole=True,
         ),
         Fault(
+            "gzip in a stream, cut anywhere",
+            [READ, GZIP, *[chunk(STREAM_GZ[at : at + 9]) for at in range(0, len(STREAM_GZ), 9)], LAST, HANG],
+        ),
+        Fault("gzip in a stream that the close cuts", [READ, GZIP, chunk(STREAM_GZ[:60]), CLOSE]),
+        Fault("gzip that no header tells", [READ, whole(gzip.compress(BODY)), HANG], whole=True),
+        Fault(
             "a coding that nobody knows",
             [READ, status("200 OK", BODY, more=b"Content-Encoding: own\r\n"), HANG],
             whole=True,
@@ -174,6 +220,9 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
         Fault("bytes that are no UTF-8 in a text", events(HELLO.replace(b"Hel", b"H\xff"), FINISH, DONE)),
         Fault("NUL in a text", events(HELLO.replace(b"Hel", b"H\\u0000"), FINISH, DONE)),
         Fault("a byte order mark at the begin", events(b"\xef\xbb\xbf" + HELLO, FINISH, DONE)),
+        Fault("a byte order mark between events", events(HELLO, b"\xef\xbb\xbf" + WORLD, FINISH, DONE)),
+        Fault("events of blanks, to keep the connection", events(HELLO, b"data:   \n\ndata:\n\n", WORLD, FINISH, DONE)),
+        Fault("a chunk that ends inside of a character", [READ, STREAM, *CUT, chunk(FINISH + DONE), LAST, HANG]),
         Fault("lines that end with CR LF", events(*[each.replace(b"\n", b"\r\n") for each in (HELLO, FINISH, DONE)])),
         Fault("lines that end with CR", events(*[each.replace(b"\n", b"\r") for each in (HELLO, FINISH, DONE)])),
         Fault("comments, id and retry", events(b": ping\n\n", b"id: 7\nretry: 100\n" + HELLO, FINISH, DONE)),

@@ -168,6 +168,12 @@ class Exchange:
         return ""
 
     @property
+    def ends_with_connection(self) -> bool:
+        """The answer has neither a length nor chunks, so that only the close ends it."""
+        names = {name.lower() for name, _ in self.response_headers}
+        return b"content-length" not in names and b"transfer-encoding" not in names
+
+    @property
     def coded_by(self) -> str:
         """The headers that say how the body is coded (``Content-Encoding: gzip``), in the order in which it was."""
         told = []

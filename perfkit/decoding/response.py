@@ -209,6 +209,8 @@ class Reading:
         answer, messages, ends = self.answer, self.messages, self.exchange.ends
         last, read_message = len(ends) - 1, self.api.read_message
         for payload, end, name in found:
+            if not payload or payload.isspace():
+                continue  # a gateway's way to keep the connection alive
             read = bisect_left(ends, end, 0, last)
             if payload.startswith(b"data:"):  # some gateways pass an event on as the data of another
                 payload = payload[5:].lstrip()
@@ -343,6 +345,8 @@ class Reading:
         if isinstance(message, (dict, list)):
             self.api.read_message(message, self.answer, "")
             self.answer.done = True
+        elif self.error is None and body.lstrip()[:1] in (b"{", b"[") and self.exchange.ends_with_connection:
+            self.error = "incomplete", "the server closed the connection before the answer's JSON was complete"
         elif self.error is None:
             self.error = "protocol", unreadable(self.exchange.content_type, self.messages[0])
 

@@ -70,7 +70,13 @@ def unreadable(content_type: str, body: str) -> str:
         title = _title(body)
         named = f" ({title!r})" if title else ""
         return f"a 200 answer that is an HTML page{named}, not JSON: the URL is not that of an API"
+    if body.startswith(_GZIPPED):
+        return "a 200 answer that is gzip data, and no Content-Encoding says so: turn compression off at the server"
     return f"a 200 answer that is not a JSON object ({content_type or 'no content type'}): {body[:100]!r}"
+
+
+_GZIPPED = "\x1f\N{REPLACEMENT CHARACTER}\x08"
+"""How gzip data begins, read as UTF-8."""
 
 
 def _title(page: str) -> str:

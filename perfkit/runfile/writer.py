@@ -468,7 +468,7 @@ def _storable(row: Row) -> Row:
 
 
 def _flagged(row: Row, flag: str) -> str:
-    return " ".join(str(part) for part in (row.get("flags"), flag) if part)
+    return " ".join(dict.fromkeys([*str(row.get("flags") or "").split(), flag]))
 
 
 def _hex(value: object) -> str:

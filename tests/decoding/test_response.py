@@ -95,6 +95,12 @@ def test_a_stream_that_breaks_off_after_its_tokens_keeps_the_identity_that_the_s
     assert row_of(exchange(*((at, delta("a")) for at in range(1, 20))))["server_request_id"] == "c1"
 
 
+def test_events_of_blanks_are_no_messages_and_no_bad_events() -> None:
+    row = row_of(exchange((1, b"data:\n\n"), (2, delta("a")), (3, b"data:   \n\n"), (4, FINISH + DONE)))
+    assert (row["flags"], row["output_text"], row["first_chunk_latency"]) == (None, "a", 0.002)
+    assert len(unpack(row["chunks"])) == 3
+
+
 def test_an_event_arrives_with_the_read_that_completes_it() -> None:
     event = delta("abc")
     row = row_of(exchange((10, event[:7]), (20, event[7:-2]), (30, b"\n\n" + FINISH), (40, DONE)))

@@ -4,13 +4,14 @@ A number that is missing is NaN, a text that is missing is NA (``isna()``). Whol
 where one is missing; ``success`` is ``bool``. Times are Unix seconds, durations seconds, as ``store.schema`` says.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from perfkit.analysis.query.run import TYPES, Batch, Part, Run
+from perfkit.analysis.query.run import TYPES, Batch, Part, Run, as_numbers
 from perfkit.errors import CorruptPickle
 from perfkit.records import Json, Kind
 from perfkit.runfile.chunks import NO_LAG, unpack
@@ -156,11 +157,10 @@ def typed(name: str, values: Sequence[Json]) -> npt.NDArray[np.generic]:
         return array
     if name == "success":
         return np.array([value == 1 for value in values])
-    try:
-        return np.array(values, dtype=np.int64 if kind == "INTEGER" else float)
-    except (TypeError, ValueError, OverflowError):
-        # None, or what another program put into a column of numbers: sqlite does not keep it out.
-        return np.array([value if isinstance(value, (int, float)) else np.nan for value in values], dtype=float)
+    if kind == "INTEGER":
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            return np.array(values, dtype=np.int64)
+    return as_numbers(values)
 
 
 def empty(name: str) -> npt.NDArray[np.generic]:
@@ -198,7 +198,7 @@ def _chunk_frame(index: list[int], seqs: list[int | None], blobs: list[bytes], l
     columns = [np.concatenate(column) for column in zip(*unpacked, strict=True)] or [np.empty(0, int)] * 6
     arrival, lag, read, kind, choice, message = columns
     frame = pd.DataFrame({"request": np.repeat(np.array(index, dtype=np.int64), lengths), "run": label})
-    frame["seq"] = np.repeat(np.array(seqs, dtype=float), lengths)
+    frame["seq"] = np.repeat(as_numbers(seqs), lengths)
     frame["chunk"] = frame.groupby("request").cumcount()
     frame["arrival"] = arrival / 1e9
     frame["gap"] = frame.groupby("request")["arrival"].diff()

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -237,7 +237,7 @@ class Run:
         steady = f"{self.phase} IN ('steady', 'cooldown')" if self.window is None else f"{self.phase} = 'steady'"
         times = ", ".join(map(self.expression, ("start_time", "completed_time")))
         query = f"SELECT {times}, {steady} FROM result WHERE {sql}"
-        parts = [np.array(rows, dtype=float) for rows in self.source.batches(query, parameters)]
+        parts = [as_numbers(rows) for rows in self.source.batches(query, parameters)]
         start, end, is_steady = np.concatenate([np.empty((0, 3)), *parts]).T
         if self.basis("clock") == "whole seconds" and start.size:
             return float(np.nanmin(start)), float(np.nanmax(end))
@@ -294,3 +294,22 @@ class Run:
         conditions = (Condition("run_id = ?", (self.run_id,)), Condition(f"({self.phase}) {phase}"), *self.conditions)
         sql = " AND ".join(f"({condition.sql})" for condition in conditions)
         return sql, [value for condition in conditions for value in condition.parameters]
+
+
+def as_numbers(values: Sequence[Any]) -> npt.NDArray[np.float64]:
+    """Return values, or rows of them, as numbers; NaN for None and for what another program put in a number's place.
+
+    Examples
+    --------
+    >>> as_numbers([1, None, "x"])
+    array([ 1., nan, nan])
+    >>> as_numbers([(1, 2), (3, b"x")])
+    array([[ 1.,  2.],
+           [ 3., nan]])
+    """
+    try:
+        return np.array(values, dtype=float)
+    except (TypeError, ValueError, OverflowError):  # sqlite keeps no text out of a column of numbers
+        known = np.array(values, dtype=object)
+        found = [value if isinstance(value, (int, float)) else np.nan for value in known.flat]
+        return np.array(found, dtype=float).reshape(known.shape)

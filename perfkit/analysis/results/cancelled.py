@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from perfkit.analysis.query import server
-from perfkit.analysis.query.run import Run
+from perfkit.analysis.query.run import Run, as_numbers
 from perfkit.analysis.text_table import number
 
 _TIMES = "SELECT start_time, completed_time FROM result WHERE run_id = ? AND completed_time IS NOT NULL"
@@ -29,7 +29,7 @@ def _in_hand(run: Run, count: int) -> str | None:
         return None
     when, queue = server.over_all_pages(run, "waiting")
     waiting = server.known_at(when, queue, looks) if when.size else np.zeros(looks.size)
-    start, end = np.array(times, dtype=float).T
+    start, end = as_numbers(times).T
     known = np.isfinite(running) & (looks > start.min()) & (looks <= start.max())
     if not known.any():
         return None

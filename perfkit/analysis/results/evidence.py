@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from perfkit.analysis.query.frame import chunks
-from perfkit.analysis.query.run import Condition, Run
+from perfkit.analysis.query.run import Condition, Run, as_numbers
 from perfkit.analysis.stats.distribution import percentile
 from perfkit.records import TOKEN_KINDS, UNCONNECTED
 from perfkit.runfile.repeats import cached_repeats
@@ -103,7 +103,7 @@ def _late(run: Run) -> float | None:
     """Return the 99th percentile of the time from when a request was due to when it was sent."""
     sql, parameters = run.restriction("load")
     query = f"SELECT start_time - scheduled_time FROM result WHERE {sql} AND start_time - scheduled_time IS NOT NULL"
-    waits = [np.array(rows, dtype=float).ravel() for rows in run.source.batches(query, parameters)]
+    waits = [as_numbers(rows).ravel() for rows in run.source.batches(query, parameters)]
     return percentile(np.concatenate(waits), 99) if waits else None
 
 
@@ -169,7 +169,7 @@ def _littles_gap(run: Run) -> float | None:
     rows = np.concatenate([np.empty((0, 3)), *(np.array(b, float) for b in run.source.batches(spans, parameters))])
     counted = expected = 0.0
     for worker in {row[0] for row in sampled}:
-        moments, values = np.array([row[1:] for row in sampled if row[0] == worker], dtype=float).T
+        moments, values = as_numbers([row[1:] for row in sampled if row[0] == worker]).T
         starts, ends = (np.sort(rows[rows[:, 0] == worker, column]) for column in (1, 2))
         counted += float(values.sum())
         expected += float((np.searchsorted(starts, moments, "right") - np.searchsorted(ends, moments, "right")).sum())

@@ -388,7 +388,7 @@ class Connection:
     def _ended(self) -> None:
         """Handle the peer's close: an idle connection dies quietly, a body without a length is complete."""
         exchange = self._exchange
-        if exchange is not None and exchange.headers is not None and _ends_with_connection(exchange):
+        if exchange is not None and exchange.headers is not None and exchange.ends_with_connection:
             exchange.end = self._stamp
             self.close()
             self._finish()
@@ -449,9 +449,3 @@ def _is_answered(wire: bytearray) -> bool:
 def _is_chunked(exchange: Exchange) -> bool:
     codings = (value for name, value in exchange.response_headers if name.lower() == b"transfer-encoding")
     return any(b"chunked" in value.lower() for value in codings)
-
-
-def _ends_with_connection(exchange: Exchange) -> bool:
-    """Tell whether the body has neither a length nor chunks, so that only the close ends it."""
-    names = {name.lower() for name, _ in exchange.response_headers}
-    return b"content-length" not in names and b"transfer-encoding" not in names
