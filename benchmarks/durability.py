@@ -137,7 +137,7 @@ def trial(kind: str, moment: float, folder: Path, patience: float = 1, grace: fl
                 sleep(moment)
             ended = perf_counter_ns()
             _signal([driver.pid], signal.SIGKILL if kind == "driver" else signal.SIGINT)
-        driver.wait(60)
+        driver.wait(60 * min(8, patience))  # on a busy machine it takes long to read what is there
         _wait(lambda: not group or not _lives(group))
         ended_in = (perf_counter_ns() - ended) / 1e9 if ended else 0.0
     files = [each for each in folder.rglob("*.db") if each.stat().st_size]

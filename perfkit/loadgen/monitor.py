@@ -10,11 +10,14 @@ from pathlib import Path
 from time import perf_counter_ns, process_time, time
 from typing import Any
 
+from perfkit.decoding.clock import unix_offset
 from perfkit.loadgen.processors import Spent
 
 BEAT = 0.010
 EVERY = 1.0
 LATE = 2_000_000  # ns; beats later than this are stored one by one, earlier ones only counted
+STEP = 0.050
+"""Seconds that Unix time may move against ``perf_counter`` between two looks; NTP's slewing is 0.5 ms a second."""
 
 Sample = tuple[float, str, float]
 """Unix time, name, value."""
@@ -26,8 +29,9 @@ class LoopMonitor:
     Samples: ``loop_beats`` (number of beats), ``loop_late`` (seconds, one sample for each beat over 2 ms late: with
     ``loop_beats`` they give any percentile exactly), ``cpu_share`` (of one core), ``cpu_wait`` (share of the time
     that this thread was ready and another ran; Linux), ``gc_pause`` (seconds each), ``load_average`` (of the machine),
-    and whatever ``gauges`` read. At the end ``cpu_taken``: the share of all that time in which every processor that the
-    thread may run on was in use, by whomever (Linux; a large machine takes long to tell, so nobody asks under load).
+    and whatever ``gauges`` read. ``clock_step`` is by how many seconds somebody set the machine's clock since the last
+    look, forward or (negative) back. At the end ``cpu_taken``: the share of all that time in which every processor that
+    the thread may run on was in use, by whomever (Linux; a large machine takes long to tell: nobody asks under load).
 
     Parameters
     ----------
@@ -35,10 +39,22 @@ class LoopMonitor:
         Takes a list of samples.
     gauges : dict of callables
         Read once a second: name to value.
+    stepped : callable, optional
+        Takes the seconds by which the machine's clock was set.
+    clock : callable
+        Unix time minus ``perf_counter``, in nanoseconds.
     """
 
-    def __init__(self, emit: Callable[[list[Sample]], None], gauges: dict[str, Callable[[], float]]) -> None:
+    def __init__(
+        self,
+        emit: Callable[[list[Sample]], None],
+        gauges: dict[str, Callable[[], float]],
+        *,
+        stepped: Callable[[float], None] = lambda seconds: None,
+        clock: Callable[[], int] = unix_offset,
+    ) -> None:
         self._emit, self._gauges = emit, gauges
+        self._stepped, self._clock, self._offset = stepped, clock, clock()
         self._late: list[Sample] = []
         self._beats = 0
         self._gc_began = 0
@@ -103,6 +119,11 @@ class LoopMonitor:
         if waited is not None and self._waited is not None and self._waited_at_start is not None:
             samples.append((now, "cpu_wait", (waited - self._waited) / 1e9 / elapsed))
             self.cpu_wait = (waited - self._waited_at_start) / max(1, stamp - self._started)
+        offset = self._clock()
+        step, self._offset = (offset - self._offset) / 1e9, offset
+        if abs(step) > STEP:
+            samples.append((now, "clock_step", step))
+            self._stepped(step)
         self._cpu, self._since, self._late, self._beats, self._waited = cpu, stamp, [], 0, waited
         self.cpu_share = (cpu - self.cpu_at_start) / max(1e-9, (stamp - self._started) / 1e9)
         self._emit(samples)

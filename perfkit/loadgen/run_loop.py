@@ -88,7 +88,7 @@ class Session:
         """Measure; returns when everything is stored."""
         sender = self._sender()
         load = Load(self.arguments, self.recorder, sender, self.share)
-        heartbeat = LoopMonitor(self.recorder.samples, self._gauges(load, sender))
+        heartbeat = LoopMonitor(self.recorder.samples, self._gauges(load, sender), stepped=self._clock_was_set)
         watcher = asyncio.create_task(self._watch(load))
         for sentence in warnings_about(self.arguments):
             self._say(sentence)
@@ -121,6 +121,11 @@ class Session:
         )
         if told is not None:
             self._say(told)
+
+    def _clock_was_set(self, seconds: float) -> None:
+        way = "forward" if seconds > 0 else "back"
+        told = "latencies are not touched, and all moments are by the clock as it was at the start"
+        self._say(f"the machine's clock was set {way} by {abs(seconds):,.3g} s during the run: {told}")
 
     def _say(self, sentence: str) -> None:
         """Say a sentence, and keep it with the run."""

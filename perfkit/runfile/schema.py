@@ -190,7 +190,12 @@ SAMPLE = (
     Column("run_id", "TEXT", "", ""),
     Column("worker", "INTEGER", "", ""),
     Column("time", "REAL", "s", "Unix epoch"),
-    Column("name", "TEXT", "", "loop_beats, loop_late, cpu_share, gc_pause, in_flight, peak_memory (bytes), ..."),
+    Column(
+        "name",
+        "TEXT",
+        "",
+        "loop_beats, loop_late, cpu_share, gc_pause, clock_step, in_flight, peak_memory (bytes), ...",
+    ),
     Column("value", "REAL", "", "in the unit its name implies; seconds for durations"),
 )
 

@@ -79,3 +79,21 @@ def test_memory_that_was_held_for_a_moment_is_counted() -> None:
     )
     more = float(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout)
     assert 90e6 < more < 110e6
+
+
+@pytest.mark.parametrize(("moved", "told"), [(3600.0, [3600.0]), (-2.5, [-2.5]), (0.04, [])])
+def test_a_clock_that_somebody_sets_is_noticed_once_and_stored(moved: float, told: list[float]) -> None:
+    handed: list[Sample] = []
+    steps: list[float] = []
+    offsets = [0, *[round(moved * 1e9)] * 50]
+
+    async def live() -> None:
+        monitor = LoopMonitor(handed.extend, {}, stepped=steps.append, clock=lambda: offsets.pop(0))
+        monitor.start()
+        while len(offsets) > 48:  # two looks, a second apart
+            await asyncio.sleep(BEAT)
+        await monitor.stop()
+
+    asyncio.run(live())
+    assert steps == told
+    assert [value for _, name, value in handed if name == "clock_step"] == told
