@@ -122,7 +122,7 @@ SECTIONS = (
         "512 users, three requests of ten to a server that does everything of docs/faults.md wrong, in turns with runs "
         "without it: no healthy stream fails, and the p99 of their TTFT error is at most 1.5 times the quiet runs'.",
         "storm.py",
-        ("--streams", "512", "--rounds", "4"),
+        ("--streams", "512", "--rounds", "4", "--seconds", "12"),
     ),
     Section(
         "losses",

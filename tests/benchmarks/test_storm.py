@@ -11,7 +11,7 @@ import pytest
 @pytest.mark.processes
 @pytest.mark.skipif(sys.platform != "linux", reason="has an address for each server on the loopback network of Linux")
 def test_healthy_streams_are_told_from_the_faults_beside_them(program, tmp_path: Path):
-    run = program.measure("storm", 24, 8.0, tmp_path)
+    run = program.measure("storm", 24, 12.0, tmp_path)
     assert len(run.errors) > 0
     assert not run.failed
     assert run.faults.total() > 0
