@@ -69,6 +69,13 @@ def main(claims: Sequence[Claim], words: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the first round; each further round takes the next")
     options = parser.parse_args(words)
     logging.disable()  # what is said of odd files is not what is tried
+    try:
+        return _tried(claims, options)
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _tried(claims: Sequence[Claim], options: argparse.Namespace) -> int:
     ends, tried, broken = monotonic() + options.minutes * 60, Counter[str](), dict[str, str]()
     for seed, claim in ((seed, claim) for seed in count(options.seed) for claim in claims):
         if (monotonic() > ends and seed > options.seed) or len(broken) == len(claims):

@@ -1,5 +1,7 @@
 """Each claim of the fuzz harnesses, on a few examples that are the same in every run; ``make fuzz`` tries far more."""
 
+import logging
+
 import pytest
 from hypothesis import strategies as st
 
@@ -27,6 +29,7 @@ def test_a_claim_that_does_not_hold_is_shown_with_its_input(capsys: pytest.Captu
     assert "BROKEN: no number is above a hundred (" in told
     assert "held: <lambda> (" in told
     assert "number=101" in told
+    assert logging.getLogger("perfkit").isEnabledFor(logging.WARNING)  # again
 
 
 def test_each_value_of_a_json_value_can_be_replaced() -> None:

@@ -15,6 +15,7 @@ VERBS = {
     "check": "perfkit:check",
     "simulate": "perfkit:simulate",
     "translate": None,  # of command lines
+    "presets": None,  # of names; each is a function of perfkit.options.presets
     "demo": None,  # a notebook has notebooks/01-first-benchmark.ipynb
     "replay": "perfkit:replay",
     "resume": "perfkit:resume",
@@ -44,7 +45,7 @@ NOTEBOOK = """
 start open from_frame explore style secret decode_cell share_running_loop
 run_perf_benchmark get_logger abstractmethod
 Arguments ApiPluginBase DefaultApiPlugin DatasetPluginBase PerfPluginBase BenchmarkData
-register_api register_dataset metric rate chart importer ImportedRun canvas
+register_api register_dataset register_preset Preset metric rate chart importer ImportedRun canvas
 Runs Simulation METRICS DEFINITIONS PerfkitError
 """
 """Public names that are no command: what only a notebook needs, and the doors for people's own code."""

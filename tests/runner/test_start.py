@@ -372,8 +372,9 @@ def test_a_stopped_job_keeps_what_has_come_and_sends_nothing_more(tmp_path: Path
 
 
 def test_what_a_stop_cuts_off_is_told_apart_from_what_failed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     path = tmp_path / "run.db"
     with simulate(ttft=0.01, itl=60) as server:
         job = start(server.url, parallel=3, number=9, preflight=False, name="cut", db=str(path), workers=0)

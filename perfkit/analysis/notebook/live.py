@@ -125,7 +125,7 @@ class Painter(Protocol):
     """Where a line is drawn."""
 
     def paint(self, text: str, share: float, *, over: bool) -> None:
-        """Draw the line; ``share`` is NaN where the end is not known."""
+        """Draw the line, a last time if it is ``over``; ``share`` is NaN where the end is not known."""
 
     def look(self, figures: "Figures", verdict: Sequence[str]) -> None:
         """Take what the file holds so far, and what can be said of it: drawn with the line from now on."""
@@ -305,11 +305,11 @@ class Line:
 
     def _follow(self) -> None:
         while not self._job.done():
-            self._paint("", over=False)
+            self._paint("")
             if self._closing.wait(EVERY):
                 break
         over = self._job.done()  # one who leaves an attached job, which goes on, sees how far it is
-        self._paint("" if not over else "stopped: " if self._job.interrupted else "done: ", over=over)
+        self._paint("" if not over else "stopped: " if self._job.interrupted else "done: ", over=over, last=True)
 
     def _look(self) -> "Figures | None":
         """Read what is new in the file; None where there is none, or nothing else to be had just now."""
@@ -332,7 +332,7 @@ class Line:
             return []
         return [f"so far {verdicts[-1].level}", *verdicts[-1].reasons] if verdicts else []
 
-    def _paint(self, before: str, *, over: bool) -> None:
+    def _paint(self, before: str, *, over: bool = False, last: bool = False) -> None:
         progress = self._job.progress
         if (figures := self._figures(now=over)) is not None:
             self._painter.look(figures, [] if over else self._verdict())
@@ -341,7 +341,7 @@ class Line:
             parts.insert(0, self._job.problem)
         if self._alone and self._job.path:
             parts.append(str(self._job.path))
-        self._painter.paint(before + " · ".join(parts), share(progress), over=over)
+        self._painter.paint(before + " · ".join(parts), share(progress), over=last)
 
 
 def sentence(progress: Progress, *, over: bool = False) -> str:

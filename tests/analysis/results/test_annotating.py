@@ -277,7 +277,8 @@ def test_runs_of_a_frame_have_no_file():
 # On the command line --------------------------------------------------------------------------------------------------
 
 
-def test_the_command_line_does_the_same(path, capsys):
+def test_the_command_line_does_the_same(path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
     words = ["--name", "L40", "--tag", "gpu=L40", "rack=4", "--tag", "old=", "--note", "after the update"]
     assert carried_out("annotate", path, "--pick", "A100*", *words) == 0
     assert capsys.readouterr().out.splitlines() == [

@@ -166,7 +166,8 @@ def test_they_are_saved_annotated_and_reported(told, full, tmp_path):
     assert "a summary of stopwatch without single requests" in page
 
 
-def test_a_listing_says_which_runs_are_summaries(tmp_path, capsys):
+def test_a_listing_says_which_runs_are_summaries(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     figures = '{"ttft_p50": 0.1}'
     write_run(tmp_path / "a.db", [], name="told", run_id="told", figures=figures, sent=3)
     write_run(tmp_path / "a.db", [request(0)], name="full", run_id="full")
