@@ -19,7 +19,7 @@ from perfkit.errors import UsageError
 from perfkit.options.coercion import read_settings
 from perfkit.options.docstrings import default_value, described, with_section
 from perfkit.options.names import as_fields, unknown
-from perfkit.options.presets import Applied, with_preset
+from perfkit.options.presets import Applied, not_replaced, with_preset
 from perfkit.options.units import weighted
 from perfkit.options.validation import as_tuple, check, normalised
 from perfkit.records import Arrival, Balance, Json, ListedModel, RampShape, Replicas, Salt
@@ -333,6 +333,8 @@ class Arguments:
         >>> Arguments(max_tokens=8).replace(max_tokens=16).max_tokens
         16
         """
+        if self.preset is not None:
+            changes = {"dataset_args": not_replaced(self.dataset_args, changes), **changes}
         return dataclasses.replace(self, **changes)
 
     def points(self) -> list["Arguments"]:

@@ -109,6 +109,13 @@ def test_what_is_given_replaces_what_the_preset_says(given, kept):
     assert arguments.replace(parallel=3).shown() == {**arguments.shown(), "parallel": 3}
 
 
+def test_what_is_replaced_later_takes_the_place_of_what_the_preset_says():
+    later = asked_by("chat").replace(max_tokens=16, max_prompt_length=9)
+    assert later == asked_by("chat", max_tokens=16, max_prompt_length=9)
+    assert not {"length", "output"} & {*later.dataset_args}
+    assert asked_by("chat").replace(number=7).dataset_args == asked_by("chat").dataset_args
+
+
 def test_figures_that_options_replace_are_figures():
     assert set(INSTEAD) <= {figure for preset in PRESETS.values() for figure in preset.figures}
 

@@ -99,6 +99,21 @@ def register_preset(name: str) -> Callable[[Declaration], Declaration]:
     return register
 
 
+def not_replaced(figures: Mapping[str, Json], given: Mapping[str, Any]) -> dict[str, Json]:
+    """Return those of a preset's ``dataset_args`` in whose place nothing is given.
+
+    Examples
+    --------
+    >>> not_replaced({"length": 32, "output": 4}, {"max_tokens": 16})
+    {'length': 32}
+    """
+    return {
+        figure: value
+        for figure, value in figures.items()
+        if all(given.get(option) is None for option in INSTEAD.get(figure, ()))
+    }
+
+
 class Applied(str):
     """The name of a preset whose settings stand among the others already."""
 
@@ -130,11 +145,9 @@ def with_preset(given: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError(
                 f"the preset {name!r} makes prompts of its own, {other} asks others; leave one of them out"
             )
-    own = {
-        figure: value
-        for figure, value in settings.get("dataset_args", {}).items()
-        if all(given.get(option) is None for option in INSTEAD.get(figure, ()))
+    arguments = {
+        **not_replaced(settings.get("dataset_args", {}), given),
+        **as_mapping("dataset_args", given.get("dataset_args"), typed),
     }
-    arguments = {**own, **as_mapping("dataset_args", given.get("dataset_args"), typed)}
     added = {"dataset_args": arguments} if arguments else {}
     return {**settings, **given, **added, "preset": Applied(name)}
