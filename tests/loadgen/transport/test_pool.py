@@ -115,6 +115,7 @@ def test_a_server_that_closes_connections_now_and_then_keeps_being_trusted() -> 
     assert connections <= 7
 
 
+@pytest.mark.alone  # whether the first may be repeated is told by its time
 def test_a_second_failure_is_recorded_and_not_repeated() -> None:
     exchange, connections, requests = with_pool([[READ, OK, READ, CLOSE], [READ, RESET]], send_twice)
     assert (exchange.error_kind, exchange.attempts) == ("reset", 2)
