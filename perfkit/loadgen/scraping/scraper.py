@@ -145,7 +145,7 @@ class PageReader(threading.Thread):
         """Read until the end."""
         if sys.platform == "linux":
             # Of this thread alone, so that a load on a small machine is not disturbed by it.
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
         pause = EVERY
         while True:
             self._wake.clear()
