@@ -30,20 +30,20 @@ class _Kept:
 
 _lock = threading.Lock()
 _kept: list[_Kept] = []
-_connecting: list[str] = []
+_locked: list[str] = []
 
 
 @contextmanager
-def connecting(path: Path) -> Iterator[None]:
-    """Keep a file's descriptors open while a connection to it is set up, before its journal tells that there is one."""
+def kept_open(path: Path) -> Iterator[None]:
+    """Keep a file's descriptors open while a connection holds locks of it that no write-ahead log tells of."""
     real = os.path.realpath(path)
     with _lock:
-        _connecting.append(real)
+        _locked.append(real)
     try:
         yield
     finally:
         with _lock:
-            _connecting.remove(real)
+            _locked.remove(real)
 
 
 def head_of(path: Path, size: int) -> bytes:
@@ -97,6 +97,6 @@ def _descriptor_of(path: Path) -> Iterator[int]:
 
 def _close_unused() -> None:
     for kept in _kept[:]:
-        if not (kept.readers or kept.path in _connecting or os.path.exists(f"{kept.path}-shm")):
+        if not (kept.readers or kept.path in _locked or os.path.exists(f"{kept.path}-shm")):
             _kept.remove(kept)
             os.close(kept.descriptor)

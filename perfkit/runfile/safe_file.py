@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from perfkit.errors import UnsafeFile
-from perfkit.runfile.raw_bytes import copy_bytes, head_of
+from perfkit.runfile.raw_bytes import copy_bytes, head_of, kept_open
 from perfkit.runfile.schema import APPLICATION_ID
 
 MAGIC: Final = b"SQLite format 3\x00"
@@ -181,6 +181,11 @@ def writing(path: str | Path, patience: float = PATIENCE) -> Iterator[sqlite3.Co
     if not path.stat().st_mode & 0o222:
         raise UnsafeFile(f"{path} is read-only; make it writable, or a copy with runs.save")
     _journals(path)
+    with kept_open(path):
+        yield from _transaction(path, patience)
+
+
+def _transaction(path: Path, patience: float) -> Iterator[sqlite3.Connection]:
     try:
         connection = _prepared(path, path, "mode=rw", None)
     except sqlite3.Error as error:

@@ -17,7 +17,7 @@ from typing import Any
 from perfkit.errors import StorageError
 from perfkit.records import CANCELLED
 from perfkit.runfile.published import ServerSample, add_samples
-from perfkit.runfile.raw_bytes import connecting, head_of
+from perfkit.runfile.raw_bytes import head_of, kept_open
 from perfkit.runfile.record import merge
 from perfkit.runfile.repeats import Repeats, cached_repeats
 from perfkit.runfile.safe_file import MAGIC
@@ -100,7 +100,7 @@ class Writer:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             _check_no_other(self.path)
-            with connecting(self.path):
+            with kept_open(self.path):
                 self._db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
                 self._removable = _check_ours(self._db, self.path)
                 self._set_up()

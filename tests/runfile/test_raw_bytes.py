@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from perfkit.runfile.raw_bytes import connecting, copy_bytes, head_of
+from perfkit.runfile.raw_bytes import copy_bytes, head_of, kept_open
+from perfkit.runfile.safe_file import writing
 
 WRITES = """
 import sqlite3, sys
@@ -48,12 +49,24 @@ def ways(path: Path) -> list[Callable[[], object]]:
 @pytest.mark.parametrize("way", [0, 1], ids=["head", "copy"])
 def test_reading_a_file_keeps_the_lock_of_a_connection_that_is_being_set_up(tmp_path: Path, way: int) -> None:
     path = tmp_path / "run.db"
-    with contextlib.closing(made(path)) as connection, connecting(path):
+    with contextlib.closing(made(path)) as connection, kept_open(path):
         connection.execute("BEGIN IMMEDIATE")
         ways(path)[way]()
         assert elsewhere(WRITES, path) == "database is locked"
         connection.execute("COMMIT")
         assert elsewhere(WRITES, path) == "free"
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("way", [0, 1], ids=["head", "copy"])
+def test_reading_a_file_keeps_the_lock_of_who_changes_it(tmp_path: Path, way: int) -> None:
+    path = tmp_path / "run.db"
+    made(path).close()
+    with writing(path) as file:
+        file.execute("INSERT INTO t VALUES (2)")
+        ways(path)[way]()
+        assert elsewhere(WRITES, path) == "database is locked"
+    assert elsewhere(WRITES, path) == "free"
 
 
 @pytest.mark.processes
